@@ -1,0 +1,257 @@
+"""Located messages: what every refusal of a spec looks like, and the renderer with the caret.
+
+A `Diagnostic` is a value. Code that finds a mistake makes one; the command line (or the caller of the
+Python API) decides how it is shown. Nothing here knows what a spec is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+MAX_SHOWN = 20
+"""Errors shown of one file; the rest is a count (LANGUAGE section 11)."""
+
+_CLIP = 96
+_WORD_CLIP = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One text that positions refer to: a file, standard input, or the value of an option."""
+
+    name: str
+    text: str
+
+    def line(self, number: int) -> str:
+        """Line `number`, counted from 1, without its line break; empty where there is none."""
+        lines = self.text.split("\n")
+        return lines[number - 1].rstrip("\r") if 0 < number <= len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A stretch of a source: line and column from 1, `length` characters on that line.
+
+    Line 0 means the whole file.
+    """
+
+    source: Source
+    line: int = 0
+    column: int = 0
+    length: int = 1
+
+    def __str__(self) -> str:
+        name = visible(self.source.name)
+        return f"{name}:{self.line}:{self.column}" if self.line else name
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A second place that an error is about: the stage that called for a step, the first of two names."""
+
+    text: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake: `code` (see `resnet-dsl explain CODE`), what is wrong, where, and the edit that mends it."""
+
+    code: str
+    message: str
+    location: Location
+    help: str
+    labels: tuple[Label, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form that editors read: positions count from 1."""
+        return {
+            "code": self.code,
+            "message": clean(self.message),
+            "file": visible(self.location.source.name),
+            "line": self.location.line,
+            "column": self.location.column,
+            "end_column": self.location.column + self.location.length if self.location.line else 0,
+            "help": clean(self.help),
+            "labels": [{"text": clean(x.text), "at": str(x.location)} for x in self.labels],
+        }
+
+
+class SpecError(Exception):
+    """A spec, an override or a recipe that is refused; `diagnostics` says why, sorted by position."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], exit_code: int = 2) -> None:
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(sort(diagnostics))
+        self.exit_code = exit_code
+        super().__init__(render(self.diagnostics))
+
+
+@dataclass
+class Collector:
+    """Gathers diagnostics over one pass, one per place, so that a mistake is said once."""
+
+    found: dict[tuple[str, str, int, int], Diagnostic] = field(default_factory=dict)
+
+    def add(self, d: Diagnostic) -> None:
+        """Keep `d` unless the same code was reported at the same place already."""
+        at = d.location
+        self.found.setdefault((d.code, at.source.name, at.line, at.column), d)
+
+    def stop_if_any(self) -> None:
+        """Raise what was found."""
+        if self.found:
+            raise SpecError(self.found.values())
+
+
+def sort(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """By file in order of first mention, then by position."""
+    found = list(diagnostics)
+    files: dict[str, int] = {}
+    for d in found:
+        files.setdefault(d.location.source.name, len(files))
+    return sorted(found, key=lambda d: (files[d.location.source.name], d.location.line, d.location.column))
+
+
+def visible(text: str) -> str:
+    """`text` with every character that a reader could not see or tell from ASCII written as U+XXXX."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if " " <= c <= "~" else f"<U+{ord(c):04X}>" for c in text)
+
+
+def clean(text: str) -> str:
+    """Prose of our own that may quote a spec: line breaks stay, what cannot be shown safely is spelled out."""
+    return "".join(c if c == "\n" or _shows(c) else f"<U+{ord(c):04X}>" for c in text)
+
+
+def quote(text: str) -> str:
+    """`text` as it may stand in a message: clipped, look-alikes spelled out, in quotes."""
+    return f"'{visible(text if len(text) <= _WORD_CLIP else text[:_WORD_CLIP] + '...')}'"
+
+
+def _shows(c: str) -> bool:
+    return " " <= c <= "~" or (ord(c) > 0xA0 and unicodedata.category(c)[0] in "LNPS" and c != "\ufeff")
+
+
+def render(diagnostics: Sequence[Diagnostic]) -> str:
+    """The text form: `file:line:col: error[CODE]: ...`, the source line, a caret, notes, `help:`."""
+    shown = [_render_one(d) for d in diagnostics[:MAX_SHOWN]]
+    if len(diagnostics) > MAX_SHOWN:
+        shown.append(f"... and {len(diagnostics) - MAX_SHOWN} more")
+    return "\n".join(shown)
+
+
+def _render_one(d: Diagnostic) -> str:
+    at = d.location
+    lines = [f"{at}: error[{d.code}]: {clean(d.message)}"]
+    if at.line:
+        lines += _excerpt(at)
+    for label in d.labels:
+        lines.append(f"  note: {label.location}: {clean(label.text)}")
+    lines.append(f"  help: {clean(d.help)}")
+    return "\n".join(lines)
+
+
+def _excerpt(at: Location) -> list[str]:
+    """The source line, clipped around the place, and a caret under it; both made of the same visible cells."""
+    text = at.source.line(at.line)
+    start = max(0, at.column - 1)
+    first = max(0, start - _CLIP // 2) if len(text) > _CLIP else 0
+    cells = [" " if c == "\t" else c if _shows(c) and ord(c) < 0x2000 else f"<U+{ord(c):04X}>"
+             for c in text[first:first + _CLIP]]  # fmt: skip
+    lead = "..." if first else ""
+    tail = "..." if len(text) > first + _CLIP else ""
+    pad = len(lead) + sum(len(c) for c in cells[:start - first])
+    width = max(1, sum(len(c) for c in cells[start - first:start - first + max(1, at.length)]))
+    number = str(at.line)
+    return [
+        f"  {number} | {lead}{''.join(cells)}{tail}",
+        f"  {' ' * len(number)} | {' ' * pad}{'^' * width}",
+    ]
+
+
+# What people write when they come from another library, and what it is called here. Values are tried in order;
+# only a name that is known at that place is suggested.
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "filters": ("width", "out", "channels"), "planes": ("width", "out"), "channels": ("width", "out"),
+    "out_channels": ("out", "width"), "out_features": ("out",), "dim": ("out", "width", "hidden"), "units": ("out",),
+    "features": ("out", "width"), "units_out": ("out",), "in_channels": ("channels",), "nin": ("channels",),
+    "n": ("depth",), "layers": ("depth", "stages"), "blocks": ("depth",), "num_blocks": ("depth",),
+    "n_blocks": ("depth",), "repeats": ("depth", "times"), "num_layers": ("depth",), "count": ("depth", "times"),
+    "number": ("times", "depth"), "n_times": ("times",), "strides": ("stride",), "downsample": ("stride", "shortcut"),
+    "kernel_size": ("kernel",), "ks": ("kernel",), "k": ("kernel",), "size": ("kernel", "height"), "pool_size": ("kernel",),
+    "filter_size": ("kernel",), "pad": ("padding",), "p": ("rate",), "prob": ("rate",), "drop": ("dropout", "rate"),
+    "drop_rate": ("dropout", "rate"), "keep_prob": ("rate",), "drop_prob": ("rate", "drop_path"),
+    "stochastic_depth": ("drop_path", "droppath"), "reduction": ("ratio",), "r": ("ratio",), "squeeze": ("ratio", "se"),
+    "se_ratio": ("se", "ratio"), "cardinality": ("groups",), "num_groups": ("groups",), "group": ("groups",),
+    "use_bias": ("bias",), "negative_slope": ("slope",), "alpha": ("slope",), "epsilon": ("eps",),
+    "num_classes": ("classes",), "n_classes": ("classes",), "nclasses": ("classes",), "labels": ("classes",), "nc": ("classes",),
+    "image": ("input",), "input_shape": ("input",), "input_size": ("input",), "shape": ("input",), "h": ("height",),
+    "w": ("width",), "c": ("channels",), "activation": ("act",), "nonlinearity": ("act",), "normalization": ("norm",),
+    "norm_layer": ("norm",), "batchnorm": ("norm",), "batch_norm": ("batch", "norm"), "bn": ("norm", "batch"),
+    "layernorm": ("layer", "norm"), "groupnorm": ("group", "norm"), "gn": ("group", "norm"), "ln": ("layer", "norm"),
+    "in": ("instance",), "relu": ("act",), "sigmoid": ("act",), "convolution": ("conv",), "conv2d": ("conv",), "Conv2d": ("conv",),
+    "conv1d": ("conv",), "dense": ("linear",), "fc": ("linear",), "Linear": ("linear",), "fully_connected": ("linear",),
+    "max_pool": ("maxpool",), "maxpool2d": ("maxpool",), "pool": ("maxpool", "avgpool"), "avg_pool": ("avgpool",),
+    "average_pool": ("avgpool",), "gap": ("globalpool",), "global_pool": ("globalpool",), "adaptive_avgpool": ("globalpool",),
+    "global_avg_pool": ("globalpool",), "drop_path": ("droppath",), "stochastic": ("droppath",), "squeeze_excite": ("se",),
+    "skip": ("shortcut", "residual"), "skips": ("shortcut",), "policy": ("shortcut",), "projection": ("B",), "proj": ("B",),
+    "conv1x1": ("B",), "zero_pad": ("A",), "padding": ("A",), "zeros": ("A",), "avg": ("D", "avgpool"), "plain": ("none",),
+    "off": ("none",), "no": ("none", "false"), "null": ("none",), "yes": ("true",), "on": ("true",), "True": ("true",),
+    "False": ("false",), "sum": ("add",), "plus": ("add",), "+": ("add",), "cat": ("concat",), "concatenate": ("concat",),
+    "product": ("mul",), "times": ("mul",), "multiply": ("mul",), "gate": ("highway", "mul"), "swish": ("silu",),
+    "hswish": ("hardswish",), "hsigmoid": ("hardsigmoid",), "lrelu": ("leaky_relu",), "leakyrelu": ("leaky_relu",),
+    "prelu": ("leaky_relu",), "linear": ("identity",), "none": ("identity",), "kaiming": ("he",), "kaiming_normal": ("he",),
+    "msra": ("he",), "glorot": ("xavier",), "default": ("torch",), "backbone": ("stages",), "body": ("stages", "body"),
+    "classifier": ("head",), "neck": ("head",), "conv1": ("stem",), "base": ("extends",), "_base_": ("extends",),
+    "inherit": ("extends",), "parent": ("extends",), "variables": ("params",), "vars": ("params",), "parameters": ("params",),
+    "flops": ("macs",), "gmacs": ("macs",), "n_params": ("params",), "training": ("train",), "recipe": ("train",),
+    "definitions": ("blocks",), "modules": ("blocks",), "functions": ("sequences",), "macros": ("sequences",),
+    "lr": ("learning_rate",), "learning_rate": ("lr",), "wd": ("weight_decay",), "decay": ("weight_decay",),
+    "bs": ("batch",), "batch_size": ("batch",), "batchsize": ("batch",), "num_epochs": ("epochs",), "epoch": ("epochs",),
+    "max_epochs": ("epochs",), "optim": ("optimizer",), "opt": ("optimizer",), "scheduler": ("schedule",),
+    "lr_schedule": ("schedule",), "lr_scheduler": ("schedule",), "augmentation": ("augment",), "aug": ("augment",),
+    "transforms": ("augment",), "amp": ("precision",), "dtype": ("precision",), "random_seed": ("seed",),
+    "if": ("when",), "cond": ("when",), "condition": ("when",), "name": ("as",), "id": ("as",), "branch": ("paths", "branches"),
+    "parallel": ("branches",), "sequential": ("chain",), "seq": ("chain",), "loop": ("repeat",), "for": ("repeat",),
+    "abs": ("max",), "int": ("floor",), "sqrt": ("round",), "make_divisible": ("divisible",), "np": ("round",),
+    "num_stages": ("stages",), "w_in": ("in",), "inplanes": ("in",), "cin": ("in",), "cout": ("out",), "idx": ("index",),
+    "i": ("index",), "t": ("expansion",), "expand": ("expansion",), "width_per_group": ("base_width",), "smoothing": ("label_smoothing",),
+}  # fmt: skip
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that `word` was meant to be, or None: case, synonyms, then spelling."""
+    names = list(known)
+    for w in (word, word.lower(), word.lower().replace("-", "_")):
+        if w in names and w != word:
+            return w
+    squeezed = word.lower().replace("_", "").replace("-", "")
+    for n in names:
+        if n.lower().replace("_", "") == squeezed and n != word:
+            return n
+    close = difflib.get_close_matches(word[:64], names, 1, 0.75)
+    if close:
+        return close[0]
+    for w in (word, word.lower()):
+        for n in SYNONYMS.get(w, ()):
+            if n in names:
+                return n
+    looks = "".join(c for c in unicodedata.normalize("NFKD", word[:64]) if c.isascii())
+    close = difflib.get_close_matches(looks.lower(), names, 1, 0.6)
+    return close[0] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str], *, what: str) -> str:
+    """The help line for an unknown name: a suggestion where one is near, else what there is."""
+    names = list(known)
+    near = suggest(word, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
+    if not names:
+        return f"there is no {what} here; leave it out"
+    listed = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    return f"{what} is one of: {listed}"

@@ -1,0 +1,5 @@
+"""Spec to graph."""
+
+from resnet_dsl.graph.expand import expand
+
+__all__ = ["expand"]

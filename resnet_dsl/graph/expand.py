@@ -1,0 +1,202 @@
+"""A spec to its graph: stages to blocks, blocks to steps, steps to nodes with shapes.
+
+A block is expanded once for each distinct set of what its definition reads, so a stage of ten thousand equal blocks
+costs as much as one of two. Every limit is met before what it limits is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from resnet_dsl.diagnostics import Collector, Diagnostic, SpecError, quote
+from resnet_dsl.graph.env import Env, Frame, locate
+from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
+from resnet_dsl.graph.ops import OPS, kind_of
+from resnet_dsl.graph.residual import Part, build
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
+from resnet_dsl.graph.steps import Walker
+from resnet_dsl.language.expressions import Result
+from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step
+
+MAX_BLOCKS = 100_000
+MAX_PARAMS = 10**11
+MAX_ACTIVATIONS = 10**12
+
+
+def expand(spec: Spec) -> Graph:
+    """The graph of a spec. Raises SpecError with the step's place and the stage that called for it."""
+    try:
+        return _Expander(spec).graph()
+    except SlotError as e:
+        raise SpecError([locate(e.code, e.message, e.slot.at, e.help, e.slot.expression.names, e.frame)]) from None
+
+
+class _Expander:
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.interner = Interner()
+        self.base = Env(spec.params, None)
+        self.totals: dict[int, tuple[int, int]] = {}
+
+    def graph(self) -> Graph:
+        spec = self.spec
+        numbers = self._numbers()
+        self.walker = Walker(spec, self.interner, numbers[0][1])
+        blocks = sum(n[0] for n in numbers)
+        first_width = numbers[0][1]
+        root = Scope(spec.input, numbered=False, reserved=frozenset())
+        here = self._list(root, INPUT, spec.stem, "stem", {"first_width": first_width})
+        position = 0
+        for i, (stage, (depth, width, stride)) in enumerate(zip(spec.stages, numbers, strict=True)):
+            program = self._stage(i, stage, depth, width, stride, root.shape(here), position, blocks)
+            here = root.add(CALL, program.shape, (here,), "stage", stage.at, name=stage.name, name_at=stage.name_at, program=program)
+            position += depth
+            self._keep_limits(root)
+        here = self._list(root, here, spec.head, "head", {"first_width": first_width})
+        self._check_head(root, here)
+        self._keep_limits(root)
+        network = root.program("network", "network", spec.at)
+        return Graph(spec.name, spec.classes, network, spec.init_weights, spec.zero_last, spec.description)
+
+    def _numbers(self) -> list[tuple[int, int, int]]:
+        """Depth, width and stride of each stage; all that is wrong with them is said at once."""
+        found: list[tuple[int, int, int]] = []
+        problems = Collector()
+        total = 0
+        for stage in self.spec.stages:
+            values = []
+            for slot in (stage.depth, stage.width, stage.stride):
+                try:
+                    values.append(int(self.base.value(slot)))
+                except SlotError as e:
+                    problems.add(Diagnostic(e.code, e.message, e.slot.at, e.help))
+            if len(values) == 3:
+                found.append((values[0], values[1], values[2]))
+                total += values[0]
+                if total > MAX_BLOCKS:
+                    problems.add(Diagnostic("limit", f"the stages' depth adds up to {total:,} blocks, over the limit of {MAX_BLOCKS:,} in all", stage.depth.at, "use fewer blocks"))
+                    break
+                if len(self.spec.input) == 1 and values[2] != 1:
+                    problems.add(Diagnostic("out-of-range", f"stride must be 1 where features (a vector) enter, but is {values[2]}: there is no size to divide", stage.stride.at, "delete the stride"))
+        problems.stop_if_any()
+        return found
+
+    def _list(self, scope: Scope, here: int, steps: Sequence[Step], role: Role, names: Mapping[str, Result], stage: Stage | None = None) -> int:
+        """A stem, a head, or a stage's before or after."""
+        shape = scope.shape(here)
+        env = Env({**self.base, "in": shape[0], "image": len(shape) == 3, **names}, Frame(stage=stage))
+        return self.walker.run(steps, env, scope, here, role)
+
+    # --- stages and blocks ---
+
+    def _stage(self, i: int, stage: Stage, depth: int, width: int, stride: int, shape: Shape, position: int, total: int) -> Program:
+        scope = Scope(shape, numbered=False)
+        names: dict[str, Result] = {"width": width, "stage": i, "depth": depth}
+        here = self._list(scope, INPUT, stage.before, "before", names, stage)
+        definition = self.spec.blocks[stage.block.name]
+        uses = definition.uses | _reads(stage.block) | _reads(stage.shortcut) | _reads(stage.merge)
+        varying = sorted(uses & {"index", "position"})
+        made: dict[tuple[object, ...], Program] = {}
+        index = 0
+        while index < depth:
+            step = stride if index == 0 else 1
+            values: dict[str, Result] = {**names, "index": index, "position": position + index, "total": total, "stride": step}
+            entering = scope.shape(here)
+            key = (entering, step, *(values[n] for n in varying))
+            program = made.get(key)
+            if program is None:
+                program = made[key] = self._block(stage, entering, values)
+            steady = program.shape == entering and not varying and step == 1
+            times = depth - index if steady else 1
+            here = self._call(scope, here, program, index, times, stage)
+            index += times
+        here = self._list(scope, here, stage.after, "after", names, stage)
+        return self.interner.intern(scope.program("stage", "stage", stage.at))
+
+    def _call(self, scope: Scope, here: int, program: Program, index: int, times: int, stage: Stage) -> int:
+        """A run of equal blocks is one call."""
+        last = scope.drafts[-1] if scope.drafts else None
+        if last is not None and last.program is program and last.role == "block" and program.shape == program.input:
+            last.times += times
+            return here
+        return scope.add(CALL, program.shape, (here,), "block", stage.at, name=str(index), name_at=stage.at, program=program, times=times)
+
+    def _block(self, stage: Stage, shape: Shape, values: Mapping[str, Result]) -> Program:
+        spec, definition = self.spec, self.spec.blocks[stage.block.name]
+        outer = Env({**self.base, **values, "in": shape[0], "image": len(shape) == 3}, Frame(stage=stage))
+        inner = outer.inside(definition, stage.block)
+        scope = Scope(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))
+        out = inner.whole("out")
+        merge = stage.merge or definition.merge or Reference("add", {}, definition.at)
+        part = Part(
+            f"block {quote(definition.name)}", definition.before, definition.body, definition.after, stage.shortcut, merge,
+            inner if stage.merge is None else outer, outer, inner, out, int(values["stride"]), stage.block.at if definition.shipped else definition.at, True,
+        )  # fmt: skip
+        build(self.walker, scope, part)
+        self._check_block(part, scope, shape)
+        return self.interner.intern(scope.program(definition.name, "block", definition.at))
+
+    def _check_block(self, part: Part, scope: Scope, shape: Shape) -> None:
+        out = scope.drafts[-1].shape if scope.drafts else shape
+        want: Shape = (part.out, *(-(-side // part.stride) for side in shape[1:]))
+        if out != want:
+            flat = " (a vector: did a `flatten` slip in?)" if len(out) != len(want) else ""
+            raise part.problem("shape", f"{part.what} must give {kind_of(want)} (out {part.out}, stride {part.stride}), but after the merge and `after` it gives {kind_of(out)}{flat}",
+                               "change `out` or the steps so that they agree")  # fmt: skip
+
+    # --- the end ---
+
+    def _check_head(self, root: Scope, here: int) -> None:
+        shape = root.shape(here)
+        classes = self.spec.classes
+        if shape == (classes,):
+            return
+        last = self.walker.blamed([shape, (0,)], 0)
+        at = last.at if last is not None and len(shape) == 1 and last.at.source == self.spec.head_at.source else self.spec.head_at
+        if len(shape) != 1:
+            raise SpecError([Diagnostic("head", f"the head must end in the {classes} features of `classes`, but ends in {kind_of(shape)}", at, "end it with globalpool, flatten and linear: {out: classes}, or write `head: classifier`")])
+        raise SpecError([Diagnostic("head", f"the head must end in `classes` features, {classes}, but ends in {shape[0]}", at, "end it with linear: {out: classes}")])
+
+    def _keep_limits(self, root: Scope) -> None:
+        params = activations = 0
+        for d in root.drafts:
+            if d.program is not None:
+                p, a = self._total(d.program)
+                params, activations = params + p, activations + a
+            else:
+                row = OPS[d.op]
+                shapes = [root.shape(v) for v in d.inputs]
+                params += row.params(dict(d.attrs), shapes, d.shape)
+                activations += prod(d.shape) if row.weighted else 0
+        for value, limit, what in ((params, MAX_PARAMS, "params"), (activations, MAX_ACTIVATIONS, "activations")):
+            if value > limit:
+                at = root.drafts[-1].location or self.spec.at
+                raise SpecError([Diagnostic("limit", f"the network has {value:,} {what} (up to here), over the limit of {limit:,}", at, "use smaller widths, kernels or inputs")])
+
+    def _total(self, program: Program) -> tuple[int, int]:
+        """Parameters and activations of a scope, once for each distinct one."""
+        known = self.totals.get(id(program))
+        if known is None:
+            params = activations = 0
+            for n in program.nodes:
+                if n.program is not None:
+                    p, a = self._total(n.program)
+                    params, activations = params + n.times * p, activations + n.times * a
+                else:
+                    row = OPS[n.op]
+                    params += row.params(dict(n.attrs), program.in_shapes(n), n.shape)
+                    activations += prod(n.shape) if row.weighted else 0
+            known = self.totals[id(program)] = (params, activations)
+        return known
+
+
+def _reads(reference: Reference | None) -> frozenset[str]:
+    """The names that a reference's arguments read where it stands."""
+    if reference is None:
+        return frozenset()
+    names: frozenset[str] = frozenset()
+    for slot in (*reference.args.values(), *(s for pair in reference.pairs.values() for s in pair)):
+        names |= slot.expression.names
+    return names
+

@@ -1,0 +1,276 @@
+"""The intermediate representation: distinct scope programs and what calls them.
+
+A network is series-parallel, and every scope (stage, block, shortcut, chain, ...) has one input and one
+output. A `Program` is one *distinct* scope: an ordered tuple of nodes in topological order. Scopes that are equal
+are one `Program` object, called from several places; a run of equal scopes in series is one call with `times`.
+So time and memory grow with what is distinct in a network, not with what merely repeats.
+
+Shapes carry no batch: (channels, height, width) of a map, (features,) of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from resnet_dsl.diagnostics import Location
+
+if TYPE_CHECKING:
+    import networkx
+
+Shape = tuple[int, ...]
+Value = int | float | bool | str | tuple[int, ...]
+Role = Literal["stem", "stage", "block", "head", "before", "body", "after", "shortcut", "gate", "merge", "step"]
+"""What a node is to the scope that holds it; `step` where the scope has no parts (chains, paths, shortcuts)."""
+
+CALL = "call"
+"""The op of a node that runs a child scope."""
+
+SCOPE_INPUT = ""
+"""The operand that stands for the scope's own input."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operation, or `times` calls of one child scope in series.
+
+    `path` is the name within the scope; joined by dots to the names of the scopes around, it is the state_dict
+    prefix. `inputs` are the paths of the operands in slot order, `SCOPE_INPUT` for the scope's input.
+    `shape` is what comes out. A call with `times` n stands for the n children path, path+1, ..., path+n-1.
+    """
+
+    path: str
+    op: str
+    shape: Shape
+    inputs: tuple[str, ...] = (SCOPE_INPUT,)
+    attrs: tuple[tuple[str, Value], ...] = ()
+    role: Role = "step"
+    program: Program | None = None
+    times: int = 1
+    location: Location | None = None
+
+    def __getitem__(self, name: str) -> Value:
+        for k, v in self.attrs:
+            if k == name:
+                return v
+        raise KeyError(name)
+
+    def whole(self, name: str) -> int:
+        """An attribute that is a whole number."""
+        value = self[name]
+        assert isinstance(value, int)
+        return value
+
+    def pair(self, name: str) -> tuple[int, int]:
+        """An attribute that is (height, width)."""
+        value = self[name]
+        assert isinstance(value, tuple)
+        return value[0], value[1]
+
+    @property
+    def callee(self) -> Program:
+        """The child scope of a call."""
+        assert self.program is not None
+        return self.program
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The names that this node stands for: one, or `times` consecutive numbers."""
+        if self.times == 1:
+            return (self.path,)
+        return tuple(str(i) for i in range(int(self.path), int(self.path) + self.times))
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for nodes that do the same."""
+        return (self.path, self.op, self.inputs, self.attrs, self.role, id(self.program), self.times)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A distinct scope: `kind` is what it was made from (a block's name, `stage`, `chain`, `residual`, ...).
+
+    `role` is what the scope is for: network, stage, block, shortcut or step.
+    """
+
+    kind: str
+    role: str
+    input: Shape
+    nodes: tuple[Node, ...]
+    location: Location | None = None
+
+    @property
+    def output(self) -> str:
+        """The path whose value the scope gives back; `SCOPE_INPUT` where the scope is the identity."""
+        return self.nodes[-1].path if self.nodes else SCOPE_INPUT
+
+    @property
+    def shape(self) -> Shape:
+        """The shape that the scope gives back."""
+        return self.nodes[-1].shape if self.nodes else self.input
+
+    def node(self, path: str) -> Node:
+        """The node at a path of this scope."""
+        for n in self.nodes:
+            if n.path == path:
+                return n
+        raise KeyError(path)
+
+    def shape_of(self, path: str) -> Shape:
+        """The shape of an operand."""
+        return self.input if path == SCOPE_INPUT else self.node(path).shape
+
+    def in_shapes(self, node: Node) -> tuple[Shape, ...]:
+        """The shapes of a node's operands, in slot order."""
+        return tuple(self.shape_of(p) for p in node.inputs)
+
+    @property
+    def is_series(self) -> bool:
+        """Does each node read just what the one before it gives?"""
+        return all(n.inputs == (before,) for n, before in zip(self.nodes, _outputs_before(self.nodes), strict=True))
+
+    def network(self) -> networkx.MultiDiGraph:
+        """This scope alone as a frozen networkx graph: node key = path, edge key = operand slot.
+
+        The scope's input is the node `input`; node data is the `Node` under `node`, and its shape.
+        """
+        return _freeze([(n, n.path, n.inputs) for n in self.nodes], self.input)
+
+
+@dataclass(frozen=True, slots=True)
+class FlatNode:
+    """A node of the flattened network: full path and operands' full paths (`input` for the network's input)."""
+
+    path: str
+    node: Node
+    inputs: tuple[str, ...]
+    in_shapes: tuple[Shape, ...]
+    scope: str
+    in_shortcut: bool
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A compiled network. `root` is the network's scope: stem nodes, one call a stage, head nodes."""
+
+    name: str
+    classes: int
+    root: Program
+    init_weights: str = "he"
+    zero_last: bool = False
+    description: str = ""
+
+    @property
+    def input(self) -> Shape:
+        """The shape of one input: (channels, height, width) or (features,)."""
+        return self.root.input
+
+    @property
+    def stages(self) -> tuple[Node, ...]:
+        """The calls of the stages, in order."""
+        return tuple(n for n in self.root.nodes if n.role == "stage")
+
+    @cached_property
+    def programs(self) -> tuple[Program, ...]:
+        """The distinct scopes, children before those that call them, the network last."""
+        seen: dict[int, Program] = {}
+
+        def visit(p: Program) -> None:
+            if id(p) in seen:
+                return
+            for n in p.nodes:
+                if n.program is not None:
+                    visit(n.program)
+            seen[id(p)] = p
+
+        visit(self.root)
+        return tuple(seen.values())
+
+    def instances(self) -> Iterator[tuple[str, Program]]:
+        """Every scope of the network with its full path, in order, parents first (the network itself is '')."""
+        yield from _instances("", self.root)
+
+    def nodes(self) -> Iterator[FlatNode]:
+        """Every operation of the network with its full path, in topological order. Calls are walked, not shown."""
+        yield from _flatten(self.root, "", "input", False)
+
+    def network(self) -> networkx.MultiDiGraph:
+        """The flattened network as a frozen networkx graph: node key = state_dict prefix, edge key = operand slot."""
+        return _freeze([(f.node, f.path, f.inputs) for f in self.nodes()], self.input)
+
+    def text(self) -> str:
+        """The canonical form: each distinct scope once, then what the network calls; made to be diffed."""
+        names = {id(p): f"%{i}" for i, p in enumerate(self.programs)}
+        lines = [f"network {self.name} classes={self.classes} init={self.init_weights} zero_last={str(self.zero_last).lower()}"]
+        for p in self.programs:
+            lines.append(f"{names[id(p)]} = {p.role} {p.kind} {shape_text(p.input)} -> {shape_text(p.shape)}")
+            for n in p.nodes:
+                attrs = "".join(f" {k}={_value_text(v)}" for k, v in n.attrs)
+                callee = f" {names[id(n.program)]}" if n.program is not None else ""
+                times = f" x{n.times}" if n.times > 1 else ""
+                operands = ", ".join(i or "input" for i in n.inputs)
+                role = "" if n.role == "step" else f" [{n.role}]"
+                lines.append(f"  {n.path}{times} = {n.op}{callee}({operands}){attrs} -> {shape_text(n.shape)}{role}")
+        return "\n".join(lines) + "\n"
+
+
+def shape_text(shape: Shape) -> str:
+    """64x56x56."""
+    return "x".join(map(str, shape))
+
+
+def join(scope: str, name: str) -> str:
+    """A full path from a scope's path and a name in it."""
+    return f"{scope}.{name}" if scope else name
+
+
+def _value_text(v: Value) -> str:
+    if isinstance(v, bool):
+        return str(v).lower()
+    return "x".join(map(str, v)) if isinstance(v, tuple) else str(v)
+
+
+def _outputs_before(nodes: tuple[Node, ...]) -> Iterator[str]:
+    yield from ([SCOPE_INPUT, *(n.path for n in nodes[:-1])] if nodes else [])
+
+
+def _instances(path: str, program: Program) -> Iterator[tuple[str, Program]]:
+    yield path, program
+    for n in program.nodes:
+        if n.program is not None:
+            for name in n.paths:
+                yield from _instances(join(path, name), n.program)
+
+
+def _flatten(program: Program, scope: str, entry: str, in_shortcut: bool) -> Generator[FlatNode, None, str]:
+    """The flat nodes of a scope; returns the full path of the value that the scope gives."""
+    given = {SCOPE_INPUT: entry}
+    shapes = {SCOPE_INPUT: program.input}
+    for n in program.nodes:
+        operands = tuple(given[i] for i in n.inputs)
+        shortcut = in_shortcut or n.role == "shortcut"
+        out = join(scope, n.path)
+        if n.program is None:
+            yield FlatNode(out, n, operands, tuple(shapes[i] for i in n.inputs), scope, shortcut)
+        else:
+            out = operands[0]
+            for name in n.paths:
+                out = yield from _flatten(n.program, join(scope, name), out, shortcut)
+        given[n.path] = out
+        shapes[n.path] = n.shape
+    return given[program.output]
+
+
+def _freeze(items: list[tuple[Node, str, tuple[str, ...]]], shape: Shape) -> networkx.MultiDiGraph:
+    # networkx costs more to import than a whole `inspect` takes, so only those who ask for the graph pay for it.
+    import networkx
+
+    g = networkx.MultiDiGraph()
+    g.add_node("input", node=None, shape=shape)
+    for node, path, inputs in items:
+        g.add_node(path, node=node, shape=node.shape)
+        for slot, operand in enumerate(inputs):
+            g.add_edge(operand or "input", path, key=slot)
+    return networkx.freeze(g)

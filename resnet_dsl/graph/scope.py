@@ -1,0 +1,121 @@
+"""Building one scope: nodes are added in order, named when the scope is complete (LANGUAGE section 9)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from resnet_dsl.diagnostics import Diagnostic, Label, Location, SpecError, quote
+from resnet_dsl.graph.graph import SCOPE_INPUT, Node, Program, Role, Shape, Value
+
+INPUT = -1
+"""The value that a scope is given; values that its nodes make are counted from 0."""
+
+SHORTCUT, GATE = "downsample", "gate"
+"""Names that are taken in every block and residual."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A node without its name: `name` is fixed, or made from `stem` when the scope is complete."""
+
+    op: str
+    shape: Shape
+    inputs: tuple[int, ...]
+    attrs: tuple[tuple[str, Value], ...]
+    role: Role
+    location: Location | None
+    stem: str = ""
+    counted: bool = False
+    name: str | None = None
+    name_at: Location | None = None
+    program: Program | None = None
+    times: int = 1
+
+
+@dataclass
+class Scope:
+    """A scope under construction. `numbered`: steps are 0, 1, ... (chains, paths, shortcuts), else named by kind."""
+
+    input: Shape
+    numbered: bool
+    reserved: frozenset[str] = frozenset()
+    drafts: list[_Draft] = field(default_factory=list)
+
+    def shape(self, value: int) -> Shape:
+        """The shape of a value."""
+        return self.input if value == INPUT else self.drafts[value].shape
+
+    def add(
+        self, op: str, shape: Shape, inputs: Sequence[int], role: Role, location: Location | None, *, stem: str = "", counted: bool = False,
+        name: str | None = None, name_at: Location | None = None, attrs: tuple[tuple[str, Value], ...] = (), program: Program | None = None, times: int = 1,
+    ) -> int:  # fmt: skip
+        """Add a node; gives the value that it makes."""
+        self.drafts.append(_Draft(op, shape, tuple(inputs), attrs, role, location, stem, counted, name, name_at, program, times))
+        return len(self.drafts) - 1
+
+    def program(self, kind: str, role: str, location: Location | None) -> Program:
+        """The finished scope. Raises SpecError where two steps have one name."""
+        names = self._names()
+        paths = {INPUT: SCOPE_INPUT, **dict(enumerate(names))}
+        nodes = tuple(
+            Node(n, d.op, d.shape, tuple(paths[i] for i in d.inputs), d.attrs, d.role, d.program, d.times, d.location)
+            for n, d in zip(names, self.drafts, strict=True)
+        )
+        return Program(kind, role, self.input, nodes, location)
+
+    def _names(self) -> list[str]:
+        unnamed = Counter(d.stem for d in self.drafts if d.name is None and d.role != "merge")
+        seen: Counter[str] = Counter()
+        number = 0
+        taken: dict[str, Location | None] = {n: None for n in self.reserved}
+        names: list[str] = []
+        for d in self.drafts:
+            name = d.name
+            if name is None and d.role == "merge":
+                names.append("")
+                continue
+            if name is None and self.numbered:
+                name, number = str(number), number + 1
+            elif name is None:
+                seen[d.stem] += 1
+                name = f"{d.stem}{seen[d.stem]}" if d.counted or unnamed[d.stem] > 1 else d.stem
+            if name in taken and d.role not in ("shortcut", "gate"):
+                raise SpecError([self._taken(name, d, taken[name])])
+            taken[name] = d.name_at or d.location
+            names.append(name)
+        return self._name_merges(names, taken)
+
+    def _name_merges(self, names: list[str], taken: Mapping[str, object]) -> list[str]:
+        """A merge is no module: it takes what name is left."""
+        used = set(taken)
+        for i, d in enumerate(self.drafts):
+            if not names[i]:
+                name = d.op
+                while name in used:
+                    name += "_"
+                used.add(name)
+                names[i] = name
+        return names
+
+    def _taken(self, name: str, d: _Draft, first: Location | None) -> Diagnostic:
+        at = d.name_at or d.location
+        assert at is not None
+        if d.name_at is None and first is not None:
+            at, first = first, at
+        labels = (Label(f"the other {quote(name)}", first),) if first else ()
+        why = f"it is the name of the block's {'shortcut' if name == SHORTCUT else 'gate'}" if name in (SHORTCUT, GATE) else "two modules of one scope would have it"
+        return Diagnostic("name-taken", f"the name {quote(name)} is already taken: {why}", at, "choose another `as:` or `name:`", labels)
+
+
+class Interner:
+    """Equal scopes are one program."""
+
+    def __init__(self) -> None:
+        self.programs: dict[tuple[object, ...], Program] = {}
+
+    def intern(self, p: Program) -> Program:
+        """The program that stands for all that are equal to `p`."""
+        key = (p.kind, p.role, p.input, tuple(n.key for n in p.nodes))
+        return self.programs.setdefault(key, p)

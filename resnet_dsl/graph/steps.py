@@ -1,0 +1,261 @@
+"""Walking a list of steps: each is evaluated where it stands and becomes nodes of the scope around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from resnet_dsl.diagnostics import Location, SpecError, quote
+from resnet_dsl.graph.env import Env, Frame, locate
+from resnet_dsl.graph.graph import CALL, Role, Shape, Value
+from resnet_dsl.graph.ops import OPS, ShapeProblem, kind_of
+from resnet_dsl.graph.residual import Part, build
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
+from resnet_dsl.language.expressions import Result
+from resnet_dsl.language.kinds import KINDS, MERGES, STEPS, Arg
+from resnet_dsl.language.spec import Reference, Slot, Spec, Step
+
+MAX_STEPS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A step that changed the `channels`, the `size` or the `rank` of what it read: whom to blame for a mismatch."""
+
+    what: Literal["channels", "size", "rank"]
+    at: Location
+    names: frozenset[str]
+    frame: Frame | None
+
+
+class Walker:
+    """Expands steps, counting them; `decisions` remembers what made the shapes as they are."""
+
+    def __init__(self, spec: Spec, interner: Interner, first_width: int) -> None:
+        self.spec = spec
+        self.interner = interner
+        self.first_width = first_width
+        self.count = 0
+        self.decisions: list[Decision] = []
+        self.at_least: dict[int, int] = {}
+        self.top = Env(spec.params, Frame())
+
+    def run(self, steps: Sequence[Step], env: Env, scope: Scope, here: int, role: Role) -> int:
+        """Add the steps to a scope, from the value `here` on; gives the value of the last."""
+        for step in steps:
+            if step.when is None or env.value(step.when):
+                here = self._step(step, env, scope, here, role)
+        return here
+
+    def _step(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+        self._account(1, step, env)
+        if step.is_sequence:
+            return self._sequence(step, env, scope, here, role)
+        if step.name in _COMBINATORS:
+            return _COMBINATORS[step.name](self, step, env, scope, here, role)
+        op, attrs, slots = self._attributes(step, env, scope.shape(here))
+        return self._op(step, env, scope, here, role, op, attrs, slots)
+
+    def _account(self, n: int, step: Step, env: Env) -> None:
+        """Keep the limit on steps in all before anything is built."""
+        self.count += n
+        if self.count > MAX_STEPS:
+            raise SpecError([locate("limit", f"over the limit of {MAX_STEPS:,} steps in all, sequences and repeats written out", step.at, "use fewer repeats", frozenset(), env.frame)])
+
+    # --- single operations ---
+
+    def _op(self, step: Step, env: Env, scope: Scope, here: int, role: Role, op: str, attrs: dict[str, Value], slots: Mapping[str, Slot]) -> int:
+        row = OPS[op]
+        try:
+            shape = row.shape(attrs, [scope.shape(here)])
+        except ShapeProblem as e:
+            blamed = slots.get(e.argument or "")
+            at, names = (blamed.at, blamed.expression.names) if blamed else (step.at, frozenset())
+            raise SpecError([locate("shape", e.message, at, e.help, names, env.frame)]) from None
+        self._decide(step, env, scope.shape(here), shape, slots)
+        return scope.add(op, shape, (here,), role, step.at, stem=row.name, counted=row.counted, name=step.alias, name_at=step.alias_at, attrs=tuple(attrs.items()))
+
+    def _decide(self, step: Step, env: Env, before: Shape, after: Shape, slots: Mapping[str, Slot]) -> None:
+        given = {k: s for k, s in slots.items() if s.at is not step.at}
+        if len(before) != len(after):
+            self._remember("rank", step, env, None)
+        out = given.get("out") or given.get("to")
+        if out is not None or before[0] != after[0]:
+            self._remember("channels", step, env, out)
+        if before[1:] != after[1:] and len(before) == len(after):
+            self._remember("size", step, env, given.get("stride") or given.get("padding") or given.get("kernel"))
+
+    def _remember(self, what: Literal["channels", "size", "rank"], step: Step, env: Env, slot: Slot | None) -> None:
+        at, names = (slot.at, slot.expression.names) if slot else (step.at, frozenset())
+        self.decisions.append(Decision(what, at, names, env.frame))
+
+    def blamed(self, shapes: Sequence[Shape], since: int, *, concat: bool = False) -> Decision | None:
+        """The last step since a mark that decided what these shapes differ in; `concat` minds no channels."""
+        ranks = {len(s) for s in shapes}
+        channels = {s[0] for s in shapes}
+        what = "rank" if len(ranks) > 1 else "channels" if len(channels) > 1 and not concat else "size"
+        found = [d for d in self.decisions[since:] if d.what == what]
+        return found[-1] if found else None
+
+    def _attributes(self, step: Step, env: Env, shape: Shape) -> tuple[str, dict[str, Value], Mapping[str, Slot]]:
+        """The op and its typed attributes, with the slots that they came from."""
+        if step.name in KINDS:
+            return self._kind(step, env)
+        signature = STEPS[step.name]
+        attrs: dict[str, Value] = {}
+        slots: dict[str, Slot] = dict(step.args)
+        for key, arg in signature.args.items():
+            if arg.form == "padding" and key in step.words:
+                attrs[key] = (0, 0)
+            elif key in step.words:
+                attrs[key] = step.words[key]
+            elif key in step.pairs:
+                attrs[key] = tuple(int(env.value(s)) for s in step.pairs[key])
+                slots[key] = step.pairs[key][0]
+            elif key in step.args:
+                attrs[key] = typed(env.value(step.args[key]), arg)
+            else:
+                attrs[key] = attrs["kernel"] if arg.form == "pair" else shape[0]
+                if arg.form == "pair":
+                    slots[key] = slots["kernel"]
+        if step.words.get("padding") == "same":
+            attrs["padding"] = _same(step, attrs, env)
+        return signature.op, attrs, slots
+
+    def _kind(self, step: Step, env: Env) -> tuple[str, dict[str, Value], Mapping[str, Slot]]:
+        """norm and act: the spec's own kind, that kind with other arguments, or another kind."""
+        own = self.spec.norm if step.name == "norm" else self.spec.act
+        given = step.kind
+        kind = given if given is not None and given.name else own
+        signature = KINDS[step.name][kind.name]
+        changed: Mapping[str, Slot] = given.args if given is not None else {}
+        for key, slot in changed.items():
+            if key not in signature.args:
+                raise SpecError([locate("unknown-argument", f"unknown argument {quote(key)}: {step.name} {kind.name} takes no such argument", slot.at, f"it takes {', '.join(signature.args) or 'none'}", frozenset(), env.frame)])
+        attrs: dict[str, Value] = {}
+        for key, arg in signature.args.items():
+            if key in changed:
+                attrs[key] = typed(env.value(changed[key]), arg)
+            elif key in own.args and kind is own:
+                attrs[key] = typed(self.top.value(own.args[key]), arg)
+            else:
+                assert arg.default is not None and not isinstance(arg.default, str)
+                attrs[key] = typed(arg.default, arg)
+        return signature.op, attrs, {**(own.args if kind is own else {}), **changed}
+
+    # --- sequences and combinators ---
+
+    def _sequence(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+        """A sequence is no level, unless it has a name of its own."""
+        definition = self.spec.sequences[step.name]
+        shape = scope.shape(here)
+        self._at_least(definition.steps, step, env)
+        names: dict[str, Result] = {"in": shape[0], "image": len(shape) == 3, "first_width": self.first_width}
+        inner = env.inside(definition, step, {**self.spec.params, **names})
+        if step.alias is None:
+            return self.run(definition.steps, inner, scope, here, role)
+        group = Scope(shape, numbered=True)
+        self.run(definition.steps, inner, group, INPUT, "step")
+        return self._group(step, scope, here, role, group, definition.name)
+
+    def _group(self, step: Step, scope: Scope, here: int, role: Role, group: Scope, kind: str) -> int:
+        """A finished scope, called from the one around it."""
+        program = self.interner.intern(group.program(kind, "step", step.at))
+        return scope.add(CALL, program.shape, (here,), role, step.at, stem=step.name, name=step.alias, name_at=step.alias_at, program=program)
+
+    def _chain(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+        group = Scope(scope.shape(here), numbered=True)
+        self.run(step.steps["steps"], env, group, INPUT, "step")
+        return self._group(step, scope, here, role, group, "chain")
+
+    def _repeat(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+        group = Scope(scope.shape(here), numbered=True)
+        times = int(env.value(step.args["times"]))
+        self._at_least(step.steps["steps"], step, env, times)
+        last = INPUT
+        for i in range(times):
+            copy = Env(env, env.frame)
+            copy.pending = env.pending
+            copy["index"] = i
+            last = self.run(step.steps["steps"], copy, group, last, "step")
+        return self._group(step, scope, here, role, group, "repeat")
+
+    def _branches(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+        group = Scope(scope.shape(here), numbered=True)
+        ends: list[int] = []
+        mark = len(self.decisions)
+        for number, (path, at) in enumerate(zip(step.paths, step.paths_at, strict=True)):
+            inner = Scope(group.input, numbered=True)
+            self.run(path, env, inner, INPUT, "step")
+            if not inner.drafts:
+                ends.append(INPUT)
+                continue
+            program = self.interner.intern(inner.program("path", "step", at))
+            ends.append(group.add(CALL, program.shape, (INPUT,), "step", at, name=str(number), program=program))
+        assert step.merge is not None
+        if len(ends) > 1:
+            op = MERGES[step.merge.name].op
+            shapes = [group.shape(v) for v in ends]
+            try:
+                shape = OPS[op].shape({}, shapes)
+            except ShapeProblem as e:
+                listed = ", ".join(kind_of(s) for s in shapes)
+                by = self.blamed(shapes, mark, concat=step.merge.name == "concat") or Decision("rank", step.at, frozenset(), env.frame)
+                raise SpecError([locate("merge-shape", f"branches: the paths give {listed}: {e.message}", by.at, e.help, by.names, by.frame)]) from None
+            group.add(op, shape, ends, "merge", step.at)
+        return self._group(step, scope, here, role, group, "branches")
+
+    def _residual(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+        group = Scope(scope.shape(here), numbered=False, reserved=frozenset({SHORTCUT, GATE}))
+        stride = int(env.value(step.args["stride"]))
+        shortcut = step.shortcut if step.shortcut is not None else Reference("identity", {}, step.at)
+        merge = step.merge or Reference("add", {}, step.at)
+        part = Part(
+            "residual", step.steps.get("before", ()), step.steps["body"], step.steps.get("after", ()), shortcut, merge,
+            env, env, env, 0, stride, step.at, False,
+        )  # fmt: skip
+        build(self, group, part)
+        return self._group(step, scope, here, role, group, "residual")
+
+    def _at_least(self, steps: Sequence[Step], step: Step, env: Env, times: int = 1) -> None:
+        """Refuse what is sure to pass the limit on steps before walking it: nested repeats, doubling sequences."""
+        if self.count + times * self._surely(steps) > MAX_STEPS:
+            self._account(MAX_STEPS, step, env)
+
+    def _surely(self, steps: Sequence[Step]) -> int:
+        """A lower bound of the steps that a list stands for."""
+        total = 0
+        for s in steps:
+            if s.when is not None:
+                continue
+            inner = sum(self._surely(part) for part in (*s.steps.values(), *s.paths))
+            if s.is_sequence:
+                target = self.spec.sequences[s.name]
+                if id(target) not in self.at_least:
+                    self.at_least[id(target)] = self._surely(target.steps)
+                inner = self.at_least[id(target)]
+            times = s.args["times"].expression.literal if "times" in s.args else 1
+            total += 1 + inner * (times if isinstance(times, int) else 0)
+        return total
+
+
+_COMBINATORS = {"chain": Walker._chain, "repeat": Walker._repeat, "branches": Walker._branches, "residual": Walker._residual}
+
+
+def typed(value: Result, arg: Arg) -> Value:
+    """A value as an attribute: a condition, an integer where the rule wants one, else a float."""
+    if isinstance(value, bool):
+        return value
+    return int(value) if arg.rule.whole else float(value)
+
+
+def _same(step: Step, attrs: Mapping[str, Value], env: Env) -> tuple[int, int]:
+    """`same` padding: dilation * (kernel - 1) / 2 on each side; there is none for an even kernel."""
+    kernel, dilation = attrs["kernel"], attrs["dilation"]
+    assert isinstance(kernel, tuple) and isinstance(dilation, tuple)
+    for k, slot in zip(kernel, step.pairs["kernel"], strict=True):
+        if k % 2 == 0:
+            raise SpecError([locate("even-kernel", f"kernel {k} is even: padding `same` needs an odd kernel", slot.at,
+                                    "use an odd kernel, or give `padding` as a number", slot.expression.names, env.frame)])  # fmt: skip
+    return dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2

@@ -1,0 +1,25 @@
+"""Text to `Spec`: the located reader, inheritance, names and expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from resnet_dsl.language.spec import Spec
+
+__all__ = ["Spec", "load"]
+
+
+def load(path_or_name: str, overrides: Mapping[str, str] | Iterable[str] = ()) -> Spec:
+    """The spec of a path, of `-` (standard input) or of a shipped spec's name.
+
+    `overrides` are `KEY=VALUE` texts, or a mapping of dotted keys to YAML values, applied before validation:
+    `{"shortcut": "C", "stages.layer3.depth": "23"}`. Raises SpecError with every mistake, located; its `exit_code` is
+    2, or 3 where a file may not be read.
+    """
+    from resnet_dsl.language.extends import apply_overrides, load_document, parse_overrides
+    from resnet_dsl.language.resolve import resolve
+
+    given = parse_overrides(overrides)
+    document = load_document(path_or_name)
+    tree = apply_overrides(document.tree, given)
+    return resolve(tree, document.stem, document.chain, overridden=bool(given))

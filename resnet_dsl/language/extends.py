@@ -1,0 +1,211 @@
+"""From what the user named to one merged tree: the chain of `extends`, then the overrides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from resnet_dsl.diagnostics import Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.language.files import fault, read_file, read_stdin, shipped_spec, shipped_specs
+from resnet_dsl.language.source import Mapping as MappingTree
+from resnet_dsl.language.source import Scalar, Tree, describe, read, read_value
+from resnet_dsl.language.source import Sequence as SequenceTree
+
+MAX_LINKS = 16
+NOT_INHERITED = ("extends", "name", "description", "expect")
+WHOLE = frozenset({"input", "norm", "act", "stem", "block", "shortcut", "merge", "head"})
+"""Keys whose value replaces the parent's as a whole."""
+
+
+class Loaded:
+    """A document with its parents merged in: the tree, the name of its file, and the files it came from."""
+
+    def __init__(self, tree: MappingTree, stem: str, chain: tuple[str, ...]) -> None:
+        self.tree, self.stem, self.chain = tree, stem, chain
+
+
+def load_document(name: str) -> Loaded:
+    """The document of a path, of `-` (standard input) or of a shipped spec's name, with its parents merged."""
+    if name == "-":
+        source, place, stem = read_stdin(), Path.cwd() / "stdin", "stdin"
+    elif is_path(name):
+        source, place, stem = read_file(name), Path(name), Path(name).stem
+    else:
+        place = shipped_spec(name)
+        source, stem = Source(f"{name}.yaml", read_file(str(place)).text), name
+    shipped = not is_path(name) and name != "-"
+    chain = _Chain(place.parent.resolve() if not shipped else None)
+    tree = chain.merged(read(source), place, [name], shipped)
+    return Loaded(tree, stem, tuple(chain.files))
+
+
+def is_path(name: str) -> bool:
+    """Is this a path, not a shipped spec's name?"""
+    return name.endswith((".yaml", ".yml")) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
+
+
+class _Chain:
+    """Follows `extends` from the root spec: single inheritance, no cycles, never out of the root's folder."""
+
+    def __init__(self, root: Path | None) -> None:
+        self.root = root
+        self.files: list[str] = []
+        self.seen: list[tuple[str, str]] = []
+
+    def merged(self, tree: MappingTree, place: Path, trail: list[str], shipped: bool) -> MappingTree:
+        """The tree with its parent's under it."""
+        self.seen.append((str(place.resolve()) if str(place) != "-" else "-", trail[-1]))
+        self.files.append(trail[-1])
+        value = tree.get("extends")
+        if value is None:
+            return tree
+        if not isinstance(value, Scalar) or value.kind != "text" or not value.text:
+            shown = "it is empty" if isinstance(value, Scalar) and value.kind == "text" else f"not {describe(value)}"
+            raise SpecError([Diagnostic("extends", f"'extends' must be one string (text): a shipped spec's name or a parent's relative path: {shown}", value.at, "write extends: resnet50, or extends: base.yaml")])
+        parent_name, at = value.text, value.at
+        if len(self.seen) > MAX_LINKS:
+            raise SpecError([Diagnostic("limit", f"the chain of 'extends' is too long: over the limit of {MAX_LINKS} links ({' -> '.join(trail[-3:])} -> ...)", at, "merge some of the parents into one")])
+        if parent_name.endswith(".yaml"):
+            source, parent_place, parent_shipped = self._file(parent_name, place, at, shipped)
+        else:
+            parent_place = shipped_spec(parent_name, at, "parent for 'extends'")
+            source, parent_shipped = Source(f"{parent_name}.yaml", read_file(str(parent_place), at).text), True
+        known = [p for p, _ in self.seen]
+        here = str(parent_place.resolve())
+        if here in known:
+            ring = [n for _, n in self.seen[known.index(here):]]
+            raise SpecError([Diagnostic("cycle", f"'extends' goes in a circle: {' -> '.join([*ring, parent_name])}", at, "a spec cannot extend itself, by whatever way round")])
+        try:
+            parent = read(source)
+        except SpecError as e:
+            note = Label("extended here", at)
+            raise SpecError([Diagnostic(d.code, d.message, d.location, d.help, (*d.labels, note)) for d in e.diagnostics]) from None
+        return merge_specs(self.merged(parent, parent_place, [*trail, parent_name], parent_shipped), tree)
+
+    def _file(self, name: str, place: Path, at: Location, shipped: bool) -> tuple[Source, Path, bool]:
+        if "\0" in name:
+            raise fault("extends", name, "'extends': a path cannot hold a NUL character", "write the parent's relative path", at=at)
+        root = self.root
+        if os.path.isabs(name) or root is None or shipped:
+            raise fault("extends", name, f"'extends': the path {quote(name)} is not allowed: a parent's path is relative and stays inside the spec's folder", "copy the parent beside the spec", at=at)
+        path = place.parent / name
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(root):
+            raise fault("extends", name, f"'extends': the path {quote(name)} leads outside the folder of the root spec, which is not allowed", "copy the parent beside the spec", at=at)
+        source = read_file(str(path), at)
+        shown = os.path.join(os.path.dirname(at.source.name), name)
+        return Source(os.path.normpath(shown) if shown else name, source.text), path, False
+
+
+def merge_specs(parent: MappingTree, child: MappingTree) -> MappingTree:
+    """A child over its parent: mappings merge key by key, all else is replaced; `stages` as a mapping patches by name."""
+    inherited = MappingTree(parent.at)
+    for key, value in parent.items():
+        if key not in NOT_INHERITED:
+            inherited.put(key, parent.keys_at[key], value)
+    merged = _merge(inherited, child)
+    merged.at = child.at
+    patches, stages = child.get("stages"), parent.get("stages")
+    if isinstance(patches, MappingTree) and isinstance(stages, SequenceTree):
+        merged.put("stages", child.keys_at["stages"], _patched(stages, patches))
+    return merged
+
+
+def _merge(parent: MappingTree, child: MappingTree) -> MappingTree:
+    merged = MappingTree(child.at, child.key_at)
+    for key, value in parent.items():
+        merged.put(key, parent.keys_at[key], value)
+    for key, value in child.items():
+        old = parent.get(key)
+        both = isinstance(old, MappingTree) and isinstance(value, MappingTree) and key not in WHOLE
+        merged.put(key, child.keys_at[key], _merge(old, value) if both else value)  # type: ignore[arg-type]
+    return merged
+
+
+def stage_names(stages: SequenceTree) -> list[str]:
+    """The names of a list of stages, given or counted."""
+    names = []
+    for i, stage in enumerate(stages, 1):
+        given = stage.get("name") if isinstance(stage, MappingTree) else None
+        names.append(given.text if isinstance(given, Scalar) else f"layer{i}")
+    return names
+
+
+def _patched(stages: SequenceTree, patches: MappingTree) -> SequenceTree:
+    names = stage_names(stages)
+    patched = SequenceTree(stages.at, stages.key_at)
+    patched.extend(stages)
+    for name, patch in patches.items():
+        at = patches.keys_at[name]
+        if name not in names:
+            raise SpecError([Diagnostic("unknown-name", f"unknown stage {quote(name)}: a patch may not add a stage; the parent has {', '.join(names)}", at, did_you_mean(name, names, what="a stage"))])
+        if not isinstance(patch, MappingTree):
+            raise SpecError([Diagnostic("wrong-type", f"the patch of stage {quote(name)} must be a mapping of keys to values, not {describe(patch)}", patch.at, f"write {name}: {{depth: 4}}")])
+        if "name" in patch:
+            raise SpecError([Diagnostic("patch", f"a patch may not rename a stage: 'name' is not allowed here (the stage is called {quote(name)} already)", patch["name"].at, "delete `name`, or write the stages as a list")])
+        i = names.index(name)
+        stage = stages[i]
+        if isinstance(stage, MappingTree):
+            new = _merge(stage, patch)
+            new.at = stage.at
+            patched[i] = new
+    return patched
+
+
+# --- overrides ---------------------------------------------------------------------------------------------
+
+
+def parse_overrides(overrides: Mapping[str, str] | Iterable[str]) -> list[tuple[str, Source]]:
+    """`KEY=VALUE` texts, or a mapping of them, as (key, source of the option). Raises SpecError."""
+    texts = [f"{k}={v}" for k, v in overrides.items()] if isinstance(overrides, Mapping) else list(overrides)
+    found = []
+    for text in texts:
+        source = Source("--set", text)
+        key, sign, _ = text.partition("=")
+        if not sign or not key.strip():
+            raise SpecError([Diagnostic("usage", f"an override is KEY=VALUE, not {quote(text)}", Location(source, 1, 1, max(1, len(text))), "write --set shortcut=C, or --set params.k=4")])
+        found.append((key.strip(), source))
+    return found
+
+
+def apply_overrides(tree: MappingTree, overrides: Iterable[tuple[str, Source]]) -> MappingTree:
+    """The tree with each override set; their mistakes are located in the option."""
+    for key, source in overrides:
+        value = read_value(source, len(source.text.partition("=")[0]) + 1)
+        at = Location(source, 1, 1, len(key))
+        value.key_at = at
+        tree = _set(tree, key.split("."), value, at, key)
+    return tree
+
+
+def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str) -> MappingTree:
+    """A copy of the tree with the value at the path."""
+    copy = MappingTree(tree.at, tree.key_at)
+    for k, v in tree.items():
+        copy.put(k, tree.keys_at[k], v)
+    first, rest = path[0], path[1:]
+    if not rest:
+        copy.put(first, at, value)
+        return copy
+    old = tree.get(first)
+    if isinstance(old, SequenceTree):
+        names = stage_names(old)
+        if rest[0] not in names or len(rest) < 2:
+            raise SpecError([Diagnostic("unknown-name", f"--set {key}: there is no stage {quote(rest[0])} with a key to set", at, did_you_mean(rest[0], names, what="a stage") + "; write stages.NAME.KEY=VALUE")])
+        stages = SequenceTree(old.at, old.key_at)
+        stages.extend(old)
+        i = names.index(rest[0])
+        stage = old[i]
+        if isinstance(stage, MappingTree):
+            stages[i] = _set(stage, rest[1:], value, at, key)
+        copy.put(first, tree.keys_at[first], stages)
+        return copy
+    if isinstance(old, Scalar) and old.kind == "text" and old.text == rest[0]:
+        named = MappingTree(old.at, old.key_at)
+        named.put(rest[0], old.at, MappingTree(old.at))
+        old = named
+    if old is not None and not isinstance(old, MappingTree):
+        raise SpecError([Diagnostic("wrong-type", f"--set {key}: {quote(first)} is {describe(old)}, which has no {quote(rest[0])} to set", at, f"set {first} as a whole: --set '{first}={{...}}'")])
+    copy.put(first, tree.keys_at.get(first, at), _set(old if old is not None else MappingTree(at), rest, value, at, key))
+    return copy

@@ -1,0 +1,85 @@
+"""Reading spec files: regular files of at most 1 MiB, shipped specs by name, standard input. Never anything else."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import stat
+import sys
+from importlib import resources
+from pathlib import Path
+
+from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.language.source import MAX_BYTES, decode
+
+
+def fault(code: str, name: str, message: str, help: str, exit_code: int = 2, at: Location | None = None) -> SpecError:
+    """An error about a whole file, or about the place that named it."""
+    return SpecError([Diagnostic(code, message, at or Location(Source(name, "")), help)], exit_code)
+
+
+def read_file(path: str, at: Location | None = None) -> Source:
+    """The text of a regular file. `at` is the place that named it, if a spec did.
+
+    Raises SpecError: exit code 2 where there is no such regular file, 3 where it may not be read.
+    """
+    named = f"{quote(path)}: "
+    try:
+        # O_NONBLOCK: opening a pipe must not wait for a writer.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as e:
+        raise _open_fault(path, named, e, at) from None
+    except ValueError:
+        raise fault("file-not-found", path, f"{named}a path cannot hold a NUL character", "write the file's name", at=at) from None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+            raise fault("not-a-file", path, f"{named}{what}, not a regular file", "give the path of a .yaml file", at=at)
+        if status.st_size > MAX_BYTES:
+            raise fault("too-large", path, f"{named}{status.st_size:,} bytes, larger than the limit of 1 MiB", "a spec is a short file; is this the right one?", at=at)
+        with os.fdopen(fd, "rb", closefd=False) as f:
+            data = f.read(MAX_BYTES + 1)
+    except OSError as e:
+        raise fault("file-unreadable", path, f"{named}cannot read it: {os.strerror(e.errno or 0)}", "check the disk and the permissions", 3, at) from None
+    finally:
+        os.close(fd)
+    return decode(path, data)
+
+
+def _open_fault(path: str, named: str, e: OSError, at: Location | None) -> SpecError:
+    reason = os.strerror(e.errno or 0)
+    if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV):
+        link = " (a link that leads nowhere)" if os.path.islink(path) else ""
+        return fault("file-not-found", path, f"{named}cannot open it: {reason}{link}; the file is not found", "check the path; `resnet-dsl list specs` shows the shipped specs", at=at)
+    return fault("file-unreadable", path, f"{named}cannot open it: {reason}", "check the permissions", 3, at)
+
+
+def read_stdin() -> Source:
+    """Standard input as a source called `-`."""
+    return decode("-", sys.stdin.buffer.read(MAX_BYTES + 1))
+
+
+@functools.cache
+def shipped_specs() -> dict[str, Path]:
+    """The shipped specs by name, in order of their folders."""
+    root = Path(str(resources.files("resnet_dsl.specs")))
+    found: dict[str, Path] = {}
+    for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name not in ("recipes", "__pycache__")):
+        for path in sorted(folder.glob("*.yaml")):
+            found[path.stem] = path
+    return found
+
+
+def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> Path:
+    """The file of a shipped spec. Raises SpecError with a suggestion."""
+    specs = shipped_specs()
+    if name not in specs:
+        help = did_you_mean(name, specs, what="a shipped spec")
+        if what != "spec" and ("/" in name or "\\" in name or name.startswith(("~", "."))):
+            raise fault("extends", name, f"'extends': the path {quote(name)} is not allowed: a parent's path is relative, ends in .yaml and stays inside the spec's folder", "write extends: base.yaml, or a shipped spec's name", at=at)
+        if not help.startswith("did you mean"):
+            help = "`resnet-dsl list specs` shows the shipped specs; a file's path ends in .yaml"
+        raise fault("file-not-found", name, f"no such {what}: {quote(name)} is not found among the shipped specs, and is no .yaml file", help, at=at)
+    return specs[name]

@@ -1,0 +1,353 @@
+"""Text to a located tree: YAML 1.2 core schema, strictly, from PyYAML's parser events.
+
+The limits are kept while the events come, before anything is composed, so that no document can cost more than its
+size. Scalars stay text; what they mean is decided where they are used (`language.values`). Anchors, aliases, tags,
+directives, merge keys, duplicate keys, non-text keys and nulls are refused with their position (LANGUAGE section 2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, quote
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_NODES = 50_000
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
+_BREAKS = {"\x85": "\ue085", "\u2028": "\ue028", "\u2029": "\ue029"}
+_BREAKS_BACK = {v: k for k, v in _BREAKS.items()}
+_INT = re.compile(r"[-+]?[0-9]+\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_ODD_NUMBER = re.compile(r"(0o[0-7]+|0x[0-9a-fA-F]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
+_TWO_COLONS = re.compile(r"^(?P<lead>\s*(?:- )?)(?P<key>[A-Za-z_]\w*): +(?P<name>[A-Za-z_]\w*): *(?P<rest>.*?)\s*$")
+
+
+@dataclass(slots=True, eq=False)
+class Scalar:
+    """One scalar as it was written: `text` is its value, `plain` is whether it stood without quotes."""
+
+    text: str
+    plain: bool
+    at: Location
+    key_at: Location | None = None
+    flow: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The YAML 1.2 core type: null, bool, int, float, number (a form that the language refuses) or text."""
+        if not self.plain:
+            return "text"
+        t = self.text
+        if t in ("", "~", "null", "Null", "NULL"):
+            return "null"
+        if t in ("true", "false"):
+            return "bool"
+        if _INT.match(t):
+            return "int"
+        if _FLOAT.match(t):
+            return "float"
+        return "number" if _ODD_NUMBER.match(t) else "text"
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was written here."""
+        return self.plain and not self.text
+
+
+class Mapping(dict[str, "Tree"]):
+    """A mapping with its place and the places of its keys."""
+
+    def __init__(self, at: Location, key_at: Location | None = None) -> None:
+        super().__init__()
+        self.at, self.key_at = at, key_at
+        self.keys_at: dict[str, Location] = {}
+
+    def put(self, key: str, at: Location, value: Tree) -> None:
+        """Set an entry; the value remembers where its key stands."""
+        self[key] = value
+        self.keys_at[key] = at
+        value.key_at = at
+
+
+class Sequence(list["Tree"]):
+    """A list with its place."""
+
+    def __init__(self, at: Location, key_at: Location | None = None) -> None:
+        super().__init__()
+        self.at, self.key_at = at, key_at
+
+
+Tree = Scalar | Mapping | Sequence
+
+
+def describe(tree: Tree) -> str:
+    """What stands there, for a message: `a list`, `a mapping`, `the number 3`, `the text 'x'`."""
+    if isinstance(tree, Mapping):
+        return "a mapping"
+    if isinstance(tree, Sequence):
+        return "a list"
+    kinds = {"null": "null (nothing)", "bool": f"the boolean {tree.text}", "text": f"the text {quote(tree.text)}"}
+    return kinds.get(tree.kind, f"the number {quote(tree.text)}")
+
+
+def decode(name: str, data: bytes) -> Source:
+    """The text of a file. Raises SpecError where it is too large or not UTF-8."""
+    if len(data) > MAX_BYTES:
+        raise _whole_file(Source(name, ""), "too-large", "the file is larger than the limit of 1 MiB", "a spec is a short file; is this the right one?")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        good = data[: e.start].decode("utf-8", "replace")
+        source = Source(name, good)
+        at = Location(source, good.count("\n") + 1, len(good) - (good.rfind("\n") + 1) + 1)
+        binary = b"\0" in data[:4096]
+        what = "this is a binary file, not text" if binary else f"byte 0x{data[e.start]:02X} is not UTF-8"
+        help = "a spec is a YAML text file in UTF-8" + ("; is this a checkpoint or a program?" if binary else "; save it again as UTF-8")
+        raise SpecError([Diagnostic("not-utf8", what, at, help)]) from None
+    return Source(name, text.removeprefix("\ufeff"))
+
+
+def read(source: Source) -> Mapping:
+    """The located tree of a document. Raises SpecError: a syntax error alone, or all other faults of form."""
+    text = source.text
+    bad = _CONTROL.search(text)
+    if bad:
+        at = _location(source, bad.start())
+        raise SpecError([Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X} in the text", at, "delete that character")])
+    safe = text.translate(str.maketrans(_BREAKS)) if any(c in text for c in _BREAKS) else text
+    composer = _Composer(source, safe)
+    try:
+        root = composer.document()
+    except yaml.MarkedYAMLError as e:
+        raise SpecError([_syntax_error(source, e)]) from None
+    except yaml.YAMLError as e:
+        reason = str(getattr(e, "reason", "a character that YAML does not allow"))
+        raise _whole_file(source, "yaml-syntax", f"not YAML: {reason}", "delete the odd characters") from None
+    composer.problems.stop_if_any()
+    return root
+
+
+def read_value(source: Source, start: int) -> Tree:
+    """One value, as an option gives it (`--set KEY=VALUE`, VALUE from column `start`, counted from 0)."""
+    # Spaces for the key keep every column the option's own.
+    composer = _Composer(source, " " * start + source.text[start:])
+    try:
+        value = composer.value()
+    except yaml.MarkedYAMLError as e:
+        d = _syntax_error(source, e)
+        raise SpecError([Diagnostic(d.code, d.message, d.location, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'")]) from None
+    composer.problems.stop_if_any()
+    return value
+
+
+def _whole_file(source: Source, code: str, message: str, help: str) -> SpecError:
+    return SpecError([Diagnostic(code, message, Location(source), help)])
+
+
+def _location(source: Source, index: int) -> Location:
+    before = source.text[:index]
+    return Location(source, before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1)
+
+
+class _Composer:
+    """Builds the tree from the events, keeping every limit on the way."""
+
+    def __init__(self, source: Source, text: str) -> None:
+        self.source = source
+        self.problems = Collector()
+        self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=_Loader)
+        self.nodes = 0
+        self.quoted_breaks = 0
+        self.breaks = sum(text.count(c) for c in _BREAKS_BACK)
+
+    def document(self) -> Mapping:
+        next(self.events)
+        start = next(self.events)
+        if isinstance(start, yaml.StreamEndEvent):
+            self._refuse_whole("empty", "the file is empty: there is no mapping to read", "write a spec; `resnet-dsl new` shows how")
+        if start.version is not None or start.tags:
+            line = next(i for i, s in enumerate(self.source.text.split("\n"), 1) if s.startswith("%"))
+            self._refuse(Location(self.source, line, 1), "yaml-feature", "YAML directives (%YAML, %TAG) are not used here", "delete this line")
+        first = next(self.events)
+        if isinstance(first, yaml.DocumentEndEvent):
+            self._refuse_whole("empty", "the file is empty: there is no mapping to read", "write a spec; `resnet-dsl new` shows how")
+        root = self._node(first, 1, None, False)
+        next(self.events)
+        after = next(self.events)
+        if isinstance(after, yaml.DocumentStartEvent):
+            self._refuse(self._at(after), "yaml-feature", "a second document starts here; a spec is exactly one document", "delete the '---' line and what follows, or make two files")
+        self._check_breaks()
+        if not isinstance(root, Mapping):
+            empty = isinstance(root, Scalar) and root.kind == "null"
+            what = "the file is empty (null)" if empty else f"the file holds {describe(root)}"
+            raise SpecError([Diagnostic("not-a-mapping", f"{what}, but a spec is a mapping of keys to values", root.at,
+                                        _root_help(root))])  # fmt: skip
+        return root
+
+    def value(self) -> Tree:
+        next(self.events)
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            return Scalar("", True, Location(self.source, 1, 1))
+        value = self._node(next(self.events), 1, None, False)
+        for _ in self.events:  # a syntax error may still come
+            pass
+        return value
+
+    def _refuse(self, at: Location, code: str, message: str, help: str) -> None:
+        raise SpecError([Diagnostic(code, message, at, help)])
+
+    def _refuse_whole(self, code: str, message: str, help: str) -> None:
+        raise _whole_file(self.source, code, message, help)
+
+    def _at(self, event: yaml.Event) -> Location:
+        start, end = event.start_mark, event.end_mark
+        length = end.column - start.column if end.line == start.line else 1
+        return Location(self.source, start.line + 1, start.column + 1, max(1, length))
+
+    def _node(self, event: yaml.Event, depth: int, key_at: Location | None, flow: bool) -> Tree:
+        self.nodes += 1
+        at = self._at(event)
+        if self.nodes > MAX_NODES:
+            self._refuse(at, "too-many-nodes", f"over the limit of {MAX_NODES:,} YAML nodes", "a spec is a short file: use depth, repeat or extends")
+        if depth > MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
+            self._refuse(at, "nesting", f"nested too deep: at most {MAX_DEPTH} levels", "name the inner parts as sequences and call them")
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(at, "yaml-feature", f"aliases (*{event.anchor}) are not used here: every value is written out",
+                         "write the value itself, or quote it if it should start with '*'; `extends`, `params` and `sequences` avoid repetition")  # fmt: skip
+        if event.anchor is not None:
+            self._refuse(at, "yaml-feature", f"anchors (&{event.anchor}) are not used here", "delete the anchor; `extends`, `params` and `sequences` avoid repetition")
+        if event.tag is not None:
+            self._refuse(at, "yaml-feature", f"tags ({quote(str(event.tag))}) are not used here: a spec is data", "delete the tag, or quote the value if it should start with '!'")
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, at, key_at, flow)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(event, Location(self.source, at.line, at.column), depth, key_at)
+        return self._mapping(event, Location(self.source, at.line, at.column), depth, key_at)
+
+    def _scalar(self, event: yaml.ScalarEvent, at: Location, key_at: Location | None, flow: bool) -> Scalar:
+        text, plain = event.value, event.style is None or event.style == ""
+        for c in text:
+            if c in _BREAKS_BACK:
+                if event.style not in ("'", '"'):
+                    self._refuse(at, "character", f"line-break character U+{ord(_BREAKS_BACK[c]):04X} outside quotes", "delete that character")
+                self.quoted_breaks += 1
+        if self.breaks:
+            text = text.translate(str.maketrans(_BREAKS_BACK))
+        bad = _CONTROL.search(text) or re.search("[\ud800-\udfff]", text)
+        if bad:
+            self.problems.add(Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X}, written as an escape, in {_named(key_at, 'this text')}", at, "delete the escape"))
+        return Scalar(text, plain, at, key_at, flow)
+
+    def _check_breaks(self) -> None:
+        if self.breaks > self.quoted_breaks:
+            index, char = min((i, c) for c in _BREAKS if (i := self.source.text.find(c)) >= 0)
+            self._refuse(_location(self.source, index), "character", f"line-break character U+{ord(char):04X} outside quotes", "delete that character")
+
+    def _sequence(self, event: yaml.Event, at: Location, depth: int, key_at: Location | None) -> Sequence:
+        items = Sequence(at, key_at)
+        flow = bool(event.flow_style)
+        split: Scalar | None = None
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            item = self._node(event, depth + 1, None, flow)
+            split = split or self._comma_split(item, flow)
+            items.append(item)
+        return items
+
+    def _comma_split(self, value: Tree, flow: bool) -> Scalar | None:
+        """A flow collection's comma ended this plain scalar inside parentheses: say it once, here."""
+        if flow and isinstance(value, Scalar) and value.plain and value.text.count("(") > value.text.count(")"):
+            self.problems.add(Diagnostic("comma-in-flow", f"the parenthesis in {quote(value.text)} is not closed: inside {{ }} and [ ] a comma ends a value",
+                                         value.at, f'quote the expression: "{value.text}, ...)"'))  # fmt: skip
+            return value
+        return None
+
+    def _mapping(self, event: yaml.Event, at: Location, depth: int, key_at: Location | None) -> Mapping:
+        mapping = Mapping(at, key_at)
+        flow = bool(event.flow_style)
+        split: Scalar | None = None
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            place = self._at(event)
+            key_node = self._node(event, depth + 1, None, flow)
+            value = self._node(next(self.events), depth + 1, place, flow)
+            if split and isinstance(value, Scalar) and value.is_empty:
+                continue
+            key = self._key(key_node, place)
+            if key is None:
+                continue
+            if key in mapping:
+                first = Label("first given here", mapping.keys_at[key])
+                self.problems.add(Diagnostic("duplicate-key", f"duplicate key {quote(key)}: it is given twice in one mapping", place, f"keep one {quote(key)}", (first,)))
+                continue
+            split = self._comma_split(value, flow) or split
+            mapping.put(key, place, value)
+        return mapping
+
+    def _key(self, node: Tree, at: Location) -> str | None:
+        if isinstance(node, Scalar) and node.plain and node.text == "<<":
+            self.problems.add(Diagnostic("yaml-feature", "merge keys (<<) are not used here", at, "write the keys out; `extends`, `params` and `sequences` avoid repetition"))
+            return None
+        if not isinstance(node, Scalar) or node.kind != "text":
+            what = describe(node)
+            mend = f'write it in quotes, "{node.text}":, if it is meant as a name' if isinstance(node, Scalar) else "a key is one word; look for a missing quote or a brace too many"
+            self.problems.add(Diagnostic("key-not-text", f"a key must be text (a string), not {what}", at, mend))
+            return None
+        return node.text
+
+
+def _named(key_at: Location | None, otherwise: str) -> str:
+    if key_at is None:
+        return otherwise
+    return quote(key_at.source.line(key_at.line)[key_at.column - 1 : key_at.column - 1 + key_at.length])
+
+
+def _root_help(root: Tree) -> str:
+    if isinstance(root, Scalar) and ":" in root.text:
+        return "put a space after each colon: `key: value`"
+    return "start with `name: ...`, `input: ...`; `resnet-dsl new` writes an example"
+
+
+_FRIENDLY = (
+    ("found character '\\t'", "a tab (U+0009) cannot start a token: YAML indents with spaces", "replace the tab by spaces"),
+    ("that cannot start any token", None, "quote the value, or delete that character"),
+    ("mapping values are not allowed", "a second colon: a mapping is not allowed here", 'quote the text if the colon belongs to it, as in key: "a: b"'),
+    ("did not find expected ',' or '}'", "a flow mapping `{` is not closed: expected ',' or '}'", "close the brace, or put a comma between the entries"),
+    ("did not find expected ',' or ']'", "a flow list `[` is not closed: expected ',' or ']'", "close the bracket, or put a comma between the items"),
+    ("could not find expected ':'", "could not find the expected ':' of a mapping", "write `key: value`, with a space after the colon"),
+    ("did not find expected key", "expected a key here: the indentation does not fit the lines above", "indent entries of one mapping alike"),
+    ("did not find expected '-' indicator", "expected '-' here: the indentation does not fit the list above", "indent the items of one list alike"),
+    ("did not find expected node content", "expected a value here", "write a value, or quote the text"),
+    ("invalid Unicode character escape code", "an escape that is no Unicode character (a lone surrogate)", "delete the escape"),
+    ("undefined tag handle", "tags are not used here: a spec is data", "delete the tag, or quote the value if it should start with '!'"),
+    ("incompatible YAML document", "the %YAML directive names a version that does not exist, and directives are not used here", "delete this line"),
+)
+
+
+def _syntax_error(source: Source, e: yaml.MarkedYAMLError) -> Diagnostic:
+    mark = e.problem_mark or e.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    problem = str(e.problem or e.context or "syntax error")
+    message, help = f"not YAML: {problem}", "mend the syntax here"
+    if "cannot start any token" in problem and source.line(line)[column - 1 : column] == "\t":
+        problem = "found character '\\t'"
+    for found, text, mend in _FRIENDLY:
+        if found in problem:
+            message, help = text or f"not YAML: {problem}", mend
+            break
+    written = source.line(line)
+    slip = _TWO_COLONS.match(written)
+    if slip and "mapping values" in problem:
+        key, name, rest = slip["key"], slip["name"], slip["rest"]
+        help = f"write `{key}: {name}` or `{key}: {{{name}: {rest or '{...}'}}}`"
+    labels: tuple[Label, ...] = ()
+    if e.context_mark is not None and e.context and (e.context_mark.line + 1, e.context_mark.column + 1) != (line, column):
+        labels = (Label(str(e.context), Location(source, e.context_mark.line + 1, e.context_mark.column + 1)),)
+    if line > source.text.count("\n") + 1 or not written:
+        message += " (at the end of the file)" if line > source.text.rstrip().count("\n") + 1 else ""
+    return Diagnostic("yaml-syntax", message, Location(source, line, column), help, labels)

@@ -1,0 +1,247 @@
+"""What a spec says, once its names are known: the values that the graph is made from.
+
+Everything here is frozen and printable. Numbers and conditions that depend on where a definition is used are `Slot`s:
+an expression, the rule that its value must keep, and the place to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+from resnet_dsl.diagnostics import Diagnostic, Location
+from resnet_dsl.language.expressions import Expression, ExpressionError, Result, of
+
+MAX_SIZE = 65_536
+MAX_WINDOW = 255
+MAX_CLASSES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must be: a condition, or a number, whole or not, between `low` and `high` (below it if `below`)."""
+
+    kind: Literal["number", "condition"] = "number"
+    whole: bool = False
+    low: int | None = None
+    high: int | None = None
+    below: bool = False
+
+    def complaint(self, value: Result) -> tuple[str, str, str] | None:
+        """Code, what is wrong and the mend, or None where the value is fine."""
+        if isinstance(value, bool) != (self.kind == "condition"):
+            if self.kind == "condition":
+                return "expression-kind", f"must be a condition (true or false), not the number {number_text(value)}", "write true, false or a comparison: `k > 0`"
+            return "expression-kind", f"must be {self.wanted}, not the condition {str(value).lower()}", "write a number, or turn the condition into one: `1 if ... else 0`"
+        if isinstance(value, bool):
+            return None
+        if self.whole and not isinstance(value, int):
+            return "not-whole", f"must be {self.wanted}, but is {number_text(value)}", "use // to divide, or round, floor or ceil"
+        if self.low is not None and value < self.low:
+            return "out-of-range", f"must be at least {self.low}, but is {number_text(value)}", f"use {self.wanted}"
+        if self.high is not None and (value > self.high or (self.below and value == self.high)):
+            if self.below:
+                return "out-of-range", f"must be less than {self.high}, but is {number_text(value)}", f"use {self.wanted}"
+            return "limit", f"is over the limit: at most {self.high:,}, but is {number_text(value)}", f"use {self.wanted}"
+        return None
+
+    @property
+    def wanted(self) -> str:
+        """The value in words: `a whole number of at least 1`."""
+        if self.kind == "condition":
+            return "a condition (true or false)"
+        noun = "a whole number (an integer)" if self.whole else "a number"
+        if self.low is not None and self.high is not None:
+            return f"{noun} between {self.low} and {self.high:,}" + (f" ({self.high} excluded)" if self.below else "")
+        return f"{noun} of at least {self.low}" if self.low is not None else noun
+
+
+CONDITION = Rule("condition")
+NUMBER = Rule()
+SIZE = Rule(whole=True, low=1, high=MAX_SIZE)
+COUNT = Rule(whole=True, low=1)
+CLASSES = Rule(whole=True, low=2, high=MAX_CLASSES)
+DEPTH = Rule(whole=True, low=1, high=100_000)
+TIMES = Rule(whole=True, low=0, high=10_000)
+INDEX = Rule(whole=True, low=0, high=MAX_SIZE)
+WINDOW = Rule(whole=True, low=1, high=MAX_WINDOW)
+PADDING = Rule(whole=True, low=0, high=MAX_WINDOW)
+RATE = Rule(low=0, high=1, below=True)
+FRACTION = Rule(low=0, high=1)
+POSITIVE = Rule(low=0)
+
+
+def number_text(value: Result) -> str:
+    """A number as a person would write it; never more than a line."""
+    if isinstance(value, Fraction):
+        return f"{float(value):.6g}"
+    return f"{value:,}" if abs(value) < 10**15 else f"{float(value):.3g}"
+
+
+class SlotError(Exception):
+    """A value that breaks its rule or cannot be computed, found while the graph is made."""
+
+    def __init__(self, slot: Slot, code: str, message: str, help: str) -> None:
+        super().__init__(message)
+        self.slot, self.code, self.message, self.help = slot, code, message, help
+        self.frame: Any = None
+        """Where the definition was called that holds the slot; set on the way up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """A number or a condition that is due: `what` is its name (`out`, `kernel`), `at` the place of its value."""
+
+    expression: Expression
+    rule: Rule
+    at: Location
+    what: str
+
+    def value(self, env: Mapping[str, Result]) -> Result:
+        """Its value where `env` holds. Raises SlotError."""
+        try:
+            value = self.expression.value(env)
+        except ExpressionError as e:
+            raise SlotError(self, e.code, f"{self.what}: {e.message}", e.help) from None
+        wrong = self.rule.complaint(value)
+        if wrong is not None:
+            raise SlotError(self, wrong[0], f"{self.what} {wrong[1]}", wrong[2])
+        return value
+
+    def whole(self, env: Mapping[str, Result]) -> int:
+        """Its value as an integer; the rule has made sure that it is one."""
+        return int(self.value(env))
+
+
+def constant(value: Result, rule: Rule, at: Location, what: str) -> Slot:
+    """A slot with a value that is known."""
+    return Slot(of(value), rule, at, what)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A name from a table (a block, a policy, a norm, ...) with the arguments given to it.
+
+    `words` are arguments that are words, not values (`gate: conv`).
+    """
+
+    name: str
+    args: Mapping[str, Slot]
+    at: Location
+    pairs: Mapping[str, tuple[Slot, Slot]] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One step of a list. `name` is a row of the step table or a sequence; arguments are sorted by what they are."""
+
+    name: str
+    at: Location
+    is_sequence: bool = False
+    alias: str | None = None
+    alias_at: Location | None = None
+    when: Slot | None = None
+    args: Mapping[str, Slot] = field(default_factory=dict)
+    pairs: Mapping[str, tuple[Slot, Slot]] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    kind: Reference | None = None
+    steps: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+    paths: tuple[tuple[Step, ...], ...] = ()
+    paths_at: tuple[Location, ...] = ()
+    shortcut: Reference | tuple[Step, ...] | None = None
+    merge: Reference | None = None
+
+
+Change = tuple[Step, ...] | Literal["none", "refuse"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """A block, a shortcut policy or a sequence: shipped or the user's, in the same form.
+
+    `uses` are the names that its own expressions read from where it is called.
+    """
+
+    family: Literal["block", "shortcut", "sequence"]
+    name: str
+    at: Location
+    shipped: bool
+    args: Mapping[str, Slot] = field(default_factory=dict)
+    let: Mapping[str, Slot] = field(default_factory=dict)
+    out: Slot | None = None
+    before: tuple[Step, ...] = ()
+    body: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+    merge: Reference | None = None
+    change: Change = "refuse"
+    same: Change = ()
+    steps: tuple[Step, ...] = ()
+    uses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One stage: `depth` blocks of `width`, the first with `stride`; its own references or None for the net's."""
+
+    name: str
+    at: Location
+    name_at: Location
+    depth: Slot
+    width: Slot
+    stride: Slot
+    block: Reference
+    shortcut: Reference
+    merge: Reference | None
+    before: tuple[Step, ...]
+    after: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One figure that the author believes, and where it stands."""
+
+    key: Literal["params", "macs", "depth"]
+    value: int
+    at: Location
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spec:
+    """A network, complete: every reference is known, every default is filled in.
+
+    `input` is (channels, height, width) or (features,). `train` is a recipe's name or path, an inline recipe
+    (plain data) or None. `extends` are the files that the spec came from. `overridden`: options changed it, so what its
+    author expects is not tested. `tree` is the merged document, with the place of every value.
+    """
+
+    name: str
+    description: str
+    input: tuple[int, ...]
+    classes: int
+    params: Mapping[str, Result]
+    norm: Reference
+    act: Reference
+    stem: tuple[Step, ...]
+    stages: tuple[Stage, ...]
+    head: tuple[Step, ...]
+    blocks: Mapping[str, Definition]
+    shortcuts: Mapping[str, Definition]
+    sequences: Mapping[str, Definition]
+    merge: Reference | None
+    init_weights: str
+    zero_last: bool
+    expect: tuple[Expectation, ...]
+    train: object
+    at: Location
+    head_at: Location
+    extends: tuple[str, ...] = ()
+    overridden: bool = False
+    tree: Any = field(default=None, repr=False)
+
+
+def diagnostic(code: str, message: str, at: Location, help: str) -> Diagnostic:
+    """A diagnostic without labels."""
+    return Diagnostic(code, message, at, help)
