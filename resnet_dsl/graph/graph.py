@@ -20,6 +20,8 @@ from resnet_dsl.diagnostics import Location
 if TYPE_CHECKING:
     import networkx
 
+    Network = networkx.MultiDiGraph[str]
+
 Shape = tuple[int, ...]
 Value = int | float | bool | str | tuple[int, ...]
 Role = Literal["stem", "stage", "block", "head", "before", "body", "after", "shortcut", "gate", "merge", "step"]
@@ -131,7 +133,7 @@ class Program:
         """Does each node read just what the one before it gives?"""
         return all(n.inputs == (before,) for n, before in zip(self.nodes, _outputs_before(self.nodes), strict=True))
 
-    def network(self) -> networkx.MultiDiGraph:
+    def network(self) -> Network:
         """This scope alone as a frozen networkx graph: node key = path, edge key = operand slot.
 
         The scope's input is the node `input`; node data is the `Node` under `node`, and its shape.
@@ -196,7 +198,7 @@ class Graph:
         """Every operation of the network with its full path, in topological order. Calls are walked, not shown."""
         yield from _flatten(self.root, "", "input", False)
 
-    def network(self) -> networkx.MultiDiGraph:
+    def network(self) -> Network:
         """The flattened network as a frozen networkx graph: node key = state_dict prefix, edge key = operand slot."""
         return _freeze([(f.node, f.path, f.inputs) for f in self.nodes()], self.input)
 
@@ -263,14 +265,15 @@ def _flatten(program: Program, scope: str, entry: str, in_shortcut: bool) -> Gen
     return given[program.output]
 
 
-def _freeze(items: list[tuple[Node, str, tuple[str, ...]]], shape: Shape) -> networkx.MultiDiGraph:
+def _freeze(items: list[tuple[Node, str, tuple[str, ...]]], shape: Shape) -> Network:
     # networkx costs more to import than a whole `inspect` takes, so only those who ask for the graph pay for it.
     import networkx
 
-    g = networkx.MultiDiGraph()
+    g: Network = networkx.MultiDiGraph()
     g.add_node("input", node=None, shape=shape)
     for node, path, inputs in items:
         g.add_node(path, node=node, shape=node.shape)
         for slot, operand in enumerate(inputs):
             g.add_edge(operand or "input", path, key=slot)
-    return networkx.freeze(g)
+    networkx.freeze(g)
+    return g

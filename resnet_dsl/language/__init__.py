@@ -19,7 +19,4 @@ def load(path_or_name: str, overrides: Mapping[str, str] | Iterable[str] = ()) -
     from resnet_dsl.language.extends import apply_overrides, load_document, parse_overrides
     from resnet_dsl.language.resolve import resolve
 
-    given = parse_overrides(overrides)
-    document = load_document(path_or_name)
-    tree = apply_overrides(document.tree, given)
-    return resolve(tree, document.stem, document.chain, overridden=bool(given))
+    return resolve(apply_overrides(load_document(path_or_name), parse_overrides(overrides)))

@@ -13,41 +13,16 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-from resnet_dsl.diagnostics import quote, suggest, visible
+from resnet_dsl.diagnostics import quote
+from resnet_dsl.language.grammar import FUNCTIONS, LIMIT, WORDS, ExpressionError, Number, Parser, Result, Term
 
-Number = int | Fraction
-Result = int | Fraction | bool
+__all__ = ["WORDS", "Expression", "ExpressionError", "Kind", "Number", "Result", "of", "parse"]
+
 Kind = Literal["number", "condition"]
 
 MAX_LENGTH = 1_000
-MAX_LEVELS = 64
-LIMIT = 10**15
 _FINEST = 10**60
 """Denominators stay below this: far finer than any rate, and no product can grow without end."""
-
-WORDS = frozenset({"and", "or", "not", "if", "else", "true", "false", "min", "max", "ceil", "floor", "round", "divisible"})
-
-
-class ExpressionError(Exception):
-    """An expression that cannot be read or computed."""
-
-    def __init__(self, code: str, message: str, help: str) -> None:
-        super().__init__(message)
-        self.code, self.message, self.help = code, message, help
-
-
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    """A node: an operator or function with its operands, a literal, or a name.
-
-    A left-associative run, `a + b - c`, is one node `chain` with its operators, so that depth is what was nested.
-    """
-
-    op: str
-    args: tuple[_Tree, ...] = ()
-    value: Result | None = None
-    name: str = ""
-    operators: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +30,7 @@ class Expression:
     """A parsed expression. `names` are the free names; `literal` is its value where it is just a number or true/false."""
 
     text: str
-    tree: _Tree
+    tree: Term
     names: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -78,233 +53,7 @@ class Expression:
 
 def of(value: Result) -> Expression:
     """The expression that is just this value."""
-    return Expression(str(value).lower(), _Tree("literal", value=value))
-
-
-# --- reading -----------------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+(?:[eE][-+]?[0-9]+)?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<op>//|==|!=|<=|>=|[-+*/%(),<>]))",
-    re.ASCII,
-)
-_FUNCTIONS: Mapping[str, tuple[int, int | None]] = {
-    "min": (1, None), "max": (1, None), "ceil": (1, 1), "floor": (1, 1), "round": (1, 1), "divisible": (2, 2),
-}  # fmt: skip
-
-
-def _syntax(message: str, help: str = "see `resnet-dsl explain expression-syntax` for what an expression may hold") -> ExpressionError:
-    return ExpressionError("expression-syntax", message, help)
-
-
-_ODD_TOKENS = (
-    ("**", "there is no power operator **", "multiply instead: k * k"), ("&&", "'&&' is not an operator here", "write `and`"),
-    ("||", "'||' is not an operator here", "write `or`"), ("->", "'->' is not an operator", "an expression computes a number or a condition"),
-    (":=", "':=' is not an operator", "use `let` in a definition"), ("=", "'=' is not an operator", "write == to compare"),
-    ("!", "'!' is not an operator here", "write `not`"), ("^", "'^' is not an operator: there are no powers", "multiply instead: k * k"),
-    ("'", "there are no strings in expressions", "expressions hold numbers and conditions only"),
-    ('"', "there are no strings in expressions", "expressions hold numbers and conditions only"),
-    (".", "there are no attributes in expressions", "use plain names; a parameter is written k, not params.k"),
-    ("[", "there are no lists or subscripts in expressions", "expressions hold numbers and conditions only"),
-    ("#", "'#' is not allowed in an expression", "leave a space before # to start a YAML comment"),
-    ("$", "'$' is not allowed in an expression: nothing is expanded", "write the name of a parameter: k"),
-    ("{", "'{' is not allowed in an expression", "expressions hold numbers and conditions only"),
-    (";", "';' is not allowed in an expression", "an expression is one value"),
-    (":", "':' is not allowed in an expression", "an expression is one value; a mapping entry needs a space after its colon"),
-)  # fmt: skip
-
-
-def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    at = 0
-    end = len(text.rstrip(" \t\n\r"))
-    while at < end:
-        m = _TOKEN.match(text, at)
-        rest = text[at:].lstrip(" \t\n\r")
-        if m is None or rest.startswith("**"):
-            for start, message, help in _ODD_TOKENS:
-                if rest.startswith(start):
-                    if start == "." and found and found[-1] == ("name", "params"):
-                        word = re.match(r"\.\s*([A-Za-z_]\w*)", rest)
-                        help = f"write {word.group(1)}" if word else help
-                    raise _syntax(message, help)
-            c = rest[0]
-            raise _syntax(f"the character {visible(c)} is not allowed in an expression", "use plain ASCII: + - * / // % ( ) < > == != and names" if ord(c) > 126 else "see `resnet-dsl explain expression-syntax`")
-        kind = m.lastgroup
-        assert kind is not None
-        word = m.group(kind)
-        if kind == "name" and found and found[-1][0] == "number" and text[at] not in " \t\n\r":
-            whole = found[-1][1] + word
-            if re.fullmatch(r"[0-9]+(_[0-9]+)+", whole):
-                raise _syntax(f"{quote(whole)} is not a number: digits are not grouped by underscores", f"write {whole.replace('_', '')}")
-            if re.fullmatch(r"0[xob][0-9a-fA-F]+", whole):
-                raise _syntax(f"{quote(whole)} is not a number here: numbers are decimal, not hexadecimal, octal or binary", f"write {int(whole, 0)}" if _readable(whole) else "write it as a decimal number")
-            raise _syntax(f"{quote(whole)} is neither a number nor a name", "put an operator between a number and a name: 2 * k")
-        found.append((kind, word))
-        at = m.end()
-    return found
-
-
-def _readable(digits: str) -> bool:
-    try:
-        int(digits, 0)
-    except ValueError:
-        return False
-    return len(digits) < 20
-
-
-def number(text: str) -> Number:
-    """An unsigned decimal literal, exactly. Raises ExpressionError for leading zeros and absurd sizes."""
-    mantissa, _, exponent = text.lower().partition("e")
-    if re.match(r"0[0-9]", mantissa):
-        raise ExpressionError("number-form", f"{quote(text)} has a leading zero: octal in some languages, decimal in others", f"write {text.lstrip('0') or '0'}")
-    if len(exponent.lstrip("+-")) > 3:
-        raise ExpressionError("limit", f"the exponent of {quote(text)} is over the limit of three digits", "numbers are at most 1e15")
-    if len(mantissa) > 400:
-        raise ExpressionError("limit", f"a number of {len(mantissa)} digits is over the limit of 1e15", "numbers are at most 1e15")
-    value = Fraction(text)
-    return _checked(int(value) if value.denominator == 1 else value)
-
-
-class _Parser:
-    """Recursive descent with a level counter, so that no nesting can exhaust the stack."""
-
-    def __init__(self, text: str) -> None:
-        self.tokens = _tokens(text)
-        self.at = 0
-        self.levels = 0
-        self.names: set[str] = set()
-
-    def parse(self) -> _Tree:
-        if not self.tokens:
-            raise _syntax("the expression is empty: a number or a condition is expected", "write a number, a name or an expression")
-        tree = self.ternary()
-        if self.at < len(self.tokens):
-            word = self.tokens[self.at][1]
-            if word == ")":
-                raise _syntax("a closing parenthesis ')' too many", "delete it, or open one before")
-            if word in ("<", ">", "<=", ">=", "==", "!="):
-                raise _syntax("comparisons do not chain", "join two comparisons with `and`: a < b and b < c")
-            if word == ",":
-                raise _syntax("a comma is not allowed outside a function's parentheses", "an expression is one value; a pair is a list: [3, 3]")
-            raise _syntax(f"{quote(word)} is not expected here", "put an operator between two values")
-        return tree
-
-    def peek(self) -> str:
-        return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
-
-    def take(self) -> tuple[str, str]:
-        token = self.tokens[self.at] if self.at < len(self.tokens) else ("end", "")
-        self.at += 1
-        return token
-
-    def ternary(self) -> _Tree:
-        self.levels += 1
-        if self.levels > MAX_LEVELS:
-            if sum(t[1] == "(" for t in self.tokens) > sum(t[1] == ")" for t in self.tokens):
-                raise _syntax("a parenthesis '(' is not closed, and they nest over the limit", "close it")
-            raise ExpressionError("limit", f"nested over the limit of {MAX_LEVELS} levels", "split it with `let`")
-        then = self.any()
-        if self.peek() == "if":
-            self.take()
-            condition = self.any()
-            if self.take()[1] != "else":
-                raise _syntax("`if` needs an `else`: a if condition else b", "add `else` and a value")
-            then = _Tree("if", (condition, then, self.ternary()))
-        self.levels -= 1
-        return then
-
-    def _left(self, operand: Callable[[], _Tree], operators: tuple[str, ...]) -> _Tree:
-        args, ops = [operand()], []
-        while self.peek() in operators:
-            ops.append(self.take()[1])
-            args.append(operand())
-        return _Tree("chain", tuple(args), operators=tuple(ops)) if ops else args[0]
-
-    def any(self) -> _Tree:
-        return self._left(self.all, ("or",))
-
-    def all(self) -> _Tree:
-        return self._left(self.negation, ("and",))
-
-    def negation(self) -> _Tree:
-        if self.peek() == "not":
-            self.take()
-            return _Tree("not", (self._deeper(self.negation),))
-        return self.comparison()
-
-    def comparison(self) -> _Tree:
-        tree = self.sum()
-        if self.peek() in ("<", ">", "<=", ">=", "==", "!="):
-            tree = _Tree(self.take()[1], (tree, self.sum()))
-            if self.peek() in ("<", ">", "<=", ">=", "==", "!="):
-                raise _syntax("comparisons do not chain", "join two comparisons with `and`: a < b and b < c")
-        return tree
-
-    def sum(self) -> _Tree:
-        return self._left(self.product, ("+", "-"))
-
-    def product(self) -> _Tree:
-        return self._left(self.sign, ("*", "/", "//", "%"))
-
-    def sign(self) -> _Tree:
-        if self.peek() == "-":
-            self.take()
-            return _Tree("negative", (self._deeper(self.sign),))
-        return self.atom()
-
-    def _deeper(self, rule: Callable[[], _Tree]) -> _Tree:
-        self.levels += 1
-        if self.levels > MAX_LEVELS:
-            raise ExpressionError("limit", f"nested over the limit of {MAX_LEVELS} levels", "split it with `let`")
-        tree = rule()
-        self.levels -= 1
-        return tree
-
-    def atom(self) -> _Tree:
-        kind, word = self.take()
-        if kind == "number":
-            return _Tree("literal", value=number(word))
-        if word == "(":
-            tree = self.ternary()
-            if self.take()[1] != ")":
-                raise _syntax("a parenthesis '(' is not closed: expected ')'", "close it, or quote the expression if a comma ended it: inside { } and [ ] a comma ends a value")
-            return tree
-        if kind == "name":
-            return self.word(word)
-        if kind == "end":
-            raise _syntax("the expression ends too early: a value is expected", "add the missing value")
-        raise _syntax(f"{quote(word)} is not expected here: a value is", "see `resnet-dsl explain expression-syntax`")
-
-    def word(self, word: str) -> _Tree:
-        if self.peek() == "(":
-            return self.call(word)
-        if word in ("true", "false"):
-            return _Tree("literal", value=word == "true")
-        if word in WORDS:
-            raise _syntax(f"the word {quote(word)} is not expected here", f"{word}(...) needs arguments" if word in _FUNCTIONS else "a value is missing before it")
-        self.names.add(word)
-        return _Tree("name", name=word)
-
-    def call(self, word: str) -> _Tree:
-        if word not in _FUNCTIONS:
-            near = suggest(word, _FUNCTIONS)
-            known = "the functions are " + ", ".join(_FUNCTIONS)
-            raise _syntax(f"there is no function called {quote(word)}", f"did you mean '{near}'?" if near else known)
-        self.take()
-        args: list[_Tree] = []
-        if self.peek() != ")":
-            args.append(self.ternary())
-            while self.peek() == ",":
-                self.take()
-                args.append(self.ternary())
-        if self.take()[1] != ")":
-            raise _syntax(f"the parenthesis of {word}( is not closed: expected ')'", "close it, or quote the expression if a comma ended it: inside { } and [ ] a comma ends a value")
-        low, high = _FUNCTIONS[word]
-        if len(args) < low or (high is not None and len(args) > high):
-            wanted = f"{low} argument{'s' if low > 1 else ''}" if high == low else f"at least {low} argument"
-            raise _syntax(f"{word}() takes {wanted}, not {len(args)}", f"write {'divisible(x, by)' if word == 'divisible' else word + '(x)'}")
-        return _Tree(word, tuple(args))
+    return Expression(str(value).lower(), Term("literal", value=value))
 
 
 def parse(text: str) -> Expression:
@@ -316,18 +65,18 @@ def parse(text: str) -> Expression:
     stripped = text.strip(" \t\n\r")
     if re.fullmatch(r"\+[0-9.][0-9.eE+-]*", stripped):
         stripped = stripped[1:]
-    parser = _Parser(stripped)
+    parser = Parser(stripped)
     tree = parser.parse()
     return Expression(text, tree, frozenset(parser.names))
 
 
 # --- what it is --------------------------------------------------------------------------------------------
 
-_ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "negative", *_FUNCTIONS})
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "negative", *FUNCTIONS})
 _COMPARISON = frozenset({"<", ">", "<=", ">=", "==", "!="})
 
 
-def _kind(t: _Tree, scope: Mapping[str, Kind]) -> Kind:
+def _kind(t: Term, scope: Mapping[str, Kind]) -> Kind:
     if t.op == "literal":
         return "condition" if isinstance(t.value, bool) else "number"
     if t.op == "name":
@@ -394,7 +143,7 @@ _COMPARE: Mapping[str, Callable[[Number, Number], bool]] = {
 _UNARY: Mapping[str, Callable[[Number], Number]] = {"negative": lambda a: -a, "ceil": math.ceil, "floor": math.floor, "round": round}
 
 
-def _value(t: _Tree, env: Mapping[str, Result]) -> Result:
+def _value(t: Term, env: Mapping[str, Result]) -> Result:
     op = t.op
     if op == "literal":
         assert t.value is not None
@@ -417,7 +166,7 @@ def _value(t: _Tree, env: Mapping[str, Result]) -> Result:
     return min(values) if op == "min" else max(values)
 
 
-def _fold(t: _Tree, env: Mapping[str, Result]) -> Result:
+def _fold(t: Term, env: Mapping[str, Result]) -> Result:
     """A run of operators of one level, from the left; `and` and `or` stop where the answer is known."""
     total = _value(t.args[0], env)
     for op, arg in zip(t.operators, t.args[1:], strict=True):

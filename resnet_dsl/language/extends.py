@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_dsl.diagnostics import Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote
@@ -18,11 +19,20 @@ WHOLE = frozenset({"input", "norm", "act", "stem", "block", "shortcut", "merge",
 """Keys whose value replaces the parent's as a whole."""
 
 
+@dataclass(frozen=True, slots=True)
 class Loaded:
-    """A document with its parents merged in: the tree, the name of its file, and the files it came from."""
+    """A document with its parents merged in and the overrides set.
 
-    def __init__(self, tree: MappingTree, stem: str, chain: tuple[str, ...]) -> None:
-        self.tree, self.stem, self.chain = tree, stem, chain
+    `stem` is that of its file, `chain` the files it came from, `root` the folder that paths in it may not leave (None
+    for a shipped spec), `train` the overrides of recipe keys.
+    """
+
+    tree: MappingTree
+    stem: str
+    chain: tuple[str, ...]
+    root: Path | None
+    overridden: bool = False
+    train: MappingTree | None = None
 
 
 def load_document(name: str) -> Loaded:
@@ -35,9 +45,10 @@ def load_document(name: str) -> Loaded:
         place = shipped_spec(name)
         source, stem = Source(f"{name}.yaml", read_file(str(place)).text), name
     shipped = not is_path(name) and name != "-"
-    chain = _Chain(place.parent.resolve() if not shipped else None)
+    root = None if shipped else place.parent.resolve()
+    chain = _Chain(root)
     tree = chain.merged(read(source), place, [name], shipped)
-    return Loaded(tree, stem, tuple(chain.files))
+    return Loaded(tree, stem, tuple(chain.files), root)
 
 
 def is_path(name: str) -> bool:
@@ -169,14 +180,22 @@ def parse_overrides(overrides: Mapping[str, str] | Iterable[str]) -> list[tuple[
     return found
 
 
-def apply_overrides(tree: MappingTree, overrides: Iterable[tuple[str, Source]]) -> MappingTree:
-    """The tree with each override set; their mistakes are located in the option."""
+def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -> Loaded:
+    """The document with each override set; their mistakes are located in the option.
+
+    `train.KEY` is kept apart: it is laid over the recipe, wherever that stands.
+    """
+    tree, train, overridden = document.tree, document.train, document.overridden
     for key, source in overrides:
         value = read_value(source, len(source.text.partition("=")[0]) + 1)
         at = Location(source, 1, 1, len(key))
         value.key_at = at
-        tree = _set(tree, key.split("."), value, at, key)
-    return tree
+        path = key.split(".")
+        if path[0] == "train" and len(path) > 1:
+            train = _set(train if train is not None else MappingTree(at), path[1:], value, at, key)
+        else:
+            tree, overridden = _set(tree, path, value, at, key), True
+    return replace(document, tree=tree, overridden=overridden, train=train)
 
 
 def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str) -> MappingTree:

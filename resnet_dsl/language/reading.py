@@ -1,213 +1,34 @@
-"""Trees to steps, references and slots: every name looked up in a table, every argument against its signature.
+"""Trees to steps and references: every name looked up in a table, every argument against its signature.
 
-A `Reader` gathers what is wrong and goes on, so that one run shows all of a file's mistakes; what could not be read is
-None and is passed over in silence, since its cause has been reported.
+A `Reader` gathers what is wrong and goes on, so that one run shows all of a file's mistakes.
 """
 
 from __future__ import annotations
 
-import keyword
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, did_you_mean, quote, suggest
-from resnet_dsl.language.document import at_value, boolean_help, null_value, unknown_key
-from resnet_dsl.language.expressions import ExpressionError, Kind, parse
-from resnet_dsl.language.kinds import ACTS, KINDS, LANGUAGE_NAMES, MERGES, MODULE_ATTRIBUTES, NORMS, RESERVED, STEPS, Arg, Signature
+from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, suggest
+from resnet_dsl.language.document import at_value, unknown_key
+from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
 from resnet_dsl.language.source import Mapping as MappingTree
 from resnet_dsl.language.source import Scalar, Tree, describe
 from resnet_dsl.language.source import Sequence as SequenceTree
 from resnet_dsl.language.spec import CONDITION, Reference, Rule, Slot, Step, constant
+from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, Scope, ValueReader
 
 MAX_STEPS = 256
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-MODULE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-_PAIR_IN_TEXT = re.compile(r"\s*([0-9]+)\s*[xX,*]\s*([0-9]+)\s*\Z")
-_BOOLEAN_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "y", "n"})
 _SHORT = frozenset({"norm", "act"})
 """Steps whose one word stands for `{kind: word}`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The names that an expression may use at a place, and what the place is called in a message."""
-
-    names: Mapping[str, Kind]
-    place: str
-
-    def plus(self, names: Mapping[str, Kind], place: str = "") -> Scope:
-        """The scope with more names."""
-        return Scope({**self.names, **names}, place or self.place)
-
-
-@dataclass(frozen=True, slots=True)
-class Callable_:
-    """What is known of a definition before its steps are read: its name, family and arguments."""
-
-    name: str
-    family: str
-    args: Mapping[str, Kind]
-    shipped: bool
-
-
-Tables = Mapping[str, Mapping[str, Callable_]]
-"""Family (block, shortcut, sequence) to the definitions by name."""
-
-_NOUN = {"block": "block", "shortcut": "shortcut policy", "sequence": "sequence", "norm": "norm", "act": "act", "merge": "merge"}
-
-
 @dataclass
-class Reader:
-    """Reads trees in the light of the tables of definitions; `problems` holds what is wrong."""
+class Reader(ValueReader):
+    """Reads steps and references; `calls` are the definitions that were called, for finding circles."""
 
-    tables: Tables
-    problems: Collector = field(default_factory=Collector)
-    used: set[str] = field(default_factory=set)
     calls: list[tuple[str, str, Location]] = field(default_factory=list)
 
-    def report(self, code: str, message: str, at: Location, help: str, *labels: Label) -> None:
-        """Keep a diagnostic."""
-        self.problems.add(Diagnostic(code, message, at, help, labels))
-
-    # --- numbers and conditions ---
-
-    def slot(self, tree: Tree, rule: Rule, what: str, scope: Scope) -> Slot | None:
-        """A number or condition: a literal is checked at once, an expression where its names have values."""
-        if not isinstance(tree, Scalar):
-            pair = " (one number, not a pair)" if isinstance(tree, SequenceTree) and len(tree) == 2 else ""
-            self.report("wrong-type", f"{quote(what)} must be {rule.wanted}, not {describe(tree)}{pair}", tree.at, "write a number or an expression" if rule.kind == "number" else boolean_help(tree))
-            return None
-        if tree.kind == "null":
-            self.problems.add(null_value(what, tree))
-            return None
-        if tree.kind == "number" and tree.text.lstrip("+-").lower() in (".inf", ".nan"):
-            self.report("wrong-type", f"{quote(what)} must be {rule.wanted} and finite, not {quote(tree.text)}", tree.at, "write a finite number")
-            return None
-        try:
-            expression = parse(tree.text)
-            kind = expression.kind(scope.names)
-        except ExpressionError as e:
-            self._expression_problem(e, tree, rule, what, scope)
-            return None
-        if kind != rule.kind:
-            wrong = rule.complaint(True if kind == "condition" else 1) if expression.literal is None else rule.complaint(expression.literal)
-            assert wrong is not None
-            message = wrong[1] if expression.literal is not None else f"must be {rule.wanted}, but {quote(tree.text)} is a {kind}"
-            self.report("expression-kind", f"{quote(what)} {message}", tree.at, boolean_help(tree) if rule.kind == "condition" and expression.literal is not None else wrong[2])
-            return None
-        if expression.literal is not None and (complaint := rule.complaint(expression.literal)):
-            self.report(complaint[0], f"{quote(what)} {complaint[1]}", tree.at, complaint[2])
-            return None
-        self.used |= expression.names
-        return Slot(expression, rule, tree.at, what)
-
-    def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: Rule, what: str, scope: Scope) -> None:
-        if e.code == "unknown-variable":
-            word = e.message
-            boolean = word.lower() in _BOOLEAN_WORDS
-            if boolean and rule.kind == "condition":
-                self.report("unknown-variable", f"{quote(what)} must be true or false, but {quote(word)} is text, an unknown name here", tree.at, boolean_help(tree))
-                return
-            help = did_you_mean(word, [*scope.names, "true", "false"] if boolean else scope.names, what=f"a name in {scope.place}")
-            elsewhere = f" (it is known elsewhere, not in {scope.place})" if word in LANGUAGE_NAMES or word == "index" else ""
-            if elsewhere and not help.startswith("did"):
-                help = f"in {scope.place} use only: {', '.join(scope.names)}" if scope.names else f"in {scope.place} write a plain number"
-            kind_hint = f"; {quote(what)} must be {rule.wanted}" if tree.text.strip() == word else ""
-            self.report("unknown-variable", f"unknown name {quote(word)} in the expression{elsewhere}{kind_hint}", tree.at, help)
-            return
-        help = e.help
-        slip = _PAIR_IN_TEXT.match(tree.text)
-        if slip and what in ("kernel", "stride", "padding", "dilation"):
-            help = f"write {slip[1]} or [{slip[1]}, {slip[2]}]" if slip[1] == slip[2] else f"write [{slip[1]}, {slip[2]}]"
-        message = e.message
-        if e.code == "expression-syntax":
-            message = f"{quote(what)} must be {rule.wanted}, but the expression {quote(tree.text)} cannot be read: {e.message}"
-            if tree.flow and tree.plain and "not closed" in e.message:
-                help = f'quote the expression: "{tree.text}...": inside {{ }} and [ ] a comma ends a value'
-        elif not message.startswith(("the ", "an ")):
-            message = f"{quote(what)}: {message}"
-        self.report(e.code, message, tree.at, help)
-
-    def pair(self, tree: Tree, rule: Rule, what: str, scope: Scope) -> tuple[Slot, Slot] | None:
-        """A number for both sides, or [height, width]."""
-        if not isinstance(tree, SequenceTree):
-            one = self.slot(tree, rule, what, scope)
-            return (one, one) if one else None
-        if len(tree) != 2:
-            self.report("wrong-type", f"{quote(what)} takes one number or a pair of two [height, width], not a list of {len(tree) or 'none: it is empty'}", tree.at, "write 3 or [3, 3]")
-            return None
-        first, second = (self.slot(t, rule, what, scope) for t in tree)
-        return (first, second) if first and second else None
-
-    # --- names ---
-
-    def word(self, tree: Tree, what: str, choices: Iterable[str]) -> str | None:
-        """One of a few words."""
-        known = list(choices)
-        if not isinstance(tree, Scalar) or tree.kind == "null" or tree.text not in known:
-            shown = quote(tree.text) if isinstance(tree, Scalar) and tree.kind != "null" else describe(tree)
-            self.report("unknown-name", f"{quote(what)} is one of {', '.join(known)}, not {shown}", at_value(tree), did_you_mean(tree.text, known, what=what) if isinstance(tree, Scalar) else f"write one of {', '.join(known)}")
-            return None
-        return tree.text
-
-    def module_name(self, tree: Tree, what: str) -> str | None:
-        """A name that becomes an attribute of a torch module (LANGUAGE section 9)."""
-        if not isinstance(tree, Scalar) or tree.kind != "text":
-            self.report("bad-name", f"{quote(what)} must be a name (text, an identifier), not {describe(tree)}", at_value(tree), 'write a word such as conv1')
-            return None
-        text = tree.text
-        if not MODULE_NAME.match(text) or len(text) > 64:
-            self.report("bad-name", f"{quote(what)} is not a valid identifier: {quote(text)}; it may hold letters, digits and '_', starts with a letter, and has at most 64 characters", tree.at, "write a word such as conv1")
-        elif keyword.iskeyword(text):
-            self.report("bad-name", f"{quote(text)} is a keyword of Python and reserved: model.{text} would not be an expression", tree.at, f"choose another name, {text}_ say")
-        elif text in MODULE_ATTRIBUTES:
-            self.report("bad-name", f"{quote(text)} is reserved: every torch module has an attribute of this name already", tree.at, f"choose another name, {text}_ say")
-        else:
-            return text
-        return None
-
-    def definition_name(self, name: str, at: Location, what: str, taken: Iterable[str] = (), by: str = "") -> bool:
-        """Is this a fit name for a definition, an argument, a `let` or a parameter?"""
-        if not IDENTIFIER.match(name) or len(name) > 64:
-            shown = "it is empty" if not name else quote(name)
-            self.report("bad-name", f"{what}: the name is not an identifier (ASCII letters, digits and '_', not a digit first, at most 64 characters): {shown}", at, "write a word such as my_block")
-        elif name in RESERVED:
-            self.report("bad-name", f"{what}: {quote(name)} is a reserved word of the language", at, f"choose another name, {name}_ say")
-        elif name in set(taken):
-            self.report("name-taken", f"{what}: {quote(name)} is already taken{by}", at, f"choose another name, my_{name} say")
-        else:
-            return True
-        return False
-
     # --- references ---
-
-    def named(self, tree: Tree, what: str, known: Mapping[str, object]) -> tuple[str, Location, Tree | None] | None:
-        """The two forms of a reference, a name or {name: args}: the name, its place, the arguments."""
-        forms = f"write `{what}: name` or `{what}: {{name: {{argument: value}}}}`"
-        if isinstance(tree, MappingTree) and len(tree) == 1:
-            ((name, args),) = tree.items()
-            at = tree.keys_at[name]
-            if isinstance(args, Scalar) and args.kind == "null":
-                self.report("null", f"{quote(name)} has no arguments after its colon (null): arguments are a mapping", at_value(args), f"write `{name}` without the colon, or {{{name}: {{argument: value}}}}")
-                return None
-        elif isinstance(tree, Scalar) and tree.kind == "text":
-            name, at, args = tree.text, tree.at, None  # type: ignore[assignment]
-        else:
-            if isinstance(tree, Scalar) and tree.kind == "null":
-                self.problems.add(null_value(what, tree))
-            elif isinstance(tree, MappingTree):
-                self.report("wrong-type", f"{quote(what)} must be one name with its arguments, not a mapping of {len(tree)} keys", tree.at, forms)
-            else:
-                self.report("wrong-type", f"{quote(what)} must be a name (a reference), not {describe(tree)}", tree.at, forms)
-            return None
-        if name not in known:
-            noun = _NOUN.get(what, what)
-            others = [f for f, t in self.tables.items() if name in t and f != what]
-            elsewhere = f" ({quote(name)} is a {_NOUN[others[0]]})" if others else ""
-            self.report("unknown-name", f"unknown {noun} {quote(name)}{elsewhere}", at, did_you_mean(name, known, what=noun))
-            return None
-        return name, at, args
 
     def reference(self, tree: Tree, family: str, scope: Scope) -> Reference | None:
         """A block, shortcut policy or sequence, or a norm, act or merge kind."""
@@ -230,12 +51,12 @@ class Reader:
         bound = self.bind(given, signature.args, name, at, scope, complete=False)
         return Reference(name, bound.args, at, bound.pairs, bound.words)
 
-    def given(self, given: MappingTree, target: Callable_, scope: Scope) -> dict[str, Slot]:
+    def given(self, given: MappingTree, target: Callee, scope: Scope) -> dict[str, Slot]:
         """Arguments for a definition: numbers or conditions as its defaults are."""
         slots: dict[str, Slot] = {}
         for key, value in given.items():
             if key not in target.args:
-                self.problems.add(_unknown_argument(key, value, target.args, f"{_NOUN[target.family]} {target.name}"))
+                self.problems.add(_unknown_argument(key, value, target.args, f"{NOUN[target.family]} {target.name}"))
                 continue
             rule = CONDITION if target.args[key] == "condition" else Rule()
             slot = self.slot(value, rule, key, scope)
@@ -389,7 +210,7 @@ class Reader:
         known = [*STEPS, *self.tables["sequence"]]
         for family in ("block", "shortcut"):
             if name in self.tables[family]:
-                self.report("unknown-step", f"{quote(name)} is a {_NOUN[family]}, not a step: a {_NOUN[family]} cannot stand in a list, not even in itself", at, f"use it as `{family}: {name}`, or make a sequence of its steps")
+                self.report("unknown-step", f"{quote(name)} is a {NOUN[family]}, not a step: a {NOUN[family]} cannot stand in a list, not even in itself", at, f"use it as `{family}: {name}`, or make a sequence of its steps")
                 return
         if name in ACTS:
             self.report("unknown-step", f"unknown step {quote(name)}: it is an activation's name", at, f"write `- act: {name}`, or `- act` for the spec's own")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import yaml
 
 from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, quote
+from resnet_dsl.language.syntax import syntax_error
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -23,10 +24,10 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _BREAKS = {"\x85": "\ue085", "\u2028": "\ue028", "\u2029": "\ue029"}
 _BREAKS_BACK = {v: k for k, v in _BREAKS.items()}
+_HIDE, _SHOW = str.maketrans({**_BREAKS}), str.maketrans({**_BREAKS_BACK})
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _ODD_NUMBER = re.compile(r"(0o[0-7]+|0x[0-9a-fA-F]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
-_TWO_COLONS = re.compile(r"^(?P<lead>\s*(?:- )?)(?P<key>[A-Za-z_]\w*): +(?P<name>[A-Za-z_]\w*): *(?P<rest>.*?)\s*$")
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +98,22 @@ def describe(tree: Tree) -> str:
     return kinds.get(tree.kind, f"the number {quote(tree.text)}")
 
 
+def plain(tree: Tree) -> object:
+    """A tree as plain data, by YAML 1.2's core types: what a recipe's schema reads."""
+    if isinstance(tree, Mapping):
+        return {k: plain(v) for k, v in tree.items()}
+    if isinstance(tree, Sequence):
+        return [plain(v) for v in tree]
+    kind = tree.kind
+    if kind == "int":
+        return int(tree.text)
+    if kind == "float":
+        return float(tree.text)
+    if kind == "bool":
+        return tree.text == "true"
+    return None if kind == "null" else tree.text
+
+
 def decode(name: str, data: bytes) -> Source:
     """The text of a file. Raises SpecError where it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
@@ -121,12 +138,12 @@ def read(source: Source) -> Mapping:
     if bad:
         at = _location(source, bad.start())
         raise SpecError([Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X} in the text", at, "delete that character")])
-    safe = text.translate(str.maketrans(_BREAKS)) if any(c in text for c in _BREAKS) else text
+    safe = text.translate(_HIDE) if any(c in text for c in _BREAKS) else text
     composer = _Composer(source, safe)
     try:
         root = composer.document()
     except yaml.MarkedYAMLError as e:
-        raise SpecError([_syntax_error(source, e)]) from None
+        raise SpecError([syntax_error(source, e)]) from None
     except yaml.YAMLError as e:
         reason = str(getattr(e, "reason", "a character that YAML does not allow"))
         raise _whole_file(source, "yaml-syntax", f"not YAML: {reason}", "delete the odd characters") from None
@@ -141,8 +158,9 @@ def read_value(source: Source, start: int) -> Tree:
     try:
         value = composer.value()
     except yaml.MarkedYAMLError as e:
-        d = _syntax_error(source, e)
-        raise SpecError([Diagnostic(d.code, d.message, d.location, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'")]) from None
+        d = syntax_error(source, e)
+        at = d.location if d.location.line == 1 else Location(source, 1, len(source.text) + 1)
+        raise SpecError([Diagnostic(d.code, d.message, at, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'")]) from None
     composer.problems.stop_if_any()
     return value
 
@@ -172,6 +190,7 @@ class _Composer:
         start = next(self.events)
         if isinstance(start, yaml.StreamEndEvent):
             self._refuse_whole("empty", "the file is empty: there is no mapping to read", "write a spec; `resnet-dsl new` shows how")
+        assert isinstance(start, yaml.DocumentStartEvent)
         if start.version is not None or start.tags:
             line = next(i for i, s in enumerate(self.source.text.split("\n"), 1) if s.startswith("%"))
             self._refuse(Location(self.source, line, 1), "yaml-feature", "YAML directives (%YAML, %TAG) are not used here", "delete this line")
@@ -208,6 +227,7 @@ class _Composer:
 
     def _at(self, event: yaml.Event) -> Location:
         start, end = event.start_mark, event.end_mark
+        assert start is not None and end is not None
         length = end.column - start.column if end.line == start.line else 1
         return Location(self.source, start.line + 1, start.column + 1, max(1, length))
 
@@ -221,6 +241,7 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             self._refuse(at, "yaml-feature", f"aliases (*{event.anchor}) are not used here: every value is written out",
                          "write the value itself, or quote it if it should start with '*'; `extends`, `params` and `sequences` avoid repetition")  # fmt: skip
+        assert isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent)
         if event.anchor is not None:
             self._refuse(at, "yaml-feature", f"anchors (&{event.anchor}) are not used here", "delete the anchor; `extends`, `params` and `sequences` avoid repetition")
         if event.tag is not None:
@@ -239,7 +260,7 @@ class _Composer:
                     self._refuse(at, "character", f"line-break character U+{ord(_BREAKS_BACK[c]):04X} outside quotes", "delete that character")
                 self.quoted_breaks += 1
         if self.breaks:
-            text = text.translate(str.maketrans(_BREAKS_BACK))
+            text = text.translate(_SHOW)
         bad = _CONTROL.search(text) or re.search("[\ud800-\udfff]", text)
         if bad:
             self.problems.add(Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X}, written as an escape, in {_named(key_at, 'this text')}", at, "delete the escape"))
@@ -250,13 +271,12 @@ class _Composer:
             index, char = min((i, c) for c in _BREAKS if (i := self.source.text.find(c)) >= 0)
             self._refuse(_location(self.source, index), "character", f"line-break character U+{ord(char):04X} outside quotes", "delete that character")
 
-    def _sequence(self, event: yaml.Event, at: Location, depth: int, key_at: Location | None) -> Sequence:
+    def _sequence(self, event: yaml.SequenceStartEvent, at: Location, depth: int, key_at: Location | None) -> Sequence:
         items = Sequence(at, key_at)
         flow = bool(event.flow_style)
-        split: Scalar | None = None
-        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
-            item = self._node(event, depth + 1, None, flow)
-            split = split or self._comma_split(item, flow)
+        while not isinstance(inner := next(self.events), yaml.SequenceEndEvent):
+            item = self._node(inner, depth + 1, None, flow)
+            self._comma_split(item, flow)
             items.append(item)
         return items
 
@@ -268,13 +288,13 @@ class _Composer:
             return value
         return None
 
-    def _mapping(self, event: yaml.Event, at: Location, depth: int, key_at: Location | None) -> Mapping:
+    def _mapping(self, event: yaml.MappingStartEvent, at: Location, depth: int, key_at: Location | None) -> Mapping:
         mapping = Mapping(at, key_at)
         flow = bool(event.flow_style)
         split: Scalar | None = None
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            place = self._at(event)
-            key_node = self._node(event, depth + 1, None, flow)
+        while not isinstance(inner := next(self.events), yaml.MappingEndEvent):
+            place = self._at(inner)
+            key_node = self._node(inner, depth + 1, None, flow)
             value = self._node(next(self.events), depth + 1, place, flow)
             if split and isinstance(value, Scalar) and value.is_empty:
                 continue
@@ -311,43 +331,3 @@ def _root_help(root: Tree) -> str:
     if isinstance(root, Scalar) and ":" in root.text:
         return "put a space after each colon: `key: value`"
     return "start with `name: ...`, `input: ...`; `resnet-dsl new` writes an example"
-
-
-_FRIENDLY = (
-    ("found character '\\t'", "a tab (U+0009) cannot start a token: YAML indents with spaces", "replace the tab by spaces"),
-    ("that cannot start any token", None, "quote the value, or delete that character"),
-    ("mapping values are not allowed", "a second colon: a mapping is not allowed here", 'quote the text if the colon belongs to it, as in key: "a: b"'),
-    ("did not find expected ',' or '}'", "a flow mapping `{` is not closed: expected ',' or '}'", "close the brace, or put a comma between the entries"),
-    ("did not find expected ',' or ']'", "a flow list `[` is not closed: expected ',' or ']'", "close the bracket, or put a comma between the items"),
-    ("could not find expected ':'", "could not find the expected ':' of a mapping", "write `key: value`, with a space after the colon"),
-    ("did not find expected key", "expected a key here: the indentation does not fit the lines above", "indent entries of one mapping alike"),
-    ("did not find expected '-' indicator", "expected '-' here: the indentation does not fit the list above", "indent the items of one list alike"),
-    ("did not find expected node content", "expected a value here", "write a value, or quote the text"),
-    ("invalid Unicode character escape code", "an escape that is no Unicode character (a lone surrogate)", "delete the escape"),
-    ("undefined tag handle", "tags are not used here: a spec is data", "delete the tag, or quote the value if it should start with '!'"),
-    ("incompatible YAML document", "the %YAML directive names a version that does not exist, and directives are not used here", "delete this line"),
-)
-
-
-def _syntax_error(source: Source, e: yaml.MarkedYAMLError) -> Diagnostic:
-    mark = e.problem_mark or e.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    problem = str(e.problem or e.context or "syntax error")
-    message, help = f"not YAML: {problem}", "mend the syntax here"
-    if "cannot start any token" in problem and source.line(line)[column - 1 : column] == "\t":
-        problem = "found character '\\t'"
-    for found, text, mend in _FRIENDLY:
-        if found in problem:
-            message, help = text or f"not YAML: {problem}", mend
-            break
-    written = source.line(line)
-    slip = _TWO_COLONS.match(written)
-    if slip and "mapping values" in problem:
-        key, name, rest = slip["key"], slip["name"], slip["rest"]
-        help = f"write `{key}: {name}` or `{key}: {{{name}: {rest or '{...}'}}}`"
-    labels: tuple[Label, ...] = ()
-    if e.context_mark is not None and e.context and (e.context_mark.line + 1, e.context_mark.column + 1) != (line, column):
-        labels = (Label(str(e.context), Location(source, e.context_mark.line + 1, e.context_mark.column + 1)),)
-    if line > source.text.count("\n") + 1 or not written:
-        message += " (at the end of the file)" if line > source.text.rstrip().count("\n") + 1 else ""
-    return Diagnostic("yaml-syntax", message, Location(source, line, column), help, labels)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal
 
-from resnet_dsl.diagnostics import Diagnostic, Location
+from resnet_dsl.diagnostics import Location
 from resnet_dsl.language.expressions import Expression, ExpressionError, Result, of
 
 MAX_SIZE = 65_536
@@ -209,11 +210,20 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Train:
+    """Where a spec's recipe stands, for `language.recipes.load_recipe`: the value of `train`, the folder that a path in
+    it may not leave (None: the spec is shipped), and what `--set train.KEY=VALUE` gave."""
+
+    value: Any = None
+    root: Path | None = None
+    overrides: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Spec:
     """A network, complete: every reference is known, every default is filled in.
 
-    `input` is (channels, height, width) or (features,). `train` is a recipe's name or path, an inline recipe
-    (plain data) or None. `extends` are the files that the spec came from. `overridden`: options changed it, so what its
+    `input` is (channels, height, width) or (features,). `train` says where its recipe stands. `extends` are the files that the spec came from. `overridden`: options changed it, so what its
     author expects is not tested. `tree` is the merged document, with the place of every value.
     """
 
@@ -234,14 +244,10 @@ class Spec:
     init_weights: str
     zero_last: bool
     expect: tuple[Expectation, ...]
-    train: object
+    train: Train
     at: Location
     head_at: Location
     extends: tuple[str, ...] = ()
     overridden: bool = False
     tree: Any = field(default=None, repr=False)
 
-
-def diagnostic(code: str, message: str, at: Location, help: str) -> Diagnostic:
-    """A diagnostic without labels."""
-    return Diagnostic(code, message, at, help)

@@ -1,0 +1,140 @@
+"""Reading a training recipe: from where it stands, in rising order, to a validated `Recipe`, its mistakes located."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.language.document import at_value, unknown_key
+from resnet_dsl.language.files import fault, read_file
+from resnet_dsl.language.forms import boolean_help
+from resnet_dsl.language.recipe import Augment, Recipe, merge
+from resnet_dsl.language.source import Mapping as MappingTree
+from resnet_dsl.language.source import Scalar, Tree, describe, plain, read
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A recipe and where its parts came from, the last one deciding: `quick`, `my.yaml`, `train`, `--set`."""
+
+    recipe: Recipe
+    origins: tuple[str, ...]
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The shipped recipes by name."""
+    folder = Path(str(resources.files("resnet_dsl.specs"))) / "recipes"
+    return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(train: Tree | None, root: Path | None, option: str | None = None, overrides: MappingTree | None = None) -> LoadedRecipe:
+    """The recipe that training follows: the defaults, then `train` of a spec, then an option, then overrides.
+
+    `root` is the folder that a path in a spec may not leave (None: the spec is shipped). `option` is a shipped recipe's
+    name or any path. Raises SpecError.
+    """
+    layers: list[tuple[str, MappingTree]] = []
+    if isinstance(train, MappingTree):
+        layers.append(("train", train))
+    elif isinstance(train, Scalar):
+        layers.append((train.text, _named(train.text, train.at, root)))
+    if option is not None:
+        layers.append((option, _option(option)))
+    if overrides is not None:
+        layers.append(("--set", overrides))
+    data: Mapping[str, object] = {}
+    for _, layer in layers:
+        below = plain(layer)
+        assert isinstance(below, Mapping)
+        data = merge(data, below)
+    trees = [tree for _, tree in layers]
+    try:
+        recipe = Recipe.model_validate(data)
+    except ValidationError as e:
+        raise SpecError([_translate(error, trees) for error in e.errors(include_url=False)]) from None
+    return LoadedRecipe(recipe, tuple(name for name, _ in layers) or ("defaults",))
+
+
+def _option(name: str) -> MappingTree:
+    if name.endswith((".yaml", ".yml")) or os.sep in name:
+        return read(read_file(name))
+    return _shipped(name, Location(Source("--recipe", name), 1, 1, max(1, len(name))))
+
+
+def _named(name: str, at: Location, root: Path | None) -> MappingTree:
+    """A recipe that a spec names: the rule of `extends`."""
+    if not name.endswith(".yaml"):
+        return _shipped(name, at)
+    path = Path(os.path.dirname(at.source.name)) / name
+    if os.path.isabs(name) or root is None or not Path(os.path.realpath(path)).is_relative_to(root):
+        raise fault("train", name, f"'train': the path {quote(name)} is not allowed: a recipe's path is relative and stays inside the spec's folder", "copy the recipe beside the spec", at=at)
+    return read(read_file(str(path), at))
+
+
+def _shipped(name: str, at: Location) -> MappingTree:
+    known = shipped_recipes()
+    if name not in known:
+        raise fault("unknown-name", name, f"no such recipe: {quote(name)} is not found among the shipped recipes", did_you_mean(name, known, what="a shipped recipe"), at=at)
+    return read(Source(f"{name}.yaml", read_file(str(known[name])).text))
+
+
+def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
+    """One of pydantic's errors at its place, in plain words."""
+    keys = [str(k) for k in e["loc"]]
+    tree = _find(keys, layers)
+    ctx = e.get("ctx", {})
+    if tree is None or e["type"] == "recipe":
+        last = layers[-1]
+        at = next((t.at for t in (_find([k], layers) for k in Recipe.model_fields if quote(k)[1:-1] in str(ctx.get("message", ""))) if t), last.at)
+        return Diagnostic("recipe", f"recipe: {ctx.get('message', 'not valid')}", at, str(ctx.get("help", "mend the recipe")))
+    key = keys[-1]
+    if e["type"] == "extra_forbidden":
+        known = Augment.model_fields if len(keys) > 1 else Recipe.model_fields
+        return unknown_key(key, tree, known, "a key of a recipe" if len(keys) == 1 else f"a key of {keys[-2]}")
+    at = at_value(tree)
+    message, help = _wrong(e["type"], ctx, tree)
+    return Diagnostic("recipe", f"{quote(key)} {message}", at, help)
+
+
+_WANTED = {
+    "int": "a whole number (an integer)", "float": "a number", "bool": "a boolean, true or false", "string": "text", "list": "a list",
+    "tuple": "a list", "model": "a mapping of keys to values", "dict": "a mapping of keys to values", "finite": "a finite number",
+}  # fmt: skip
+_BOUNDS = {"greater_than": ("gt", "above"), "greater_than_equal": ("ge", "at least"), "less_than": ("lt", "below"), "less_than_equal": ("le", "at most")}
+
+
+def _wrong(kind: str, ctx: Mapping[str, object], tree: Tree) -> tuple[str, str]:
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"must be {words} {ctx[name]:g}, but is {tree.text if isinstance(tree, Scalar) else describe(tree)}", f"use a number {words} {ctx[name]:g}"
+    if kind == "literal_error":
+        words_ = re.findall(r"'([^']+)'", str(ctx["expected"]))
+        given = tree.text if isinstance(tree, Scalar) else ""
+        return f"is one of {', '.join(words_)}, not {describe(tree)}", did_you_mean(given, words_, what="it")
+    wanted = _WANTED.get(kind.split("_")[0], "a value of another kind")
+    help = boolean_help(tree) if kind.startswith("bool") else f"write {wanted}"
+    return f"must be {wanted}, not {describe(tree)}", help
+
+
+def _find(keys: Sequence[str], layers: Sequence[MappingTree]) -> Tree | None:
+    """The value that decided, in the last layer that has it."""
+    for layer in reversed(layers):
+        here: Tree | None = layer
+        for key in keys:
+            if isinstance(here, MappingTree):
+                here = here.get(key)
+            elif isinstance(here, list) and key.isdigit() and int(key) < len(here):
+                here = here[int(key)]
+            else:
+                here = None
+        if here is not None and keys:
+            return here
+    return None
