@@ -23,7 +23,7 @@ class Source:
     """One text that positions refer to: a file, standard input, or the value of an option."""
 
     name: str
-    text: str
+    text: str = field(repr=False)
 
     def line(self, number: int) -> str:
         """Line `number`, counted from 1, without its line break; empty where there is none."""
@@ -217,7 +217,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "transforms": ("augment",), "amp": ("precision",), "dtype": ("precision",), "random_seed": ("seed",),
     "if": ("when",), "cond": ("when",), "condition": ("when",), "name": ("as",), "id": ("as",), "branch": ("paths", "branches"),
     "parallel": ("branches",), "sequential": ("chain",), "seq": ("chain",), "loop": ("repeat",), "for": ("repeat",),
-    "abs": ("max",), "int": ("floor",), "sqrt": ("round",), "make_divisible": ("divisible",), "np": ("round",),
+    "make_divisible": ("divisible",),
     "num_stages": ("stages",), "w_in": ("in",), "inplanes": ("in",), "cin": ("in",), "cout": ("out",), "idx": ("index",),
     "i": ("index",), "t": ("expansion",), "expand": ("expansion",), "width_per_group": ("base_width",), "smoothing": ("label_smoothing",),
 }  # fmt: skip

@@ -56,8 +56,10 @@ class Env(dict[str, Result]):
         references see).
         """
         frame = self.frame or Frame()
-        inner = Env(visible if visible is not None else {k: self[k] for k in self if k not in self.pending},
-                    Frame(frame.stage, definition, call.args, call.at, frame))  # fmt: skip
+        names = visible if visible is not None else {k: self[k] for k in self if k not in self.pending}
+        # A shipped definition's own names win over a spec's parameters, which it does not know of.
+        own = definition.args.keys() | definition.let.keys()
+        inner = Env({k: v for k, v in names.items() if k not in own}, Frame(frame.stage, definition, call.args, call.at, frame))
         for name, slot in definition.args.items():
             given = call.args.get(name)
             inner.pending[name] = (given, self) if given is not None else (slot, inner)

@@ -22,7 +22,7 @@ MAX_FLAT = 1_000_000_000
 
 
 class ShapeProblem(Exception):
-    """An op that cannot read what it is given. `argument` names the step's argument to blame, if one is."""
+    """An op that cannot read what it is given. `argument` names the step's arguments to blame, the first that was given."""
 
     def __init__(self, message: str, help: str, argument: str | None = None) -> None:
         super().__init__(message)
@@ -106,13 +106,18 @@ def _window(x: Shape, a: Attrs, what: str, *, ceil: bool = False) -> tuple[int, 
     for side, name, k, s, p, d in zip(x[1:], ("height", "width"), kernel, stride, padding, dilation, strict=True):
         reach = d * (k - 1) + 1
         room = side + 2 * p - reach
-        if room < 0:
-            dilated = f" with dilation {d} (a window of {reach})" if d > 1 else ""
-            raise ShapeProblem(f"{what}: a kernel of {k}{dilated} is larger than the padded {name} {side + 2 * p} of {kind_of(x)}",
-                               "use a smaller kernel, more padding, fewer strides or a larger input", "dilation" if d > 1 else "kernel")  # fmt: skip
         n = (-(-room // s) if ceil else room // s) + 1
+        if n < 1:
+            dilated = f" with dilation {d} (a window of {reach})" if d > 1 else ""
+            raise ShapeProblem(
+                f"{what}: a kernel of {k}{dilated} is larger than the padded {name} {side + 2 * p} of {kind_of(x)}",
+                "use a smaller kernel, more padding, fewer strides or a larger input",
+                "dilation kernel" if d > 1 else "kernel",
+            )
         if ceil and (n - 1) * s >= side + p:
             n -= 1
+        if n > MAX_SIDE:
+            raise ShapeProblem(f"{what}: the {name} grows to {n:,}, over the limit of {MAX_SIDE:,}", "use less padding or a smaller input", "padding")
         sides.append(n)
     return sides[0], sides[1]
 
@@ -197,9 +202,9 @@ def _pad_channels_shape(a: Attrs, x: Sequence[Shape]) -> Shape:
 def _slice_shape(a: Attrs, x: Sequence[Shape]) -> Shape:
     start, stop, channels = _whole(a, "from"), _whole(a, "to"), x[0][0]
     if stop > channels:
-        raise ShapeProblem(f"slice: channels {start} to {stop} of {kind_of(x[0])}, which has {channels}", f"`to` is at most {channels}", "to")
+        raise ShapeProblem(f"slice: channels {start} to {stop} of {kind_of(x[0])}, which has {channels}", f"`to` is at most {channels}", "to from")
     if stop <= start:
-        raise ShapeProblem(f"slice: from {start} to {stop} leaves no channels: `to` must be above `from`", "channels from..to-1 are kept", "to")
+        raise ShapeProblem(f"slice: from {start} to {stop} leaves no channels: `to` must be above `from`", "channels from..to-1 are kept", "to from")
     return (stop - start, *x[0][1:])
 
 
@@ -233,7 +238,10 @@ def _concat_shape(a: Attrs, x: Sequence[Shape]) -> Shape:
     for other in x[1:]:
         if len(other) != len(x[0]) or other[1:] != x[0][1:]:
             raise ShapeProblem(f"concat joins channels of maps of one size, not {kind_of(x[0])} and {kind_of(other)}", "give all paths the same stride and padding")
-    return (sum(s[0] for s in x), *x[0][1:])
+    channels = sum(s[0] for s in x)
+    if channels > MAX_SIDE:
+        raise ShapeProblem(f"concat gives {channels:,} channels, over the limit of {MAX_SIDE:,}", "use fewer or narrower paths")
+    return (channels, *x[0][1:])
 
 
 def _highway_shape(a: Attrs, x: Sequence[Shape]) -> Shape:
@@ -280,7 +288,7 @@ def _side(pair: tuple[int, int]) -> str:
 
 def _given(a: Attrs, defaults: Mapping[str, Value]) -> str:
     """The keyword arguments that are not the default, `name=value, ...` with a leading comma."""
-    return "".join(f", {k}={_side(v) if isinstance(v, tuple) else v!r}" for k, d in defaults.items() if (v := a[k]) != d)  # type: ignore[arg-type]
+    return "".join(f", {k}={_side(v) if isinstance(v, tuple) else repr(v)}" for k, d in defaults.items() if (v := a[k]) != d)  # type: ignore[arg-type]
 
 
 def _conv_text(a: Attrs, x: Sequence[Shape], out: Shape) -> str:

@@ -56,9 +56,10 @@ def build(walker: Walker, scope: Scope, part: Part) -> int:
     mark = len(walker.decisions)
     p = walker.run(part.before, part.env, scope, INPUT, "before")
     f = walker.run(part.body, part.env, scope, p, "body")
+    middle = len(walker.decisions)
     out = part.out or scope.shape(f)[0]
     s = _shortcut(walker, scope, part, p, f, out, mark)
-    y = f if s is None else _merge(walker, scope, part, f, s, out, mark)
+    y = f if s is None else _merge(walker, scope, part, f, s, out, (mark, middle))
     return walker.run(part.after, part.env, scope, y, "after")
 
 
@@ -97,7 +98,7 @@ def _shortcut(walker: Walker, scope: Scope, part: Part, p: int, f: int, out: int
     return scope.add(CALL, program.shape, (p,), "shortcut", at, name=SHORTCUT, program=program)
 
 
-def _merge(walker: Walker, scope: Scope, part: Part, f: int, s: int, out: int, mark: int) -> int:
+def _merge(walker: Walker, scope: Scope, part: Part, f: int, s: int, out: int, marks: tuple[int, int]) -> int:
     """F and s joined. `spine` says which operand carries the main path: a gate in place weighs nothing."""
     name = part.merge.name
     op = MERGES[name].op
@@ -111,10 +112,15 @@ def _merge(walker: Walker, scope: Scope, part: Part, f: int, s: int, out: int, m
     try:
         shape = OPS[op].shape({}, shapes)
     except ShapeProblem as e:
-        declared = f"; out is {out}" if part.is_block else ""
+        want = (out, *(-(-side // part.stride) for side in scope.input[1:]))
+        declared = f"; out {out} and stride {part.stride} ask for {kind_of(want)}" if part.is_block else ""
         message = f"{part.what}: the body gives {kind_of(scope.shape(f))}, the shortcut {kind_of(scope.shape(s))}{declared}: {e.message}"
         help = _merge_help(scope.shape(f), scope.shape(s), e.help)
-        by = walker.blamed(shapes[:2], mark, concat=name == "concat")
+        by = walker.blamed(shapes[:2], marks[0], concat=name == "concat")
+        if part.is_block and name != "concat":
+            body_is_wrong = scope.shape(f) != want
+            culprit = scope.shape(f) if body_is_wrong else scope.shape(s)
+            by = walker.blamed([culprit, want], *(marks if body_is_wrong else (marks[1], None)), fallback=True)
         if by is not None:
             raise SpecError([locate("merge-shape", message, by.at, help, by.names, by.frame)]) from None
         raise part.problem("merge-shape", message, help) from None
@@ -142,7 +148,7 @@ def _gate(walker: Walker, scope: Scope, part: Part, channels: int) -> int:
         here = _add(scope, part, here, "flatten", f"{GATE}_flatten", {})
     if len(x) == 3 and kind == "conv":
         if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
-            raise part.problem("even-kernel", f"the highway's gate needs an odd kernel, not {kernel[0]}x{kernel[1]}", "use an odd kernel", part.merge.at)
+            raise part.problem("even-kernel", f"the highway's gate needs an odd kernel, not {kernel[0]}x{kernel[1]}", "use an odd kernel", pairs[0].at if pairs else None)
         attrs: dict[str, Value] = {
             "out": channels, "kernel": kernel, "stride": (part.stride, part.stride), "padding": (kernel[0] // 2, kernel[1] // 2),
             "dilation": (1, 1), "groups": 1, "bias": True, "bias_init": start,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from resnet_dsl.diagnostics import Diagnostic, Label, Location, SpecError, quote
+from resnet_dsl.graph.env import Frame, blame
 from resnet_dsl.graph.graph import SCOPE_INPUT, Node, Program, Role, Shape, Value
 
 INPUT = -1
@@ -32,6 +33,7 @@ class _Draft:
     name_at: Location | None = None
     program: Program | None = None
     times: int = 1
+    frame: Frame | None = None
 
 
 @dataclass
@@ -50,9 +52,10 @@ class Scope:
     def add(
         self, op: str, shape: Shape, inputs: Sequence[int], role: Role, location: Location | None, *, stem: str = "", counted: bool = False,
         name: str | None = None, name_at: Location | None = None, attrs: tuple[tuple[str, Value], ...] = (), program: Program | None = None, times: int = 1,
+        frame: Frame | None = None,
     ) -> int:  # fmt: skip
         """Add a node; gives the value that it makes."""
-        self.drafts.append(_Draft(op, shape, tuple(inputs), attrs, role, location, stem, counted, name, name_at, program, times))
+        self.drafts.append(_Draft(op, shape, tuple(inputs), attrs, role, location, stem, counted, name, name_at, program, times, frame))
         return len(self.drafts) - 1
 
     def program(self, kind: str, role: str, location: Location | None) -> Program:
@@ -69,7 +72,7 @@ class Scope:
         unnamed = Counter(d.stem for d in self.drafts if d.name is None and d.role != "merge")
         seen: Counter[str] = Counter()
         number = 0
-        taken: dict[str, Location | None] = {n: None for n in self.reserved}
+        taken: dict[str, _Draft | None] = dict.fromkeys(self.reserved)
         names: list[str] = []
         for d in self.drafts:
             name = d.name
@@ -83,7 +86,7 @@ class Scope:
                 name = f"{d.stem}{seen[d.stem]}" if d.counted or unnamed[d.stem] > 1 else d.stem
             if name in taken and d.role not in ("shortcut", "gate"):
                 raise SpecError([self._taken(name, d, taken[name])])
-            taken[name] = d.name_at or d.location
+            taken[name] = d
             names.append(name)
         return self._name_merges(names, taken)
 
@@ -99,14 +102,22 @@ class Scope:
                 names[i] = name
         return names
 
-    def _taken(self, name: str, d: _Draft, first: Location | None) -> Diagnostic:
-        at = d.name_at or d.location
-        assert at is not None
-        if d.name_at is None and first is not None:
-            at, first = first, at
-        labels = (Label(f"the other {quote(name)}", first),) if first else ()
+    def _taken(self, name: str, d: _Draft, first: _Draft | None) -> Diagnostic:
+        if first is not None and d.name_at is None:
+            d, first = first, d  # blame the name that was given, not the one that was counted
+        at, other = _place(d), _place(first) if first else None
+        if at == other and d.frame is not None and first is not None and first.frame is not None:
+            at, other = d.frame.at or at, first.frame.at or other  # one definition, called twice
+        labels = (Label(f"the other {quote(name)}", other),) if other else ()
         why = f"it is the name of the block's {'shortcut' if name == SHORTCUT else 'gate'}" if name in (SHORTCUT, GATE) else "two modules of one scope would have it"
         return Diagnostic("name-taken", f"the name {quote(name)} is already taken: {why}", at, "choose another `as:` or `name:`", labels)
+
+
+def _place(d: _Draft) -> Location:
+    """The user's own place of a node's name."""
+    at = d.name_at or d.location
+    assert at is not None
+    return blame(frozenset(), at, d.frame)[0]
 
 
 class Interner:

@@ -44,12 +44,12 @@ class Walker:
     def run(self, steps: Sequence[Step], env: Env, scope: Scope, here: int, role: Role) -> int:
         """Add the steps to a scope, from the value `here` on; gives the value of the last."""
         for step in steps:
+            self._account(1, step, env)
             if step.when is None or env.value(step.when):
                 here = self._step(step, env, scope, here, role)
         return here
 
     def _step(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        self._account(1, step, env)
         if step.is_sequence:
             return self._sequence(step, env, scope, here, role)
         if step.name in _COMBINATORS:
@@ -70,11 +70,11 @@ class Walker:
         try:
             shape = row.shape(attrs, [scope.shape(here)])
         except ShapeProblem as e:
-            blamed = slots.get(e.argument or "")
+            blamed = next((slots[name] for name in (e.argument or "").split() if name in slots and slots[name].at is not step.at), None)
             at, names = (blamed.at, blamed.expression.names) if blamed else (step.at, frozenset())
             raise SpecError([locate("shape", e.message, at, e.help, names, env.frame)]) from None
         self._decide(step, env, scope.shape(here), shape, slots)
-        return scope.add(op, shape, (here,), role, step.at, stem=row.name, counted=row.counted, name=step.alias, name_at=step.alias_at, attrs=tuple(attrs.items()))
+        return scope.add(op, shape, (here,), role, step.at, stem=row.name, counted=row.counted, name=step.alias, name_at=step.alias_at, attrs=tuple(attrs.items()), frame=env.frame)
 
     def _decide(self, step: Step, env: Env, before: Shape, after: Shape, slots: Mapping[str, Slot]) -> None:
         given = {k: s for k, s in slots.items() if s.at is not step.at}
@@ -90,12 +90,16 @@ class Walker:
         at, names = (slot.at, slot.expression.names) if slot else (step.at, frozenset())
         self.decisions.append(Decision(what, at, names, env.frame))
 
-    def blamed(self, shapes: Sequence[Shape], since: int, *, concat: bool = False) -> Decision | None:
-        """The last step since a mark that decided what these shapes differ in; `concat` minds no channels."""
+    def blamed(self, shapes: Sequence[Shape], since: int, until: int | None = None, *, concat: bool = False, fallback: bool = False) -> Decision | None:
+        """The last step between two marks that decided what these shapes differ in; `concat` minds no channels.
+
+        `fallback`: where no step did, the last one that decided anything (it should have).
+        """
         ranks = {len(s) for s in shapes}
         channels = {s[0] for s in shapes}
         what = "rank" if len(ranks) > 1 else "channels" if len(channels) > 1 and not concat else "size"
-        found = [d for d in self.decisions[since:] if d.what == what]
+        between = self.decisions[since:until]
+        found = [d for d in between if d.what == what] or (between if fallback else [])
         return found[-1] if found else None
 
     def _attributes(self, step: Step, env: Env, shape: Shape) -> tuple[str, dict[str, Value], Mapping[str, Slot]]:
@@ -157,17 +161,17 @@ class Walker:
             return self.run(definition.steps, inner, scope, here, role)
         group = Scope(shape, numbered=True)
         self.run(definition.steps, inner, group, INPUT, "step")
-        return self._group(step, scope, here, role, group, definition.name)
+        return self._group(step, env, scope, here, role, group, definition.name)
 
-    def _group(self, step: Step, scope: Scope, here: int, role: Role, group: Scope, kind: str) -> int:
+    def _group(self, step: Step, env: Env, scope: Scope, here: int, role: Role, group: Scope, kind: str) -> int:
         """A finished scope, called from the one around it."""
         program = self.interner.intern(group.program(kind, "step", step.at))
-        return scope.add(CALL, program.shape, (here,), role, step.at, stem=step.name, name=step.alias, name_at=step.alias_at, program=program)
+        return scope.add(CALL, program.shape, (here,), role, step.at, stem=step.name, name=step.alias, name_at=step.alias_at, program=program, frame=env.frame)
 
     def _chain(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
         group = Scope(scope.shape(here), numbered=True)
         self.run(step.steps["steps"], env, group, INPUT, "step")
-        return self._group(step, scope, here, role, group, "chain")
+        return self._group(step, env, scope, here, role, group, "chain")
 
     def _repeat(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
         group = Scope(scope.shape(here), numbered=True)
@@ -179,7 +183,7 @@ class Walker:
             copy.pending = env.pending
             copy["index"] = i
             last = self.run(step.steps["steps"], copy, group, last, "step")
-        return self._group(step, scope, here, role, group, "repeat")
+        return self._group(step, env, scope, here, role, group, "repeat")
 
     def _branches(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
         group = Scope(scope.shape(here), numbered=True)
@@ -204,7 +208,7 @@ class Walker:
                 by = self.blamed(shapes, mark, concat=step.merge.name == "concat") or Decision("rank", step.at, frozenset(), env.frame)
                 raise SpecError([locate("merge-shape", f"branches: the paths give {listed}: {e.message}", by.at, e.help, by.names, by.frame)]) from None
             group.add(op, shape, ends, "merge", step.at)
-        return self._group(step, scope, here, role, group, "branches")
+        return self._group(step, env, scope, here, role, group, "branches")
 
     def _residual(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
         group = Scope(scope.shape(here), numbered=False, reserved=frozenset({SHORTCUT, GATE}))
@@ -216,7 +220,7 @@ class Walker:
             env, env, env, 0, stride, step.at, False,
         )  # fmt: skip
         build(self, group, part)
-        return self._group(step, scope, here, role, group, "residual")
+        return self._group(step, env, scope, here, role, group, "residual")
 
     def _at_least(self, steps: Sequence[Step], step: Step, env: Env, times: int = 1) -> None:
         """Refuse what is sure to pass the limit on steps before walking it: nested repeats, doubling sequences."""

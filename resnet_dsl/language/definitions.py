@@ -103,7 +103,9 @@ class DefinitionReader:
                     if section == "let" and key in args:
                         self.reader.report("name-taken", f"let: {quote(key)} is already taken by an argument of this name", group.keys_at[key], f"choose another name, my_{key} say")
                         continue
-                    if not self.reader.definition_name(key, group.keys_at[key], where, _TAKEN[family] | {"index"} - ({"index"} if family == "block" else set()), " by a name of the language (built-in here)"):
+                    by = " by a parameter of the spec" if key in base.names and key != "classes" else " by a name of the language (built-in here)"
+                    if not self.reader.definition_name(key, group.keys_at[key], where, _TAKEN[family] | set(base.names), by):
+                        scope = scope.plus({key: "number"})  # what uses it is no second mistake
                         continue
                     slot = self._let_slot(key, value, scope, group, section)
                     if slot:
@@ -172,7 +174,9 @@ class DefinitionReader:
         if isinstance(tree, Scalar):
             if tree.kind == "text" and tree.text in ("none", "refuse"):
                 return "none" if tree.text == "none" else "refuse"
-            shown = quote(tree.text) if tree.text else "nothing"
+            if tree.kind == "null":
+                return "refuse"  # the form's check has said so
+            shown = quote(tree.text)
             self.reader.report("wrong-type", f"{quote(key)} is a list of steps, none or refuse, not {shown}", tree.at, "write [] for the identity, none for no shortcut, refuse for an error, or steps in a list")
             return "refuse"
         return self.steps(tree, key, scope)

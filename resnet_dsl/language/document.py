@@ -46,19 +46,30 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
         if e["type"] == "missing":
             path = _path(tree, e["loc"][:-1])
             missing.setdefault(path, (e["input"], []))[1].append(str(e["loc"][-1]))
-    absent = [k for k in REQUIRED if k not in tree] + _reference_missing(tree)
-    if absent:
+    if absent := [k for k in REQUIRED if k not in tree]:
         missing[()] = (tree, absent)
+    found += _reference_missing(tree)
     for path, (parent, keys) in missing.items():
-        found += _missing(path, parent, keys)
+        unknown = [k for k in parent if k not in _form(path).model_fields]
+        if not (path and unknown and (len(keys) == 1 or "features" in unknown)):  # the unknown key is the root cause
+            found += _missing(path, parent, keys)
     return found
 
 
-def _reference_missing(tree: MappingTree) -> list[str]:
-    """`block` and `shortcut` are needed unless every stage has its own."""
+def _reference_missing(tree: MappingTree) -> Iterator[Diagnostic]:
+    """`block` and `shortcut` are needed unless every stage has its own: said of the spec, or of the first stage without."""
     stages = tree.get("stages")
-    listed = stages if isinstance(stages, SequenceTree) else []
-    return [k for k in ("block", "shortcut") if k not in tree and not (listed and all(isinstance(s, MappingTree) and k in s for s in listed))]
+    listed = [s for s in stages if isinstance(s, MappingTree)] if isinstance(stages, SequenceTree) else []
+    meant = {suggest(k, Document.model_fields) for k in tree if k not in Document.model_fields}
+    for key in ("block", "shortcut"):
+        lacking = [s for s in listed if key not in s]
+        if key in tree or key in meant or (listed and not lacking):
+            continue
+        if listed and len(lacking) < len(listed):
+            message = f"{quote(key)} missing: this stage has none of its own, and the spec has none for all"
+            yield Diagnostic("missing-key", message, lacking[0].at, f"add `{key}: ...` to the stage, or to the spec")
+        else:
+            yield Diagnostic("missing-key", f"{quote(key)} missing: a spec needs it, unless every stage has its own", tree.at, f"add `{key}: ...`")
 
 
 def _missing(path: tuple[str, ...], parent: MappingTree, keys: list[str]) -> Iterator[Diagnostic]:
@@ -69,8 +80,8 @@ def _missing(path: tuple[str, ...], parent: MappingTree, keys: list[str]) -> Ite
     if keys:
         noun = _where(path, parent)
         names = ", ".join(quote(k) for k in keys)
-        extra = " (the net has none, and not every stage has its own)" if path == () and {"block", "shortcut"} & set(keys) else ""
-        yield Diagnostic("missing-key", f"{names} missing: {noun} needs {'it' if len(keys) == 1 else 'them'}{extra}", parent.at, f"add `{keys[0]}: ...`")
+        mend = " and ".join(f"`{k}: ...`" for k in keys)
+        yield Diagnostic("missing-key", f"{names} missing: {noun} needs {'it' if len(keys) == 1 else 'them'}", parent.at, f"add {mend}")
 
 
 def _where(path: tuple[str, ...], parent: MappingTree) -> str:
@@ -119,6 +130,9 @@ def unknown_key(key: str, value: Tree, known: Mapping[str, object], noun: str, p
         return Diagnostic("unknown-key", f"{quote(key)} is unknown: there is no space after its colon, so it is read as a name", at, f"put a space after the colon: {key.replace(':', ': ', 1)}")
     if path and path[0] == "input":
         noun = "a key of input ({channels, height, width} or {features})"
+        if key == "features":
+            message = "'features' cannot stand beside channels, height or width: an input is a map or a vector"
+            return Diagnostic("unknown-key", message, at, "keep {channels, height, width}, or {features} alone")
     return Diagnostic("unknown-key", f"unknown key {quote(key)}: it is not {noun}", at, did_you_mean(key, known, what=noun.removeprefix("a ").removeprefix("top-level ")))
 
 
@@ -129,11 +143,11 @@ def at_value(value: Tree) -> Location:
 
 def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Diagnostic:
     """A value of the wrong kind, shown at the value."""
-    named = f"{quote(key)} " if key and not key.isdigit() else "this "
+    named = f"{quote(key)} " if key and not key.isdigit() else "a stage "
     at = at_value(value)
     if isinstance(value, Scalar) and value.kind == "null" and e["type"] != "null":
         shape = "list" if e["type"] == "list_type" else "mapping" if "located" not in e["msg"] else "value"
-        mend = {"list": "write a list, [] where nothing is meant", "mapping": mapping_help, "value": "give it a value, or delete the key"}[shape]
+        mend = {"list": "write a list: `- {depth: 2, width: 64}`, one line a stage", "mapping": mapping_help, "value": "give it a value, or delete the key"}[shape]
         return Diagnostic("null", f"{named}has no value (null), but must be a {shape}", at, mend)
     if e["msg"] == "located":
         ctx = e["ctx"]

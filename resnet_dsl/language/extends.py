@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_dsl.diagnostics import Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.language.document import at_value
 from resnet_dsl.language.files import fault, read_file, read_stdin, shipped_spec, shipped_specs
 from resnet_dsl.language.source import Mapping as MappingTree
 from resnet_dsl.language.source import Scalar, Tree, describe, read, read_value
@@ -24,13 +25,14 @@ class Loaded:
     """A document with its parents merged in and the overrides set.
 
     `stem` is that of its file, `chain` the files it came from, `root` the folder that paths in it may not leave (None
-    for a shipped spec), `train` the overrides of recipe keys.
+    for a shipped spec), `problems` what is wrong with its form, `train` the overrides of recipe keys.
     """
 
     tree: MappingTree
     stem: str
     chain: tuple[str, ...]
     root: Path | None
+    problems: Collector
     overridden: bool = False
     train: MappingTree | None = None
 
@@ -47,8 +49,8 @@ def load_document(name: str) -> Loaded:
     shipped = not is_path(name) and name != "-"
     root = None if shipped else place.parent.resolve()
     chain = _Chain(root)
-    tree = chain.merged(read(source), place, [name], shipped)
-    return Loaded(tree, stem, tuple(chain.files), root)
+    tree = chain.merged(read(source, chain.problems), place, [name], shipped)
+    return Loaded(tree, stem, tuple(chain.files), root, chain.problems)
 
 
 def is_path(name: str) -> bool:
@@ -62,6 +64,7 @@ class _Chain:
     def __init__(self, root: Path | None) -> None:
         self.root = root
         self.files: list[str] = []
+        self.problems = Collector()
         self.seen: list[tuple[str, str]] = []
 
     def merged(self, tree: MappingTree, place: Path, trail: list[str], shipped: bool) -> MappingTree:
@@ -73,7 +76,7 @@ class _Chain:
             return tree
         if not isinstance(value, Scalar) or value.kind != "text" or not value.text:
             shown = "it is empty" if isinstance(value, Scalar) and value.kind == "text" else f"not {describe(value)}"
-            raise SpecError([Diagnostic("extends", f"'extends' must be one string (text): a shipped spec's name or a parent's relative path: {shown}", value.at, "write extends: resnet50, or extends: base.yaml")])
+            raise SpecError([Diagnostic("extends", f"'extends' must be one string (text): a shipped spec's name or a parent's relative path: {shown}", at_value(value), "write extends: resnet50, or extends: base.yaml")])
         parent_name, at = value.text, value.at
         if len(self.seen) > MAX_LINKS:
             raise SpecError([Diagnostic("limit", f"the chain of 'extends' is too long: over the limit of {MAX_LINKS} links ({' -> '.join(trail[-3:])} -> ...)", at, "merge some of the parents into one")])
@@ -88,7 +91,7 @@ class _Chain:
             ring = [n for _, n in self.seen[known.index(here):]]
             raise SpecError([Diagnostic("cycle", f"'extends' goes in a circle: {' -> '.join([*ring, parent_name])}", at, "a spec cannot extend itself, by whatever way round")])
         try:
-            parent = read(source)
+            parent = read(source, self.problems)
         except SpecError as e:
             note = Label("extended here", at)
             raise SpecError([Diagnostic(d.code, d.message, d.location, d.help, (*d.labels, note)) for d in e.diagnostics]) from None
@@ -118,6 +121,10 @@ def merge_specs(parent: MappingTree, child: MappingTree) -> MappingTree:
     merged = _merge(inherited, child)
     merged.at = child.at
     patches, stages = child.get("stages"), parent.get("stages")
+    if isinstance(patches, MappingTree) and not isinstance(stages, SequenceTree):
+        label = (Label("the parent's stages", stages.at),) if stages is not None else ()
+        what = f"not a list but {describe(stages)}" if stages is not None else "none"
+        raise SpecError([Diagnostic("patch", f"'stages' as a mapping patches the parent's list of stages, but the parent has {what}", patches.at, "write the stages as a list: - {depth: 2, width: 64}", label)])
     if isinstance(patches, MappingTree) and isinstance(stages, SequenceTree):
         merged.put("stages", child.keys_at["stages"], _patched(stages, patches))
     return merged
@@ -152,7 +159,7 @@ def _patched(stages: SequenceTree, patches: MappingTree) -> SequenceTree:
         if name not in names:
             raise SpecError([Diagnostic("unknown-name", f"unknown stage {quote(name)}: a patch may not add a stage; the parent has {', '.join(names)}", at, did_you_mean(name, names, what="a stage"))])
         if not isinstance(patch, MappingTree):
-            raise SpecError([Diagnostic("wrong-type", f"the patch of stage {quote(name)} must be a mapping of keys to values, not {describe(patch)}", patch.at, f"write {name}: {{depth: 4}}")])
+            raise SpecError([Diagnostic("wrong-type", f"the patch of stage {quote(name)} must be a mapping of keys to values, not {describe(patch)}", at_value(patch), f"write {name}: {{depth: 4}}")])
         if "name" in patch:
             raise SpecError([Diagnostic("patch", f"a patch may not rename a stage: 'name' is not allowed here (the stage is called {quote(name)} already)", patch["name"].at, "delete `name`, or write the stages as a list")])
         i = names.index(name)
@@ -191,6 +198,8 @@ def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -
         at = Location(source, 1, 1, len(key))
         value.key_at = at
         path = key.split(".")
+        if path[0] == "extends":
+            raise SpecError([Diagnostic("usage", "--set extends: an override cannot change the parent, which has been merged already", at, "name the other spec on the command line instead")])
         if path[0] == "train" and len(path) > 1:
             train = _set(train if train is not None else MappingTree(at), path[1:], value, at, key)
         else:
@@ -210,8 +219,10 @@ def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str
     old = tree.get(first)
     if isinstance(old, SequenceTree):
         names = stage_names(old)
-        if rest[0] not in names or len(rest) < 2:
-            raise SpecError([Diagnostic("unknown-name", f"--set {key}: there is no stage {quote(rest[0])} with a key to set", at, did_you_mean(rest[0], names, what="a stage") + "; write stages.NAME.KEY=VALUE")])
+        if len(rest) < 2:
+            raise SpecError([Diagnostic("usage", f"--set {key}: a stage is set key by key", at, f"write --set {key}.depth=3, say")])
+        if rest[0] not in names:
+            raise SpecError([Diagnostic("unknown-name", f"--set {key}: there is no stage called {quote(rest[0])}", at, did_you_mean(rest[0], names, what="a stage"))])
         stages = SequenceTree(old.at, old.key_at)
         stages.extend(old)
         i = names.index(rest[0])

@@ -41,7 +41,7 @@ def _text(value: Any) -> str:
 def _name(value: Any) -> str:
     text = _text(value)
     if not NAME.match(text):
-        problem = "it is empty" if not text else f"{len(text):,} characters" if len(text) > 64 else quote(text)
+        problem = "an empty text" if not text else f"{len(text):,} characters" if len(text) > 64 else quote(text)
         raise _fail("bad-name", f"must be 1 to 64 characters: letters, digits, '_', '.', '-', the first a letter or digit, not {problem}", "use a plain ASCII name such as my-net.v2")
     return text
 
@@ -60,20 +60,9 @@ def boolean_help(value: Tree) -> str:
     return "write false" if word in ("no", "off", "false", "0", "none", "null", "~") else "write true or false"
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, Scalar) and value.kind == "int":
-        digits = value.text.lstrip("+-")
-        if len(digits) > 1 and digits[0] == "0":
-            raise _fail("number-form", f"{quote(value.text)} has a leading zero", f"write {digits.lstrip('0') or '0'}")
-        if len(digits) > 16:
-            raise _fail("limit", f"a number of {len(digits)} digits is over the limit of 1e15", "numbers are at most 1e15")
-        return int(value.text)
-    raise _fail("wrong-type", f"must be a whole number (an integer), not {describe(value)}", "write the exact figure in digits, such as 25557032")
-
-
 def _choice(*words: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
-        text = _text(value)
+        text = value.text if isinstance(value, Scalar) else describe(value)
         if text not in words:
             raise _fail("unknown-name", f"{quote(text)} is not known: it is one of {', '.join(words)}", did_you_mean(text, words, what="it"))
         return text
@@ -102,7 +91,6 @@ def _any(value: Any) -> Any:
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 Name = Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"})]
 Boolean = Annotated[bool, PlainValidator(_boolean), WithJsonSchema({"type": "boolean"})]
-Whole = Annotated[int, PlainValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 0})]
 Version = Annotated[int, PlainValidator(_version), WithJsonSchema({"const": 1})]
 Initial = Annotated[str, PlainValidator(_choice(*INITS)), WithJsonSchema({"enum": list(INITS)})]
 Number = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "number"})]
@@ -158,9 +146,9 @@ class InitForm(Form):
 class ExpectForm(Form):
     """What the author believes; a mismatch is an error."""
 
-    params: Whole | None = Field(None, description="Elements of trainable parameters.", examples=[25557032])
-    macs: Whole | None = Field(None, description="Multiply-accumulates of convolutions and linear layers for one input.", examples=[4089184256])
-    depth: Whole | None = Field(None, description="Weighted layers on the main path.", examples=[50])
+    params: Number = Field(None, description="Elements of trainable parameters.", examples=[25557032])
+    macs: Number = Field(None, description="Multiply-accumulates of convolutions and linear layers for one input.", examples=[4089184256])
+    depth: Number = Field(None, description="Weighted layers on the main path.", examples=[50])
 
 
 class StageForm(Form):

@@ -135,6 +135,12 @@ def number(text: str) -> Number:
     return int(value) if value.denominator == 1 else value
 
 
+_OTHER_FUNCTIONS: Mapping[str, str] = {
+    "abs": "write max(x, -x)", "int": "write floor(x)", "trunc": "write floor(x)", "pow": "multiply instead: there are no powers",
+    "sqrt": "there are no powers or roots", "log": "there are no logarithms", "sum": "add with +",
+}  # fmt: skip
+
+
 class Parser:
     """Recursive descent with a level counter, so that no nesting can exhaust the stack."""
 
@@ -258,8 +264,8 @@ class Parser:
     def call(self, word: str) -> Term:
         if word not in FUNCTIONS:
             near = suggest(word, FUNCTIONS)
-            known = "the functions are " + ", ".join(FUNCTIONS)
-            raise _syntax(f"there is no function called {quote(word)}", f"did you mean '{near}'?" if near else known)
+            known = f"did you mean '{near}'?" if near else "the functions are " + ", ".join(FUNCTIONS)
+            raise _syntax(f"there is no function called {quote(word)}", _OTHER_FUNCTIONS.get(word, known))
         self.take()
         args: list[Term] = []
         if self.peek() != ")":

@@ -6,10 +6,10 @@ A `Reader` gathers what is wrong and goes on, so that one run shows all of a fil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, suggest
-from resnet_dsl.language.document import at_value, unknown_key
+from resnet_dsl.language.document import at_value, null_value, unknown_key
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
 from resnet_dsl.language.source import Mapping as MappingTree
 from resnet_dsl.language.source import Scalar, Tree, describe
@@ -18,6 +18,7 @@ from resnet_dsl.language.spec import CONDITION, Reference, Rule, Slot, Step, con
 from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, Scope, ValueReader
 
 MAX_STEPS = 256
+_LISTS = frozenset({"steps", "body", "paths"})
 _SHORT = frozenset({"norm", "act"})
 """Steps whose one word stands for `{kind: word}`."""
 
@@ -30,11 +31,11 @@ class Reader(ValueReader):
 
     # --- references ---
 
-    def reference(self, tree: Tree, family: str, scope: Scope) -> Reference | None:
-        """A block, shortcut policy or sequence, or a norm, act or merge kind."""
+    def reference(self, tree: Tree, family: str, scope: Scope, shown: tuple[str, ...] = ()) -> Reference | None:
+        """A block, shortcut policy or sequence, or a norm, act or merge kind; `shown` are the names to offer here."""
         signatures: Mapping[str, Mapping[str, Signature]] = {"norm": NORMS, "act": ACTS, "merge": MERGES}
         known: Mapping[str, object] = signatures.get(family) or self.tables[family]
-        found = self.named(tree, family, known)
+        found = self.named(tree, family, known, shown)
         if found is None:
             return None
         name, at, args = found
@@ -70,14 +71,19 @@ class Reader(ValueReader):
             return MappingTree(at)
         if isinstance(tree, MappingTree):
             return tree
-        first = next((k for k, a in STEPS[name].args.items() if a.required), None) if name in STEPS else None
+        takes = STEPS[name].args if name in STEPS else {}
+        first = next((k for k, a in takes.items() if a.required), next(iter(takes), None))
         if isinstance(tree, Scalar) and tree.kind == "null":
-            self.report("null", f"{quote(name)} has a colon but no arguments (null)", at, f"write `- {name}` without the colon, or indent the arguments under it")
-        elif first in ("steps", "body", "paths"):
-            self.report("wrong-type", f"{quote(name)} takes a list of steps or a mapping of arguments, not {describe(tree)}", tree.at, f"write `{name}: {{{first}: [...]}}`")
+            needed = first if any(a.required for a in takes.values()) else None
+            bare = f"write `- {name}: {{{needed}: ...}}`" if needed else f"write `- {name}` without the colon"
+            self.report("null", f"{quote(name)} has a colon but no arguments (null)", at, f"{bare}, or indent the arguments under it")
+        elif name == "chain":
+            self.report("wrong-type", f"'chain' takes a list of steps or a mapping of arguments, not {describe(tree)}", tree.at, "write `chain: [...]`, or `chain: {steps: [...], as: name}`")
         else:
-            value = tree.text if isinstance(tree, Scalar) else "..."
+            value = tree.text if isinstance(tree, Scalar) and tree.kind in ("int", "float", "text") and first not in _LISTS else "[...]" if first in _LISTS else "..."
             mend = f"write `{name}: {{{first}: {value}}}`" if first else f"write `{name}: {{argument: value}}`"
+            if name in STEPS and not STEPS[name].args and name not in KINDS:
+                mend = f"write `- {name}`: it takes no arguments"
             self.report("wrong-type", f"the arguments of {quote(name)} must be a mapping of names to values, not {describe(tree)}", tree.at, mend)
         return None
 
@@ -117,8 +123,12 @@ class Reader(ValueReader):
             elif arg.form == "padding":
                 if isinstance(tree, Scalar) and tree.text == "same":
                     words[key] = "same"
+                elif isinstance(tree, Scalar) and tree.kind == "null":
+                    self.problems.add(null_value(key, tree))
                 elif isinstance(tree, Scalar) and IDENTIFIER.match(tree.text) and tree.text not in scope.names:
-                    self.report("unknown-name", f"{quote(key)} is a number, [height, width] or the word same, not {quote(tree.text)}", tree.at, did_you_mean(tree.text, ["same", *scope.names], what=key))
+                    near = suggest(tree.text, ["same", *scope.names]) if tree.kind == "text" else None
+                    mend = "write padding: 0" if tree.text.lower() == "valid" else f"did you mean '{near}'?" if near else "write 1, [1, 2] or same"
+                    self.report("unknown-name", f"{quote(key)} is a number, [height, width] or the word same, not {describe(tree)}", tree.at, mend)
                 elif pair := self.pair(tree, arg.rule, key, scope):
                     pairs[key] = pair
             elif arg.form == "word" and (word := self.word(tree, key, arg.choices)):
@@ -147,8 +157,8 @@ class Reader(ValueReader):
                     continue
                 if not all(isinstance(path, SequenceTree) for path in tree):
                     odd = next(path for path in tree if not isinstance(path, SequenceTree))
-                    null = isinstance(odd, Scalar) and odd.kind == "null"
-                    self.report("wrong-type", f"'paths' must be a list of lists of steps, but one path is {describe(odd)}", at_value(odd) if null else tree.at, "write paths: [[...], [...]]: each path is a list of its own, [] for the identity")
+                    flat = not any(isinstance(path, SequenceTree) for path in tree)
+                    self.report("wrong-type", f"'paths' must be a list of lists of steps, but one path is {describe(odd)}", tree.at if flat and len(tree) > 1 else at_value(odd), "write paths: [[...], [...]]: each path is a list of its own, [] for the identity")
                     continue
                 for path in tree:
                     paths.append(self.steps(path, "paths", scope))
@@ -156,11 +166,10 @@ class Reader(ValueReader):
             elif key == "shortcut":
                 shortcut = self.steps(tree, key, scope) if isinstance(tree, SequenceTree) else self.reference(tree, "shortcut", scope)
             else:
-                merge = self.reference(tree, "merge", scope)
+                merge = self.reference(tree, "merge", scope, STEPS[step.name].args["merge"].choices)
                 if merge and step.name == "branches" and merge.name == "highway":
                     self.report("unknown-name", "branches cannot merge by highway: it gates one body against one shortcut", merge.at, "use add, mul or concat, or a residual")
-        return Step(step.name, step.at, args=step.args, pairs=step.pairs, words=step.words, steps=step.steps,
-                    paths=tuple(paths), paths_at=tuple(at), shortcut=shortcut, merge=merge)  # fmt: skip
+        return replace(step, paths=tuple(paths), paths_at=tuple(at), shortcut=shortcut, merge=merge)
 
     # --- steps ---
 
@@ -207,6 +216,9 @@ class Reader(ValueReader):
         return self._known_step(name, at, args, scope)
 
     def _unknown_step(self, name: str, at: Location) -> None:
+        if ":" in name:
+            self.report("step-form", f"{quote(name)} is read as one word: there is no space after its colon", at, f"put a space after the colon: {name.replace(':', ': ', 1)}")
+            return
         known = [*STEPS, *self.tables["sequence"]]
         for family in ("block", "shortcut"):
             if name in self.tables[family]:
@@ -229,14 +241,17 @@ class Reader(ValueReader):
         common, rest = _split(given)
         alias = self.module_name(common["as"], "as") if "as" in common else None
         when = self.slot(common["when"], CONDITION, "when", scope) if "when" in common else None
-        if name in STEPS:
-            step = self._kind_step(name, at, rest, scope) if name in KINDS else self.bind(rest, STEPS[name].args, name, at, scope)
-        else:
-            self.calls.append(("sequence", name, at))
-            step = Step(name, at, is_sequence=True, args=self.given(rest, self.tables["sequence"][name], scope))
+        around, self.guarded = self.guarded, self.guarded or when is not None
+        step = self._arguments_of(name, at, rest, scope)
+        self.guarded = around
         alias_at = common["as"].at if "as" in common else None
-        return Step(step.name, at, step.is_sequence, alias, alias_at, when, step.args, step.pairs, step.words, step.kind, step.steps,
-                    step.paths, step.paths_at, step.shortcut, step.merge)  # fmt: skip
+        return replace(step, alias=alias, alias_at=alias_at, when=when)
+
+    def _arguments_of(self, name: str, at: Location, rest: MappingTree, scope: Scope) -> Step:
+        if name in STEPS:
+            return self._kind_step(name, at, rest, scope) if name in KINDS else self.bind(rest, STEPS[name].args, name, at, scope)
+        self.calls.append(("sequence", name, at))
+        return Step(name, at, is_sequence=True, args=self.given(rest, self.tables["sequence"][name], scope))
 
     def _kind_step(self, name: str, at: Location, given: MappingTree, scope: Scope) -> Step:
         """norm and act: a kind with its own arguments; without `kind` the spec's own, whose arguments may be changed."""
@@ -253,6 +268,10 @@ class Reader(ValueReader):
         if not rest:
             return Step(name, at)
         everything = {k: a for s in table.values() for k, a in s.args.items()}
+        kinds = [k for k in rest if k in table and k not in everything]
+        if kinds:
+            self.report("step-form", f"{quote(name)} takes its kind as an argument, not as a reference: {kinds[0]}", rest.keys_at[kinds[0]], f"write - {name}: {{kind: {kinds[0]}, ...}}, or - {name}: {kinds[0]}")
+            return Step(name, at)
         bound = self.bind(rest, everything | {"kind": Arg("word", "")}, name, at, scope, complete=False)
         given_only = {k: s for k, s in bound.args.items() if k in rest}
         return Step(name, at, kind=Reference("", given_only, at))

@@ -18,6 +18,8 @@ from resnet_dsl.language.spec import (
     CLASSES,
     COUNT,
     DEPTH,
+    EXPECTED,
+    FIGURE,
     NUMBER,
     SIZE,
     WINDOW,
@@ -42,7 +44,7 @@ def resolve(document: Loaded) -> Spec:
     A network that does not say how it is called has its file's name.
     """
     resolver = _Resolver(document.tree, library())
-    for d in check_form(document.tree):
+    for d in (*document.problems.found.values(), *check_form(document.tree)):
         resolver.reader.problems.add(d)
     spec = resolver.spec(document)
     resolver.reader.problems.stop_if_any()
@@ -68,6 +70,7 @@ class _Resolver(DefinitionReader):
             top[key] = reader.reference(tree[key], family, where) if key in tree else None
         ends = scope.plus(kinds(SEQUENCE_NAMES), "a stem or head")
         stem = self._ends("stem", ends)
+        expect = self._expect(base, params)
         head = self._ends("head", ends) if "head" in tree else (Step("classifier", tree.at, is_sequence=True),)
         stages = self._stages(top, scope, per_block)
         self._check_train(document)
@@ -85,7 +88,7 @@ class _Resolver(DefinitionReader):
             stem=stem, stages=tuple(stages), head=head,
             blocks=table["block"], shortcuts=table["shortcut"], sequences=table["sequence"], merge=top["merge"],
             init_weights=_text(init, "weights", "he"), zero_last=_text(init, "zero_last", "false") == "true",
-            expect=self._expect(), train=Train(tree.get("train"), document.root, document.train),
+            expect=expect, train=Train(tree.get("train"), document.root, document.train),
             at=tree.at, head_at=tree["head"].at if "head" in tree else tree.at, extends=document.chain, overridden=document.overridden, tree=tree,
         )  # fmt: skip
 
@@ -158,13 +161,13 @@ class _Resolver(DefinitionReader):
         slots = {key: reader.slot(tree[key], rule, key, numbers) for key, rule in (("depth", DEPTH), ("width", SIZE), ("stride", WINDOW)) if key in tree}
         name_tree = tree.get("name")
         name: str | None = f"layer{i}"
-        name_at = tree.at
+        name_at: Location | None = None
         if name_tree is not None:
             name, name_at = reader.module_name(name_tree, "name"), name_tree.at
         if name is not None:
             if name in names:
-                reader.report("name-taken", f"two stages are called {quote(name)}: the name is already taken", name_at, "give each stage a name of its own", Label("first used here", names[name]))
-            names[name] = name_at
+                reader.report("name-taken", f"two stages are called {quote(name)}: the name is already taken", name_at or tree.at, "give each stage a name of its own", Label("first used here", names[name]))
+            names[name] = name_at or tree.at
         own: dict[str, Reference | None] = {}
         for key in ("block", "shortcut", "merge"):
             own[key] = reader.reference(tree[key], key, per_block) if key in tree else top.get(key)
@@ -188,11 +191,12 @@ class _Resolver(DefinitionReader):
                 for d in e.diagnostics:
                     self.reader.problems.add(d)
 
-    def _expect(self) -> tuple[Expectation, ...]:
+    def _expect(self, base: Scope, params: Mapping[str, Result]) -> tuple[Expectation, ...]:
         group = self.tree.get("expect")
         if not isinstance(group, MappingTree):
             return ()
-        return tuple(Expectation(k, int(v.text), v.at) for k, v in group.items() if isinstance(v, Scalar))  # type: ignore[arg-type]
+        figures = [(k, self._number(k, group[k], FIGURE, base, params), group[k].at) for k in EXPECTED if k in group]
+        return tuple(Expectation(k, value, at) for k, value, at in figures if value is not None)
 
 
 def _fit_name(stem: str) -> str:

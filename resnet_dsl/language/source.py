@@ -131,8 +131,12 @@ def decode(name: str, data: bytes) -> Source:
     return Source(name, text.removeprefix("\ufeff"))
 
 
-def read(source: Source) -> Mapping:
-    """The located tree of a document. Raises SpecError: a syntax error alone, or all other faults of form."""
+def read(source: Source, problems: Collector | None = None) -> Mapping:
+    """The located tree of a document.
+
+    A syntax error is raised alone. Other faults of form (a duplicate key, say) go to `problems`, to be shown with all
+    that is found later; without it they are raised too.
+    """
     text = source.text
     bad = _CONTROL.search(text)
     if bad:
@@ -147,13 +151,18 @@ def read(source: Source) -> Mapping:
     except yaml.YAMLError as e:
         reason = str(getattr(e, "reason", "a character that YAML does not allow"))
         raise _whole_file(source, "yaml-syntax", f"not YAML: {reason}", "delete the odd characters") from None
-    composer.problems.stop_if_any()
+    if problems is None:
+        composer.problems.stop_if_any()
+    else:
+        problems.found.update(composer.problems.found)
     return root
 
 
 def read_value(source: Source, start: int) -> Tree:
     """One value, as an option gives it (`--set KEY=VALUE`, VALUE from column `start`, counted from 0)."""
     # Spaces for the key keep every column the option's own.
+    if bad := _CONTROL.search(source.text):
+        raise SpecError([Diagnostic("character", f"control or invisible character U+{ord(bad[0]):04X} in the option", Location(source, 1, bad.start() + 1), "delete that character")])
     composer = _Composer(source, " " * start + source.text[start:])
     try:
         value = composer.value()
@@ -257,6 +266,9 @@ class _Composer:
         for c in text:
             if c in _BREAKS_BACK:
                 if event.style not in ("'", '"'):
+                    lines = self.source.text.split("\n")
+                    start = sum(len(line) + 1 for line in lines[: at.line - 1]) + at.column - 1
+                    at = _location(self.source, self.source.text.index(_BREAKS_BACK[c], start))
                     self._refuse(at, "character", f"line-break character U+{ord(_BREAKS_BACK[c]):04X} outside quotes", "delete that character")
                 self.quoted_breaks += 1
         if self.breaks:
@@ -284,7 +296,7 @@ class _Composer:
         """A flow collection's comma ended this plain scalar inside parentheses: say it once, here."""
         if flow and isinstance(value, Scalar) and value.plain and value.text.count("(") > value.text.count(")"):
             self.problems.add(Diagnostic("comma-in-flow", f"the parenthesis in {quote(value.text)} is not closed: inside {{ }} and [ ] a comma ends a value",
-                                         value.at, f'quote the expression: "{value.text}, ...)"'))  # fmt: skip
+                                         value.at, "write [3, 3] for a pair" if value.text.startswith("(") else f'quote the expression: "{value.text}, ...)"'))  # fmt: skip
             return value
         return None
 

@@ -64,6 +64,7 @@ NUMBER = Rule()
 SIZE = Rule(whole=True, low=1, high=MAX_SIZE)
 COUNT = Rule(whole=True, low=1)
 CLASSES = Rule(whole=True, low=2, high=MAX_CLASSES)
+FIGURE = Rule(whole=True, low=0)
 DEPTH = Rule(whole=True, low=1, high=100_000)
 TIMES = Rule(whole=True, low=0, high=10_000)
 INDEX = Rule(whole=True, low=0, high=MAX_SIZE)
@@ -189,7 +190,7 @@ class Stage:
 
     name: str
     at: Location
-    name_at: Location
+    name_at: Location | None
     depth: Slot
     width: Slot
     stride: Slot
@@ -200,11 +201,16 @@ class Stage:
     after: tuple[Step, ...]
 
 
+Figure = Literal["params", "macs", "depth"]
+EXPECTED: tuple[Figure, ...] = ("params", "macs", "depth")
+"""What `expect` may hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """One figure that the author believes, and where it stands."""
 
-    key: Literal["params", "macs", "depth"]
+    key: Figure
     value: int
     at: Location
 

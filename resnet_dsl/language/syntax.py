@@ -22,6 +22,7 @@ _FRIENDLY = (
     ("did not find expected node content", "expected a value here", "write a value, or quote the text"),
     ("invalid Unicode character escape code", "an escape that is no Unicode character (a lone surrogate)", "delete the escape"),
     ("undefined tag handle", "tags are not used here: a spec is data", "delete the tag, or quote the value if it should start with '!'"),
+    ("found unknown directive name", "directives (lines that start with %) are not used here", "delete this line"),
     ("incompatible YAML document", "the %YAML directive names a version that does not exist, and directives are not used here", "delete this line"),
 )
 
@@ -43,6 +44,8 @@ def syntax_error(source: Source, e: yaml.MarkedYAMLError) -> Diagnostic:
     if slip and "mapping values" in problem:
         key, name, rest = slip["key"], slip["name"], slip["rest"]
         help = f"write `{key}: {name}` or `{key}: {{{name}: {rest or '{...}'}}}`"
+    if "directive" in message:
+        column = 1
     labels: tuple[Label, ...] = ()
     if e.context_mark is not None and e.context and (e.context_mark.line + 1, e.context_mark.column + 1) != (line, column):
         labels = (Label(str(e.context), Location(source, e.context_mark.line + 1, e.context_mark.column + 1)),)

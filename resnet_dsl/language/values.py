@@ -11,7 +11,7 @@ from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, did_y
 from resnet_dsl.language.document import at_value, null_value
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.forms import boolean_help
-from resnet_dsl.language.kinds import LANGUAGE_NAMES, MODULE_ATTRIBUTES, RESERVED
+from resnet_dsl.language.kinds import LANGUAGE_NAMES, MODULE_ATTRIBUTES, RESERVED, STEPS
 from resnet_dsl.language.source import Mapping as MappingTree
 from resnet_dsl.language.source import Scalar, Tree, describe
 from resnet_dsl.language.source import Sequence as SequenceTree
@@ -61,6 +61,8 @@ class ValueReader:
     tables: Tables
     problems: Collector = field(default_factory=Collector)
     used: set[str] = field(default_factory=set)
+    guarded: bool = False
+    """Within the arguments of a step that has a `when`: what they are worth is judged only where the step is kept."""
 
     def report(self, code: str, message: str, at: Location, help: str, *labels: Label) -> None:
         """Keep a diagnostic."""
@@ -92,7 +94,7 @@ class ValueReader:
             message = wrong[1] if expression.literal is not None else f"must be {rule.wanted}, but {quote(tree.text)} is a {kind}"
             self.report("expression-kind", f"{quote(what)} {message}", tree.at, boolean_help(tree) if rule.kind == "condition" and expression.literal is not None else wrong[2])
             return None
-        if expression.literal is not None and (complaint := rule.complaint(expression.literal)):
+        if expression.literal is not None and not self.guarded and (complaint := rule.complaint(expression.literal)):
             self.report(complaint[0], f"{quote(what)} {complaint[1]}", tree.at, complaint[2])
             return None
         self.used |= expression.names
@@ -107,8 +109,10 @@ class ValueReader:
                 return
             help = did_you_mean(word, [*scope.names, "true", "false"] if boolean else scope.names, what=f"a name in {scope.place}")
             elsewhere = f" (it is known elsewhere, not in {scope.place})" if word in LANGUAGE_NAMES or word == "index" else ""
-            if elsewhere and not help.startswith("did"):
-                help = f"in {scope.place} use only: {', '.join(scope.names)}" if scope.names else f"in {scope.place} write a plain number"
+            if not scope.names and not boolean:
+                help = f"write a number, or define it: params: {{{word}: ...}}"
+            elif elsewhere and not help.startswith("did"):
+                help = f"in {scope.place} use only: {', '.join(scope.names)}"
             kind_hint = f"; {quote(what)} must be {rule.wanted}" if tree.text.strip() == word else ""
             self.report("unknown-variable", f"unknown name {quote(word)} in the expression{elsewhere}{kind_hint}", tree.at, help)
             return
@@ -121,7 +125,7 @@ class ValueReader:
             message = f"{quote(what)} must be {rule.wanted}, but the expression {quote(tree.text)} cannot be read: {e.message}"
             if tree.flow and tree.plain and "not closed" in e.message:
                 help = f'quote the expression: "{tree.text}...": inside {{ }} and [ ] a comma ends a value'
-        elif not message.startswith(("the ", "an ")):
+        else:
             message = f"{quote(what)}: {message}"
         self.report(e.code, message, tree.at, help)
 
@@ -176,7 +180,7 @@ class ValueReader:
             return True
         return False
 
-    def named(self, tree: Tree, what: str, known: Mapping[str, object]) -> tuple[str, Location, Tree | None] | None:
+    def named(self, tree: Tree, what: str, known: Mapping[str, object], shown: tuple[str, ...] = ()) -> tuple[str, Location, Tree | None] | None:
         """The two forms of a reference, a name or {name: args}: the name, its place, the arguments."""
         forms = f"write `{what}: name` or `{what}: {{name: {{argument: value}}}}`"
         if isinstance(tree, MappingTree) and len(tree) == 1:
@@ -197,8 +201,11 @@ class ValueReader:
             return None
         if name not in known:
             noun = NOUN.get(what, what)
+            if what in ("stem", "head") and name in STEPS:
+                self.report("unknown-name", f"{quote(what)} is a list of steps or a sequence's name, but {quote(name)} is a single step", at, f"write it as a list: {what}: [{name}: ...]" if args is not None else f"write it as a list: {what}: [{name}]")
+                return None
             others = [f for f, t in self.tables.items() if name in t and f != what]
             elsewhere = f" ({quote(name)} is a {NOUN[others[0]]})" if others else ""
-            self.report("unknown-name", f"unknown {noun} {quote(name)}{elsewhere}", at, did_you_mean(name, known, what=noun))
+            self.report("unknown-name", f"unknown {noun} {quote(name)}{elsewhere}", at, did_you_mean(name, shown or known, what=noun))
             return None
         return name, at, args
