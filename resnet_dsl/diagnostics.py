@@ -100,6 +100,11 @@ class Collector:
         at = d.location
         self.found.setdefault((d.code, at.source.name, at.line, at.column), d)
 
+    def led_by(self, causes: Collector) -> None:
+        """Put other findings first; what was found at one of their places follows from them, and is dropped."""
+        places = {key[1:] for key in causes.found}
+        self.found = {**causes.found, **{k: d for k, d in self.found.items() if k[1:] not in places}}
+
     def stop_if_any(self) -> None:
         """Raise what was found."""
         if self.found:

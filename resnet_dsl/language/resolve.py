@@ -44,9 +44,10 @@ def resolve(document: Loaded) -> Spec:
     A network that does not say how it is called has its file's name.
     """
     resolver = _Resolver(document.tree, library())
-    for d in (*document.problems.found.values(), *check_form(document.tree)):
+    for d in check_form(document.tree):
         resolver.reader.problems.add(d)
     spec = resolver.spec(document)
+    resolver.reader.problems.led_by(document.problems)
     resolver.reader.problems.stop_if_any()
     assert spec is not None
     return spec
