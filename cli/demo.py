@@ -1,0 +1,54 @@
+"""`resnet-dsl demo`: the paper's point in a minute, with nothing to download."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_dsl.cli.options import QuietOption
+from resnet_dsl.cli.output import note, show, show_table
+from resnet_dsl.graph import compile
+from resnet_dsl.language import load
+from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.reports.draw import draw
+from resnet_dsl.reports.table import Column, Table
+from resnet_dsl.reports.training import results_table
+
+RESIDUAL, PLAIN = "resnet56-digits", "plain56-digits"
+
+
+def command(
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the training set, for each network.")] = 15,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a 56-layer residual network and its plain twin on 8x8 digits, one after the other, and compare them.
+
+    The two differ in one word of the spec, the shortcut. Both have the same parameters, recipe and seed.
+    """
+    from resnet_dsl.training.errors import Interrupted
+    from resnet_dsl.training.progress import watcher
+    from resnet_dsl.training.session import Request, begin
+
+    watch = watcher(sys.stderr, quiet)
+    results = []
+    try:
+        for name in (RESIDUAL, PLAIN):
+            spec = load(name, [f"train.epochs={epochs}"])
+            recipe = load_recipe(None, None, "digits", spec.train.overrides).recipe
+            results.append(begin(spec, recipe, Request("digits"), command=["resnet-dsl", "demo"], watcher=watch))
+    except Interrupted as e:
+        note(f"{e}\nbegin again with: resnet-dsl demo")
+        raise typer.Exit(75) from None
+    picture = Path(results[0]["folder"]) / "network.svg"
+    draw(compile(load(RESIDUAL))).save(picture)
+    show_table(results_table(results), "table")
+    show("\n")
+    show_table(_pointers(results[0]["folder"], picture), "table")
+
+
+def _pointers(folder: str, picture: Path) -> Table:
+    rows = (("picture", picture), ("next", f"resnet-dsl evaluate {folder}"), ("", f"resnet-dsl compare {PLAIN} {RESIDUAL}"))
+    return Table((Column("what", ""), Column("where", "")), rows)

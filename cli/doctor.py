@@ -1,0 +1,104 @@
+"""`resnet-dsl doctor`."""
+
+from __future__ import annotations
+
+import locale
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import typer
+
+from resnet_dsl.cli.output import show
+from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.reports.drawing.engine import render
+from resnet_dsl.training.data.catalog import SOURCES
+from resnet_dsl.training.data.search import cache, find
+from resnet_dsl.version import __version__
+
+
+def command() -> None:
+    """Print versions, devices, data found, engines and write rights, in a block fit for a bug report.
+
+    Exit code 3 where a package that resnet-dsl needs is missing.
+    """
+    packages = dict(_packages())
+    lines = [
+        ("resnet-dsl", __version__),
+        ("python", f"{platform.python_version()} ({sys.executable})"),
+        ("platform", platform.platform()),
+        *packages.items(),
+        *_devices(),
+        *(("data", f"{name}: {where}") for name, where in _data()),
+        ("drawing", _drawing()),
+        *_writable(),
+        ("terminal", f"{os.environ.get('TERM', 'none')}, output in {sys.stdout.encoding}, locale {locale.getlocale()[0] or 'C'}"),
+    ]
+    width = max(len(key) for key, _ in lines)
+    show("".join(f"{key:<{width}}  {value}\n" for key, value in lines))
+    if "missing" in packages.values():
+        raise typer.Exit(3)
+
+
+def _packages() -> Iterator[tuple[str, str]]:
+    """What we depend on, extras left out, by the package's own metadata."""
+    for line in requires("resnet-dsl") or ():
+        if "extra ==" not in line:
+            name = line.partition(";")[0].rstrip("0123456789.,<>=!~ ")
+            try:
+                yield name, version(name)
+            except PackageNotFoundError:
+                yield name, "missing"
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    try:
+        import torch
+    except ImportError as e:
+        yield "device", f"torch cannot be imported: {e}"
+        return
+    yield (
+        "device",
+        f"cpu: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+    )
+    for i in range(torch.cuda.device_count()):
+        yield "device", f"cuda:{i}: {torch.cuda.get_device_name(i)}, CUDA {torch.version.cuda}"
+    if torch.backends.mps.is_available():
+        yield "device", "mps"
+
+
+def _drawing() -> str:
+    try:
+        return f"the bundled engine works ({len(render('digraph {a -> b}', 'svg')):,} bytes of SVG)"
+    except SpecError as e:
+        return "; ".join(d.message for d in e.diagnostics)
+
+
+def _data() -> Iterator[tuple[str, str]]:
+    for name, source in SOURCES.items():
+        if source.layouts:
+            try:
+                yield name, str(find(source, None).folder)
+            except SpecError:
+                yield name, "not found"
+
+
+def _writable() -> Iterator[tuple[str, str]]:
+    home = cache()
+    for what, folder in (("this folder", Path.cwd()), *([("cache", home)] if home is not None else [])):
+        yield "writable", f"{what}: {'yes' if _may_write(folder) else 'no'} ({folder})"
+
+
+def _may_write(folder: Path) -> bool:
+    """May a file be made there, or the folder itself where it is not there yet?"""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,53 @@
+"""`resnet-dsl draw`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
+from resnet_dsl.cli.output import note, show
+from resnet_dsl.graph import compile
+from resnet_dsl.language import load
+from resnet_dsl.reports.draw import DPI, ENDINGS, Direction, Style, Theme, draw
+from resnet_dsl.reports.drawing.levels import By
+
+
+def command(
+    specs: SpecArguments,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help=f"Where to write, in the format of its ending: {', '.join(ENDINGS)}; - is SVG on standard output.",
+        ),
+    ],
+    by: Annotated[
+        By,
+        typer.Option(metavar="stage|block|op", help="How far it opens: equal blocks folded to one, the steps of each distinct block, all."),
+    ] = "stage",
+    style: Annotated[
+        Style,
+        typer.Option(
+            metavar="folded|overview|paper|full",
+            help="folded opens as --by says; overview is a card a stage; paper is a box a layer with arcs; full shows all.",
+        ),
+    ] = "folded",
+    theme: Annotated[Theme, typer.Option(metavar="light|dark|print", help="Colours; print is for paper.")] = "light",
+    direction: Annotated[
+        Direction | None,
+        typer.Option(metavar="TB|LR", help="Downwards or to the right; left out: what suits the style.", show_default=False),
+    ] = None,
+    dpi: Annotated[float, typer.Option(min=10, max=1200, metavar="N", help="Dots an inch of a png.")] = DPI,
+    overrides: SetOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Draw a network, or several side by side. Solid shortcuts are identities, dotted ones compute something."""
+    drawing = draw([compile(load(spec, overrides or ())) for spec in specs], by, style, theme, direction)
+    if out == "-":
+        show(drawing.svg)
+    else:
+        note(f"wrote {drawing.save(out, dpi=dpi)}", quiet=quiet)

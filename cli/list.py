@@ -1,0 +1,155 @@
+"""`resnet-dsl list`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from resnet_dsl.cli.options import FormatOption, QuietOption
+from resnet_dsl.cli.output import show_json, show_table
+from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.graph import compile
+from resnet_dsl.graph.graph import shape_text
+from resnet_dsl.language import load
+from resnet_dsl.language.definitions import library
+from resnet_dsl.language.files import shipped_specs
+from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, STEPS, Arg, Signature
+from resnet_dsl.language.spec import Change, Definition, Step, number_text
+from resnet_dsl.reports.inspect import inspect
+from resnet_dsl.reports.table import Column, Table, count, short
+
+What = Literal["specs", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data"]
+
+
+def command(
+    what: Annotated[What, typer.Argument(help="What to list; ops are the steps that blocks, stems and heads are made of.")] = "specs",
+    format: FormatOption = "table",
+    quiet: QuietOption = False,
+) -> None:
+    """List what is shipped, by the names that specs and other commands take."""
+    table = _TABLES[what]()
+    if format == "json":
+        show_json([dict(zip([c.key for c in table.columns], row, strict=True)) for row in table.rows])
+    else:
+        show_table(table, format, quiet=quiet)
+
+
+def _specs() -> Table:
+    rows = []
+    for name, path in sorted(shipped_specs().items(), key=_natural):
+        r = inspect(compile(load(name)))
+        rows.append([name, path.parent.name, shape_text(r.input), r.classes, r.depth, r.params, r.macs])
+    columns = (
+        Column("name", "name"), Column("paper", "paper"), Column("input", "input"), Column("classes", "classes", count, True),
+        Column("depth", "depth", count, True), Column("params", "params", count, True), Column("macs", "MACs", short, True),
+    )  # fmt: skip
+    return Table(columns, rows, notes=("A name stands wherever a command takes a SPEC: resnet-dsl inspect resnet50",))
+
+
+def _blocks() -> Table:
+    rows = [[*_head(d), _flow([*d.before, *d.body]) or None] for d in library()["block"].values()]
+    return Table(
+        (*_HEAD, Column("body", "before and body", wrap=True)),
+        rows,
+        notes=("In a spec: block: bottleneck, or block: {bottleneck: {groups: 32}}",),
+    )
+
+
+def _shortcuts() -> Table:
+    rows = [[*_head(d), _change(d.same), _change(d.change)] for d in library()["shortcut"].values()]
+    columns = (*_HEAD, Column("same", "where the shape stays"), Column("change", "where it changes", wrap=True))
+    return Table(columns, rows, notes=("In a spec: shortcut: B, or shortcut: {B: {norm: false}}",))
+
+
+def _sequences() -> Table:
+    rows = [[*_head(d), _flow(d.steps)] for d in library()["sequence"].values()]
+    return Table(
+        (*_HEAD, Column("steps", "steps", wrap=True)),
+        rows,
+        notes=("In a spec: stem: imagenet, head: classifier, or as a step: - se: {ratio: 8}",),
+    )
+
+
+def _signatures(table: Mapping[str, Signature]) -> Callable[[], Table]:
+    def made() -> Table:
+        rows = [[n, ", ".join(_argument(k, a) for k, a in s.args.items()) or None, s.about] for n, s in table.items()]
+        return Table(
+            (*_HEAD, Column("about", "what it does", wrap=True)),
+            rows,
+            notes=("An argument without a value has to be given, or follows from what enters.",),
+        )
+
+    return made
+
+
+def _recipes() -> Table:
+    from resnet_dsl.language.recipes import load_recipe, shipped_recipes
+
+    rows = [[n, load_recipe(None, None, n).recipe.description] for n in shipped_recipes()]
+    return Table(
+        (_HEAD[0], Column("about", "what it is for", wrap=True)),
+        rows,
+        notes=("Train with one: resnet-dsl train resnet20-digits --data digits --recipe quick",),
+    )
+
+
+def _data() -> Table:
+    from resnet_dsl.training.data.catalog import SOURCES
+    from resnet_dsl.training.data.search import find
+
+    rows = []
+    for name, source in SOURCES.items():
+        here = "in the package" if source.shape else "with --data-dir"
+        if source.layouts:
+            try:
+                here = str(find(source, None).folder)
+            except SpecError:
+                here = "not found"
+        rows.append([name, here, source.summary])
+    return Table((_HEAD[0], Column("here", "on this machine"), Column("about", "what it is", wrap=True)), rows)
+
+
+_TABLES: Mapping[What, Callable[[], Table]] = {
+    "specs": _specs,
+    "blocks": _blocks,
+    "shortcuts": _shortcuts,
+    "sequences": _sequences,
+    "ops": _signatures(STEPS),
+    "norms": _signatures(NORMS),
+    "acts": _signatures(ACTS),
+    "merges": _signatures(MERGES),
+    "recipes": _recipes,
+    "data": _data,
+}
+
+_HEAD = (Column("name", "name"), Column("arguments", "arguments and defaults", wrap=True))
+
+
+def _natural(item: tuple[str, Path]) -> tuple[str, list[tuple[int, str]]]:
+    """Papers in order, and resnet20 before resnet110."""
+    name, path = item
+    return path.parent.name, [(int(p), "") if p.isdigit() else (0, p) for p in re.split(r"([0-9]+)", name)]
+
+
+def _head(d: Definition) -> list[object]:
+    return [d.name, ", ".join(f"{k}: {s.expression.text}" for k, s in d.args.items()) or None]
+
+
+def _argument(name: str, a: Arg) -> str:
+    if a.default is None:
+        return name
+    if isinstance(a.default, bool):
+        return f"{name}: {str(a.default).lower()}"
+    return f"{name}: {a.default if isinstance(a.default, str) else number_text(a.default)}"
+
+
+def _change(change: Change) -> str:
+    return change if isinstance(change, str) else _flow(change) or "identity"
+
+
+def _flow(steps: tuple[Step, ...] | list[Step]) -> str:
+    return ", ".join(s.name for s in steps)

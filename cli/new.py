@@ -1,0 +1,80 @@
+"""`resnet-dsl new`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_dsl.cli.options import QuietOption, complete_spec
+from resnet_dsl.cli.output import note, problem, write
+from resnet_dsl.diagnostics import quote
+from resnet_dsl.language.extends import is_path
+from resnet_dsl.language.files import read_file, shipped_spec
+
+MODELINE = "# yaml-language-server: $schema=resnet-dsl.schema.json"
+
+STARTER = """\
+# A small residual network for the pictures that come with resnet-dsl. Try:
+#   resnet-dsl inspect {file}
+#   resnet-dsl compare {file} --vary shortcut=none,A,B,C
+#   resnet-dsl train {file} --data digits
+name: {name}
+
+input: {{channels: 1, height: 8, width: 8}}     # or {{features: 64}} for vectors
+classes: 10
+
+params: {{n: 3}}            # numbers of your own; try --set params.n=9
+
+stem: cifar               # 3x3 conv, norm, act; or imagenet, or a list of steps
+block: basic              # or bottleneck, ...: resnet-dsl list blocks
+shortcut: B               # or none, A, C, D, ...: resnet-dsl list shortcuts
+stages:                   # each is `depth` blocks of `width` channels
+  - {{depth: n, width: 16}}
+  - {{depth: n, width: 32, stride: 2}}     # its first block halves the picture
+  - {{depth: n, width: 64, stride: 2}}
+head: classifier          # global average pool, then one linear layer
+
+expect: {{depth: 20}}       # what you believe; `check` says when it is not so
+"""
+
+_OWN = re.compile(r"^(name|description|expect):[ ]*[^\s|>].*\n?", re.MULTILINE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The network's name, or the file's path.")] = "mynet",
+    like: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Start from a copy of this spec.", autocompletion=complete_spec, show_default=False)
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write (NAME.yaml); - is standard output.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a commented spec to start from. An existing file is never overwritten."""
+    path = out or (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    called = Path(name).stem if name.endswith((".yaml", ".yml")) else Path(name).name
+    if not _NAME.fullmatch(called):
+        raise problem(
+            "usage",
+            f"{quote(called)} is no name of a network",
+            "letters, digits, _, . and -, at most 64, beginning with a letter or digit",
+            at="NAME",
+        )
+    text = STARTER.format(name=called, file=f"{called}.yaml" if path == "-" else path) if like is None else _copy(like, called)
+    write(path, f"{MODELINE}\n{text}", overwrite=False)
+    if path != "-":
+        note(
+            f"wrote {path}; next: resnet-dsl check {path}\nfor completion in an editor: resnet-dsl schema -o resnet-dsl.schema.json",
+            quiet=quiet,
+        )
+
+
+def _copy(spec: str, name: str) -> str:
+    """Another spec's text under a new name, without what was said of that spec alone."""
+    place = spec if is_path(spec) else str(shipped_spec(spec))
+    text = _OWN.sub("", read_file(place).text)
+    return f"# Started from {spec}.\nname: {name}\n{text}"

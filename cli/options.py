@@ -1,0 +1,40 @@
+"""The arguments and options that commands share, each said once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resnet_dsl.reports.table import Format
+
+
+def complete_spec(incomplete: str) -> list[str]:
+    """Shipped specs for the shell; files are completed by the shell itself where no name fits."""
+    from resnet_dsl.language.files import shipped_specs
+
+    return [name for name in shipped_specs() if name.startswith(incomplete)]
+
+
+_SPEC = "a path, - for standard input, or a shipped spec's name"
+
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help=f"{_SPEC.capitalize()}.", autocompletion=complete_spec, show_default=False)
+]
+SpecArguments = Annotated[
+    list[str], typer.Argument(metavar="SPEC...", help=f"Each {_SPEC}.", autocompletion=complete_spec, show_default=False)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Set a key before validation, as often as you like: shortcut=C, params.k=4, stages.layer3.depth=23.",
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Only results and errors: no titles, notes or messages.", show_default=False)
+]
+OutOption = Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")]

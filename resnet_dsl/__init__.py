@@ -1,0 +1,51 @@
+"""Residual networks from short YAML specs: `load`, `compile`, `inspect`, `compare`, `draw`, `emit`, `build`, `train`.
+
+    import resnet_dsl as rd
+    graph = rd.compile(rd.load("resnet50", {"shortcut": "C"}))
+    print(rd.inspect(graph))
+    model = rd.build(graph)
+
+A name is imported when it is first used, so `import resnet_dsl` costs nothing and only `build` and `train` need torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from resnet_dsl.version import __version__
+
+if TYPE_CHECKING:
+    from resnet_dsl.diagnostics import SpecError
+    from resnet_dsl.graph import compile
+    from resnet_dsl.language import load
+    from resnet_dsl.reports.compare import compare
+    from resnet_dsl.reports.draw import draw
+    from resnet_dsl.reports.inspect import inspect
+    from resnet_dsl.runtime.build import build
+    from resnet_dsl.runtime.emit import emit
+    from resnet_dsl.training.train import train
+
+__all__ = ["SpecError", "__version__", "build", "compare", "compile", "draw", "emit", "inspect", "load", "train"]
+
+_HOMES = {
+    "SpecError": "resnet_dsl.diagnostics",
+    "build": "resnet_dsl.runtime.build",
+    "compare": "resnet_dsl.reports.compare",
+    "compile": "resnet_dsl.graph",
+    "draw": "resnet_dsl.reports.draw",
+    "emit": "resnet_dsl.runtime.emit",
+    "inspect": "resnet_dsl.reports.inspect",
+    "load": "resnet_dsl.language",
+    "train": "resnet_dsl.training.train",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'resnet_dsl' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

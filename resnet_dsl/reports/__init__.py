@@ -1,0 +1,1 @@
+"""Graph to something that a person reads: costs, tables, comparisons, pictures. Nothing here needs torch."""

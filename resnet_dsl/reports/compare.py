@@ -1,0 +1,111 @@
+"""Networks side by side, each with its differences and ratios to the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from resnet_dsl.graph.graph import Graph, shape_text
+from resnet_dsl.reports.cost import CONVENTION
+from resnet_dsl.reports.inspect import Part, Report, inspect
+from resnet_dsl.reports.table import Column, Table, count, short, signed, times
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A network of a comparison. `label` says what sets it apart."""
+
+    label: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Networks in the order given; the first is what the others are measured by."""
+
+    entries: tuple[Entry, ...]
+
+    def __str__(self) -> str:
+        return self.table().render("table")
+
+    def to_dict(self) -> list[dict[str, object]]:
+        """The JSON document of `compare --format json`: `inspect`'s, each with `label`, `delta` and `ratio`."""
+        first = self.entries[0].report
+        return [
+            {
+                "label": e.label,
+                **e.report.to_dict(),
+                "delta": {"params": e.report.params - first.params, "macs": e.report.macs - first.macs},
+                "ratio": {"params": _ratio(e.report.params, first.params), "macs": _ratio(e.report.macs, first.macs)},
+            }
+            for e in self.entries
+        ]
+
+    def table(self, by: Literal["net", "stage"] = "net") -> Table:
+        """One row a network, or one row a network of every stage."""
+        return self._by_stage() if by == "stage" else self._by_network()
+
+    def _by_network(self) -> Table:
+        first = self.entries[0].report
+        rows = [[e.label, e.report.depth, *_against(e.report, first)] for e in self.entries]
+        columns = (Column("label", "network", wrap=True), Column("depth", "depth", count, True), *_FIGURES)
+        return Table(columns, rows, self._title(), notes=(_NOTE, CONVENTION))
+
+    def _by_stage(self) -> Table:
+        parts = [_parts(e.report) for e in self.entries]
+        places = sorted(dict.fromkeys(place for found in parts for place in found), key=lambda place: place[0])
+        rows = [
+            [place[1], entry.label, *_against(found[place], parts[0].get(place))]
+            for place in places
+            for entry, found in zip(self.entries, parts, strict=True)
+            if place in found
+        ]
+        return Table(
+            (Column("stage", "stage"), Column("label", "network", wrap=True), *_FIGURES), rows, self._title(), notes=(_NOTE, CONVENTION)
+        )
+
+    def _title(self) -> str:
+        """What all have in common."""
+        names = {e.report.name for e in self.entries}
+        sizes = {(e.report.input, e.report.classes) for e in self.entries}
+        name = f"{names.pop()}: " if len(names) == 1 else ""
+        ((shape, classes),) = sizes if len(sizes) == 1 else (((), 0),)
+        return f"{name}{shape_text(shape)} to {classes} classes" if shape else name.rstrip(": ")
+
+
+def compare(graphs: Sequence[Graph], labels: Iterable[str] = ()) -> Comparison:
+    """The networks against the first of them; `labels` tell them apart where their names do not."""
+    names = tuple(labels) or tuple(g.name for g in graphs)
+    return Comparison(tuple(Entry(name, inspect(graph)) for name, graph in zip(names, graphs, strict=True)))
+
+
+def _parts(report: Report) -> dict[tuple[int, str], Part]:
+    """A report's parts by place in the network and name; a stage may well be called `head`."""
+    stages = {(1, s.name): s for s in report.stages}
+    return {(0, "stem"): report.stem, **stages, (2, "head"): report.head}
+
+
+_NOTE = "Differences and ratios are to the first network."
+
+_FIGURES = (
+    Column("params", "params", count, True),
+    Column("delta_params", "difference", signed(count), True),
+    Column("ratio_params", "ratio", times, True),
+    Column("macs", "MACs", short, True),
+    Column("delta_macs", "difference", signed(short), True),
+    Column("ratio_macs", "ratio", times, True),
+)
+
+
+def _against(part: Report | Part, first: Report | Part | None) -> list[object]:
+    if first is None:
+        return [part.params, None, None, part.macs, None, None]
+    return [
+        part.params, part.params - first.params, _ratio(part.params, first.params),
+        part.macs, part.macs - first.macs, _ratio(part.macs, first.macs),
+    ]  # fmt: skip
+
+
+def _ratio(value: int, first: int) -> float | None:
+    return round(value / first, 4) if first else None

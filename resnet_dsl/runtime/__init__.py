@@ -1,0 +1,1 @@
+"""Graph to torch: `emit` needs no torch, the rest does."""

@@ -1,0 +1,77 @@
+"""Graph to `nn.Module`: the emitted source, executed once."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import sys
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnet_dsl.graph import Graph
+from resnet_dsl.graph import compile as compile_spec
+from resnet_dsl.language import load
+from resnet_dsl.language.spec import Spec
+from resnet_dsl.runtime.emit import class_name, emit
+
+
+def build(network: Graph | Spec | str, *, seed: int | None = None) -> nn.Module:
+    """The network (a graph, a spec, or a spec's path or name) as a module, its weights initialised as the spec says.
+
+    It reads (batch, channels, height, width), or (batch, features), and gives (batch, classes). It is made on torch's
+    default device (`with torch.device("meta")` costs no memory) in the default dtype. With a `seed` the weights
+    are the same numbers on every device, and torch's global generators are left as they were.
+
+    The module and each block in it can be pickled: the pickle carries the source, which loading executes, so load
+    pickles only from those you trust (as with any pickle).
+
+    Raises SpecError where a spec is given that is refused.
+    """
+    if isinstance(network, str):
+        network = load(network)
+    graph = compile_spec(network) if isinstance(network, Spec) else network
+    make: type[nn.Module] = getattr(load_source(emit(graph)), class_name(graph))
+    if seed is None:
+        return make()
+    device = torch.get_default_device()
+    # Drawn on the CPU wherever the module goes: `torch.manual_seed` would seed every device's generator and leave it so.
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
+        torch.default_generator.manual_seed(seed)
+        return make().to(device)
+
+
+def load_source(source: str) -> ModuleType:
+    """The module of an emitted source, executed at its first mention; equal sources are one module.
+
+    It stands in `sys.modules` and in `linecache`, where compilers, debuggers and tracebacks look.
+    """
+    name = f"resnet_dsl.emitted.m{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module = ModuleType(name)
+    module.__file__ = f"<{name}>"
+    linecache.cache[module.__file__] = (len(source), None, source.splitlines(keepends=True), module.__file__)
+    # exec needs the module in place, as an import does; a source that fails leaves nothing behind.
+    sys.modules[name] = module
+    try:
+        exec(compile(source, module.__file__, "exec", dont_inherit=True), vars(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+    def reduce(self: Any) -> tuple[Any, ...]:
+        return _bare, (source, type(self).__name__), self.__getstate__()
+
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and value.__module__ == name:
+            value.__reduce__ = reduce  # type: ignore[method-assign, assignment]
+    return module
+
+
+def _bare(source: str, name: str) -> nn.Module:
+    """A module before its state is put in; what a pickle calls."""
+    cls: type[nn.Module] = getattr(load_source(source), name)
+    return cls.__new__(cls)
