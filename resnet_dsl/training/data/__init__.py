@@ -1,0 +1,1 @@
+"""Data sets: where they lie, how each format is read, and what a network needs to fit them."""

@@ -1,0 +1,115 @@
+"""The data sets that are known by name, as plain facts: no data is read here, and neither torch nor numpy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One file to fetch: where from, its SHA-256, and its size in bytes as far as known for the message."""
+
+    url: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set. `folders` are tried under each root that is searched; each of `layouts` is a set of files that suffices.
+
+    `shape` is (channels, height, width), `count` the number of classes; None and 0 where the files decide. `classes` are
+    their names, where the files do not hold them. A file may also lie there with `.gz` added.
+    """
+
+    name: str
+    summary: str
+    shape: tuple[int, int, int] | None = None
+    count: int = 0
+    classes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    layouts: tuple[tuple[str, ...], ...] = ()
+    downloads: tuple[Download, ...] = ()
+    package: str = ""
+
+
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+"""Training images and labels, test images and labels."""
+
+_ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_TORONTO = "https://www.cs.toronto.edu/~kriz/"
+
+_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
+
+_ALL = (
+    Source(
+        "digits",
+        "1,797 handwritten digits, 8x8, grey, 10 classes; in the package",
+        (1, 8, 8),
+        10,
+        tuple("0123456789"),
+    ),
+    Source(
+        "fashion-mnist",
+        "70,000 pictures of clothes, 28x28, grey, 10 classes; IDX files",
+        (1, 28, 28),
+        10,
+        ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        ("fashion-mnist", "FashionMNIST/raw", "."),
+        (IDX_FILES,),
+        (
+            Download(_ZALANDO + "train-images-idx3-ubyte.gz", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            Download(_ZALANDO + "train-labels-idx1-ubyte.gz", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            Download(_ZALANDO + "t10k-images-idx3-ubyte.gz", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            Download(_ZALANDO + "t10k-labels-idx1-ubyte.gz", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        ),
+        "dataset-fashion-mnist",
+    ),
+    Source(
+        "cifar10",
+        "60,000 small photographs, 32x32, colour, 10 classes; the python or the binary archive, packed or unpacked",
+        (3, 32, 32),
+        10,
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        ("cifar10", "cifar-10", "CIFAR10", "."),
+        (
+            tuple(f"cifar-10-batches-bin/{n}.bin" for n in (*_BATCHES, "test_batch")),
+            tuple(f"cifar-10-batches-py/{n}" for n in (*_BATCHES, "test_batch")),
+            ("cifar-10-binary.tar.gz",),
+            ("cifar-10-python.tar.gz",),
+        ),
+        (Download(_TORONTO + "cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),),
+    ),
+    Source(
+        "cifar100",
+        "60,000 small photographs, 32x32, colour, 100 classes; the python or the binary archive, packed or unpacked",
+        (3, 32, 32),
+        100,
+        (),
+        ("cifar100", "cifar-100", "CIFAR100", "."),
+        (
+            ("cifar-100-binary/train.bin", "cifar-100-binary/test.bin", "cifar-100-binary/fine_label_names.txt"),
+            ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
+            ("cifar-100-binary.tar.gz",),
+            ("cifar-100-python.tar.gz",),
+        ),
+        (Download(_TORONTO + "cifar-100-binary.tar.gz", "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),),
+    ),
+    Source(
+        "imagefolder",
+        "your own pictures: DIR/train/<class>/*.png and DIR/val (or test)/<class>/*.png, all of one size (with --data-dir DIR)",
+    ),
+)
+
+SOURCES: Mapping[str, Source] = {s.name: s for s in _ALL}
+"""Every data set by name."""
+
+
+def fitting(input: tuple[int, ...], classes: int) -> Source | None:
+    """The first data set that a network reads as it is; None where there is none."""
+    return next((s for s in _ALL if s.shape == input and s.count == classes), None)

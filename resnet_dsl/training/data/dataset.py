@@ -1,0 +1,110 @@
+"""A data set in memory: bytes as they were read, labels, names; how it is split, fingerprinted and fitted to a network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from resnet_dsl.graph.graph import Shape, shape_text
+from resnet_dsl.training.data.reading import damaged
+from resnet_dsl.training.errors import RunError
+from resnet_dsl.training.seeds import generator
+
+_HELD_OUT = 0
+"""The seed of the split into training and validation: fixed, so that runs with different seeds compare on the same images."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Images (N, C, H, W) as uint8, 0 black and 255 white, and their labels (N,) as int64."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+
+    @staticmethod
+    def of(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8] | npt.NDArray[np.int64], classes: int, path: Path | str) -> Part:
+        """From arrays; `path` is the file to blame for a label out of range. Raises RunError (exit 3)."""
+        if len(labels) == 0:
+            raise damaged(path, "holds no images", "check that the file is complete")
+        if int(labels.max()) >= classes or int(labels.min()) < 0:
+            wrong = int(np.flatnonzero((labels >= classes) | (labels < 0))[0])
+            raise damaged(path, f"label {int(labels[wrong])} at position {wrong:,} is out of range: labels are 0 to {classes - 1}")
+        return Part(torch.from_numpy(np.ascontiguousarray(pixels).copy()), torch.from_numpy(labels.astype(np.int64)))
+
+    def take(self, index: torch.Tensor) -> Part:
+        """The images at these positions."""
+        return Part(self.pixels[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Part:
+        """On a device."""
+        return Part(self.pixels.to(device), self.labels.to(device))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Training and test images. `origin` is where they were read; `sha256` covers every byte and label."""
+
+    name: str
+    train: Part
+    test: Part
+    classes: tuple[str, ...]
+    origin: str
+    sha256: str
+
+    @property
+    def shape(self) -> Shape:
+        """(channels, height, width) of an image."""
+        return tuple(self.train.pixels.shape[1:])
+
+
+def dataset(name: str, train: Part, test: Part, classes: Sequence[str], origin: str) -> Dataset:
+    """A data set with its fingerprint."""
+    digest = hashlib.sha256()
+    for part in (train, test):
+        digest.update(part.pixels.numpy().tobytes())
+        digest.update(part.labels.numpy().tobytes())
+    return Dataset(name, train, test, tuple(classes), origin, digest.hexdigest())
+
+
+def require_fit(data: Dataset, input: Shape, classes: int, at: str) -> None:
+    """Refuse a network that does not fit the data. Raises RunError (exit 2) with the --set that mends it."""
+    wrong, mend = [], []
+    if input != data.shape:
+        c, h, w = data.shape
+        wrong.append(f"the network reads {shape_text(input)}, the images are {shape_text(data.shape)}")
+        mend.append(f"--set input='{{channels: {c}, height: {h}, width: {w}}}'")
+    if classes != len(data.classes):
+        wrong.append(f"the network has {classes:,} classes, the data {len(data.classes):,}")
+        mend.append(f"--set classes={len(data.classes)}")
+    if wrong:
+        raise RunError("data-fit", f"does not fit {data.name}: {' and '.join(wrong)}", "add " + " ".join(mend), at=at, exit_code=2)
+
+
+def split(train: Part, validation: int, limit: int | None) -> tuple[Part, Part | None]:
+    """Training images and, if any are held out, validation images.
+
+    The choice is the same for every seed. `limit` keeps that many training images at most. Raises RunError (exit 2).
+    """
+    n = len(train)
+    if validation >= n:
+        raise RunError(
+            "data-split",
+            f"{validation:,} images for validation leave none of the {n:,} to train on",
+            f"use --set train.validation={n // 10}",
+            at="recipe",
+            exit_code=2,
+        )
+    if validation == 0 and limit is None:
+        return train, None
+    order = torch.randperm(n, generator=generator(_HELD_OUT, "validation"))
+    kept = order[validation:][:limit].sort().values
+    return train.take(kept), train.take(order[:validation].sort().values) if validation else None

@@ -1,0 +1,46 @@
+"""A data set by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.graph.graph import Shape
+from resnet_dsl.training.data import cifar, digits, idx, imagefolder
+from resnet_dsl.training.data.catalog import SOURCES, Source
+from resnet_dsl.training.data.dataset import Dataset
+from resnet_dsl.training.data.download import fetch
+from resnet_dsl.training.data.search import Found, cache, find
+from resnet_dsl.training.errors import RunError
+
+_FROM_FILES: Mapping[str, Callable[[Source, Found], Dataset]] = {"fashion-mnist": idx.load, "cifar10": cifar.load, "cifar100": cifar.load}
+
+
+def open_dataset(
+    name: str, input: Shape, data_dir: Path | None = None, download: bool = False, say: Callable[[str], None] = print
+) -> Dataset:
+    """Read a data set; `input` is what the network reads, which decides only whether own pictures are grey or in colour.
+
+    Raises RunError: exit 2 for an unknown name, 3 where the data is missing or damaged.
+    """
+    source = SOURCES.get(name)
+    if source is None:
+        raise RunError(
+            "unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at="--data", exit_code=2
+        )
+    if download and not source.downloads:
+        raise RunError("usage", f"{name} is not to be downloaded: {source.summary}", "leave out --download", at="--download", exit_code=2)
+    if name == "digits":
+        return digits.load(source)
+    if name == "imagefolder":
+        return imagefolder.load(source, data_dir, input)
+    try:
+        found = find(source, data_dir)
+    except RunError:
+        into = data_dir or (home / source.name if (home := cache()) is not None else None)
+        if not download or into is None:
+            raise
+        fetch(source, into, say)
+        found = find(source, data_dir)
+    return _FROM_FILES[name](source, found)

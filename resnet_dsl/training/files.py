@@ -1,0 +1,62 @@
+"""Files that are whole or absent: written beside, synced, renamed, the folder synced."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from resnet_dsl.training.errors import RunError
+
+PARTIAL = ".partial"
+"""The ending of a file that is being written; one that stays behind is from a process that was killed."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, or leave it as it was. Raises RunError (exit 3) naming the path and the bytes needed."""
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        # A rename over a device, a pipe or a link would replace it.
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise RunError("output", "is there already and is no regular file", "choose another path", at=path)
+    except FileNotFoundError:
+        pass
+    except OSError as e:
+        raise write_error(path, len(content), e) from None
+    try:
+        with partial.open("wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as e:
+        discard(partial)
+        raise write_error(path, len(content), e) from None
+
+
+def write_error(path: Path, needed: int, e: OSError) -> RunError:
+    """The error for a file that could not be written."""
+    return RunError(
+        "disk",
+        f"cannot write {needed:,} bytes: {e.strerror}; what was there is untouched",
+        "free some space, or check the folder and its permissions",
+        at=path,
+    )
+
+
+def discard(path: Path) -> None:
+    """Remove a file of ours if it is there and can be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder last."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

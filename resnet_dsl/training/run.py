@@ -1,0 +1,195 @@
+"""The run folder: everything that repeats a run, resumes it and uses its result. Never overwritten.
+
+spec.yaml, recipe.yaml   resolved, with every default and override filled in
+run.json                 what else was asked for: data, device plan
+command.txt, env.json    how and where it ran
+model.py                 the network as plain PyTorch
+metrics.jsonl            one line a logging interval and an evaluation
+checkpoints/             state for --resume, the newest two
+model.safetensors        the weights, with spec, class names and normalisation in its metadata
+results.json             written when the run has ended
+lock                     held while a process trains in it
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import re
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from resnet_dsl.training.errors import RunError
+from resnet_dsl.training.files import PARTIAL, discard, write_atomic, write_error
+
+SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
+METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+COMMAND, SOURCE, ENVIRONMENT, LOCK = "command.txt", "model.py", "env.json", "lock"
+_COMPLETE = (SPEC, RECIPE, REQUEST)
+_BEGINNING = frozenset((*_COMPLETE, COMMAND, SOURCE, ENVIRONMENT, LOCK))
+
+
+class RunFolder:
+    """A run's folder, locked from `with` to its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    @staticmethod
+    def create(out: Path | None, name: str, *, again: bool = False) -> RunFolder:
+        """A new folder: `out`, or `runs/<name>-<NNN>` with the next free number.
+
+        `again`: what a run left that was killed before it was under way may be in `out`.
+        Raises RunError: exit 2 where `out` holds something, 3 where no folder can be made.
+        """
+        try:
+            if out is None:
+                return RunFolder(_next_free(Path("runs"), name))
+            out.mkdir(parents=True, exist_ok=True)
+            if any(not (again and (p.name in _BEGINNING or p.name.endswith(PARTIAL))) for p in out.iterdir()):
+                raise RunError(
+                    "run-exists",
+                    "is not empty, and runs are never overwritten",
+                    f"choose another --out, or continue it: resnet-dsl train --resume {out}",
+                    at=out,
+                    exit_code=2,
+                )
+            return RunFolder(out)
+        except OSError as e:
+            raise RunError("disk", f"cannot make the run's folder: {e.strerror}", "choose another --out", at=out or "runs") from None
+
+    @staticmethod
+    def open(path: Path) -> RunFolder:
+        """A folder that a run has begun. Raises RunError (exit 3) where it is none."""
+        if not path.is_dir():
+            raise RunError("run-missing", "no such run folder", "check the path; runs lie under runs/ unless --out said otherwise", at=path)
+        for name in _COMPLETE:
+            if not (path / name).is_file():
+                raise RunError("run-missing", f"is no run folder: it has no {name}", "begin the run anew in another folder", at=path)
+        return RunFolder(path)
+
+    @staticmethod
+    def is_run(path: Path) -> bool:
+        """Does a folder hold a run that can be resumed?"""
+        return all((path / name).is_file() for name in _COMPLETE)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.path / CHECKPOINTS
+
+    def __enter__(self) -> RunFolder:
+        """Take the lock, which the kernel drops however the process ends. Raises RunError (exit 3) where it is taken."""
+        path = self.path / LOCK
+        try:
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            if e.errno in (errno.EWOULDBLOCK, errno.EACCES) and self._lock is not None:
+                holder = os.pread(self._lock, 200, 0).decode("ascii", "replace").strip()
+                os.close(self._lock)
+                raise RunError(
+                    "run-locked", f"another process trains in it ({holder})", "wait for it, or stop it first", at=self.path
+                ) from None
+            raise RunError("disk", f"cannot lock it: {e.strerror}", "use a folder on a local disk that may be written", at=path) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        for folder in (self.path, self.checkpoints):
+            for leftover in folder.glob(f".*{PARTIAL}"):
+                discard(leftover)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def make(self, name: str) -> None:
+        """Make a folder in it, if it is not there. Raises RunError (exit 3)."""
+        try:
+            (self.path / name).mkdir(exist_ok=True)
+        except OSError as e:
+            raise write_error(self.path / name, 0, e) from None
+
+    def write(self, name: str, text: str) -> None:
+        """Write one of the folder's files whole."""
+        write_atomic(self.path / name, text.encode())
+
+    def write_json(self, name: str, data: object) -> None:
+        """Write one of the folder's JSON files whole."""
+        self.write(name, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+    def read(self, name: str) -> str:
+        """One of the folder's files. Raises RunError (exit 3)."""
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            reason = e.strerror if isinstance(e, OSError) else "it is no text"
+            raise RunError("run-missing", f"cannot be read: {reason}", "the run folder is not complete", at=self.path / name) from None
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One of the folder's JSON files. Raises RunError (exit 3)."""
+        try:
+            found = json.loads(self.read(name))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise RunError("run-damaged", "is no JSON document of a run", "the run folder was edited or damaged", at=self.path / name)
+        return found
+
+
+class Metrics:
+    """metrics.jsonl, appended line by line."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        """Open it and cut off what was written after the state that the run goes on from: `keep` bytes stay."""
+        self.path = path
+        try:
+            self._file = path.open("ab")
+            self._file.truncate(min(keep, self._file.tell()))
+            self._file.seek(0, os.SEEK_END)
+        except OSError as e:
+            raise write_error(path, 0, e) from None
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append one row. Raises RunError (exit 3)."""
+        line = json.dumps(row, allow_nan=False).encode() + b"\n"
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError as e:
+            raise write_error(self.path, len(line), e) from None
+
+    def sync(self) -> int:
+        """Make it last, and its size in bytes: what a checkpoint of this moment keeps."""
+        try:
+            os.fsync(self._file.fileno())
+            return self._file.tell()
+        except OSError as e:
+            raise write_error(self.path, 0, e) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _next_free(root: Path, name: str) -> Path:
+    """Make `root/name-NNN` with a number above every one there; mkdir decides between two processes."""
+    root.mkdir(parents=True, exist_ok=True)
+    pattern = re.compile(re.escape(name) + r"-(\d{3,9})\Z")
+    number = max((int(m[1]) for p in root.iterdir() if (m := pattern.match(p.name))), default=0)
+    while True:
+        number += 1
+        path = root / f"{name}-{number:03d}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path

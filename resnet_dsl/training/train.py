@@ -1,0 +1,59 @@
+"""Training from Python: `rd.train`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from resnet_dsl.graph.graph import shape_text
+from resnet_dsl.language import Spec, load
+from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.training.data.catalog import SOURCES, fitting
+from resnet_dsl.training.errors import RunError
+from resnet_dsl.training.progress import watcher
+from resnet_dsl.training.session import Request, begin
+
+
+def train(
+    spec: Spec | str,
+    data: str | None = None,
+    *,
+    recipe: str | None = None,
+    overrides: Mapping[str, str] | Iterable[str] = (),
+    out: str | Path | None = None,
+    resume: bool = False,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    limit_train: int | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train a network into a run folder and give its results, as `resnet-dsl train` does.
+
+    `spec` is a loaded spec, a path or a shipped name; `overrides` (`{"train.lr": "0.05"}`) apply where it is one of the
+    last two. `data` left out is the data set that fits. `resume`: go on where `out` holds this very run.
+    Raises SpecError; `training.errors.Interrupted` where a signal came, with the state saved.
+    """
+    chosen = spec if isinstance(spec, Spec) else load(spec, overrides)
+    where = chosen.train
+    loaded = load_recipe(where.value, where.root, recipe, where.overrides)
+    request = Request(data or fitting_name(chosen), Path(data_dir) if data_dir else None, limit_train, device, download)
+    return begin(
+        chosen, loaded.recipe, request, out=Path(out) if out else None, again=resume, command=sys.argv, watcher=watcher(sys.stderr, quiet)
+    )
+
+
+def fitting_name(spec: Spec) -> str:
+    """The data set whose images and classes a network has. Raises RunError (exit 2) where there is none."""
+    found = fitting(spec.input, spec.classes)
+    if found is None:
+        raise RunError(
+            "usage",
+            f"no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes",
+            f"name one: {', '.join(SOURCES)}",
+            at="--data",
+            exit_code=2,
+        )
+    return found.name
