@@ -1,0 +1,64 @@
+# make demo    train a small ResNet and its plain twin on real data, and look at the result
+# make test    install what the tests need, and run them all: pytest, ruff, mypy
+# PYTHON=python3.12 chooses another Python; TORCH=... another torch (see the README for a CPU-only one on Linux).
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test pytest lint hostile bench clean
+
+help:
+	@grep -E '^# ' Makefile | cut -c3-
+	@echo "also: install, pytest, lint, hostile, bench, clean"
+
+# Stamps: made again where what they depend on has changed, so that a second run starts at once.
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null || { echo "this Python makes no venv with pip (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(BIN)/python -m pip show --quiet torch 2>/dev/null || { echo "installing $(TORCH) (once; it is large)"; $(PIP) "$(TORCH)"; }
+	@touch $@
+
+.venv/installed: .venv/made pyproject.toml
+	@echo "installing resnet-dsl"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/installed
+	@echo "installing what the tests need"
+	@$(PIP) --editable ".[dev]"
+	@touch $@
+
+install: .venv/installed
+
+demo: .venv/installed
+	@$(BIN)/resnet-dsl demo
+
+test: pytest lint
+
+# One thread a worker: the workers share the cores.
+pytest: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+# mypy knows packages by their folders: it reads one of links, in which cli/ stands where it is installed.
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	rm -rf build/types && mkdir -p build/types/resnet_dsl
+	ln -s $(CURDIR)/resnet_dsl/* $(CURDIR)/cli build/types/resnet_dsl/ && ln -s $(CURDIR)/benchmarks build/types/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache resnet_dsl benchmarks
+
+# A suite of hostile specs that lives outside of this repository.
+hostile: .venv/installed
+	@test -n "$(HOSTILE_SUITE)" || { echo "set HOSTILE_SUITE to the folder of the suite: the one with run.py"; exit 2; }
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	    $(BIN)/python "$(HOSTILE_SUITE)/run.py" --cmd '$(CURDIR)/$(BIN)/resnet-dsl check {}' --strict --jobs 2 --special "$$scratch"
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/start.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,52 @@
+"""What tests may need that pip does not bring, by name, and the rule that a required thing that lacks is a failure.
+
+`RESNET_DSL_REQUIRE` lists names that must be there, with commas; while it is set, every skip but for those names that it
+leaves out fails the test. `.ci/run` sets it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+
+def _torch_device(name: str) -> bool:
+    import torch
+
+    return torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
+
+
+NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
+    "fashion-mnist": (
+        lambda: Path("/usr/share/datasets/fashion-mnist").is_dir(),
+        "Fashion-MNIST is not installed (Debian: apt-get install dataset-fashion-mnist)",
+    ),
+    "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
+    "mps": (lambda: _torch_device("mps"), "no MPS device"),
+}
+
+
+def _required() -> set[str]:
+    return {name for name in os.environ.get("RESNET_DSL_REQUIRE", "").split(",") if name}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        (name,) = marker.args
+        present, reason = NEEDS[name]
+        if not present():
+            if name in _required():
+                pytest.fail(f"{name} is required here: {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and _required() and not any(item.iter_markers("needs")):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, while RESNET_DSL_REQUIRE allows no skip: {report.longrepr[2]}"
+    return report

@@ -1,0 +1,144 @@
+"""The architecture, held by two tests: who imports whom, and that nothing heavy is imported where it is not needed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+EMIT = ("resnet_dsl.runtime.emit", "resnet_dsl.runtime.initial", "resnet_dsl.runtime.writing")
+"""The part of `runtime` that writes text and needs no torch."""
+
+# A line may import only from its own and the lines above it. The longest prefix of a module's name decides.
+ORDER = (
+    ("resnet_dsl.version", "resnet_dsl.diagnostics", "resnet_dsl.explanations", "resnet_dsl.specs"),
+    ("resnet_dsl.language",),
+    ("resnet_dsl.graph",),
+    ("resnet_dsl.reports", *EMIT),
+    ("resnet_dsl.runtime",),
+    ("resnet_dsl.training",),
+    ("resnet_dsl.lab",),
+    ("resnet_dsl.cli",),
+    ("resnet_dsl", "resnet_dsl.__main__"),
+)
+LINE = {name: line for line, names in enumerate(ORDER) for name in names}
+TORCH = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.lab")
+TORCH_FREE = (*EMIT, "resnet_dsl.training.errors", "resnet_dsl.training.data.catalog", "resnet_dsl.training.data.search")
+HEAVY = {"torch", "numpy", "safetensors", "matplotlib", "PIL"}
+"""Imported by the rooms above alone, and by the command line's `doctor` within its function."""
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for top, package in (("resnet_dsl", "resnet_dsl"), ("cli", "resnet_dsl.cli")):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT / top).with_suffix("").parts
+            yield ".".join([package, *(p for p in parts if p != "__init__")]), path
+
+
+MODULES = dict(modules())
+
+
+def home(name: str) -> str:
+    return max((known for known in LINE if name == known or name.startswith(known + ".")), key=len)
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """What a file imports, with whether that happens as soon as the file is imported."""
+    tree = ast.parse(path.read_text())
+    # What a type checker alone sees is no import.
+    unseen = {
+        id(n)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for n in ast.walk(block)
+    }
+    late = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where things come from"
+            base = node.module or ""
+            names = [f"{base}.{a.name}" if f"{base}.{a.name}" in MODULES else base for a in node.names]
+        for name in names:
+            yield name, id(node) not in late
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_imports_point_upwards(module: str) -> None:
+    wrong = [
+        name
+        for name, _ in imports(MODULES[module])
+        if name.split(".")[0] == "resnet_dsl" and home(name) != "resnet_dsl" and LINE[home(name)] > LINE[home(module)]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_only_the_rooms_that_compute_import_torch(module: str) -> None:
+    may = module.startswith(TORCH) and not module.startswith(TORCH_FREE)
+    heavy = [
+        name
+        for name, early in imports(MODULES[module])
+        if name.split(".")[0] in HEAVY and (early or not module.startswith("resnet_dsl.cli"))
+    ]
+    assert may or heavy == []
+
+
+def loaded_after(*commands: str, cwd: Path) -> set[str]:
+    """The top-level packages that a fresh process has imported after running command lines."""
+    program = (
+        "import contextlib, io, json, sys\n"
+        "from resnet_dsl.cli.app import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    codes = [main(line.split()) for line in {list(commands)!r}]\n"
+        "print(json.dumps([codes, sorted(m.split('.')[0] for m in sys.modules)]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    codes, names = json.loads(done.stdout)
+    assert set(codes) == {0}, done.stderr
+    return set(names)
+
+
+def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
+    names = loaded_after(
+        "check resnet50", "inspect resnet50 --by op", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
+        "draw resnet18 -o a.svg", "draw resnet18 -o a.png", "emit resnet50 -o a.py", "list specs", "list blocks", "list ops",
+        "list recipes", "list data", "new", "schema", "explain merge-shape", "train --help", "evaluate --help", "demo --help", cwd=tmp_path,
+    )  # fmt: skip
+    assert names & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()
+
+
+def test_counting_needs_no_networkx_and_no_rich(tmp_path: Path) -> None:
+    """Each costs more to import than the rest of `inspect` takes."""
+    names = loaded_after("check resnet50", "inspect resnet50", "compare resnet18 resnet34", "emit resnet18", cwd=tmp_path)
+    assert names & {"networkx", "rich", "graphviz"} == set()
+
+
+def test_importing_the_package_imports_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys; before = set(sys.modules); import resnet_dsl; new = set(sys.modules) - before\n"
+        "print(*sorted(m for m in new if m.split('.')[0] not in sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
+    assert done.stdout.split() == ["resnet_dsl", "resnet_dsl.version"]
+
+
+def test_the_python_interface_is_what_it_says() -> None:
+    import resnet_dsl
+
+    assert set(dir(resnet_dsl)) == set(resnet_dsl.__all__)
+    assert all(getattr(resnet_dsl, name) for name in resnet_dsl.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        resnet_dsl.nothing  # noqa: B018

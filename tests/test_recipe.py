@@ -1,0 +1,99 @@
+"""Recipes: what is refused, how layers join, and that what is written reads back as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.language import load
+from resnet_dsl.language.recipe import Recipe, merge, write
+from resnet_dsl.language.recipes import load_recipe, shipped_recipes
+
+
+def test_quick_is_the_default() -> None:
+    quick = load_recipe(None, None, "quick").recipe
+    assert quick.model_copy(update={"description": "", "epochs": None}) == Recipe()
+    assert quick.epochs == Recipe().epochs_or_default
+
+
+def test_he2015_is_the_papers() -> None:
+    r = load_recipe(None, None, "he2015-cifar").recipe
+    assert (r.optimizer, r.lr, r.momentum, r.weight_decay, r.batch, r.steps) == ("sgd", 0.1, 0.9, 1e-4, 128, 64_000)
+    assert [m * 64_000 for m in r.milestones] == [32_000, 48_000]
+    assert (r.gamma, r.validation, r.augment.pad_crop, r.augment.flip, r.warmup) == (0.1, 5_000, 4, True, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*shipped_recipes(), {"optimizer": "adamw", "lr": 1e-7}, {"steps": 5, "schedule": "step", "milestones": [0.1, 0.5], "warmup": 0.0}],
+)
+def test_what_is_written_reads_back(name: str | dict[str, Any], tmp_path: Any) -> None:
+    recipe = load_recipe(None, None, name).recipe if isinstance(name, str) else Recipe.model_validate(name)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(write(recipe))
+    again = load_recipe(None, None, str(path)).recipe
+    if recipe.steps is None:
+        recipe = recipe.model_copy(update={"epochs": recipe.epochs_or_default})
+    assert again == recipe
+    assert write(again) == write(recipe)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 1, "steps": 1}, "exclude each other"),
+        ({"nesterov": True, "momentum": 0.0}, "needs momentum"),
+        ({"optimizer": "adamw", "momentum": 0.9}, "is for sgd"),
+        ({"schedule": "step", "warmup": 0.0}, "step needs them"),
+        ({"milestones": [0.5]}, "go with schedule: step"),
+        ({"schedule": "step", "milestones": [0.5, 0.5], "warmup": 0.0}, "must rise"),
+        ({"schedule": "step", "milestones": [0.1], "warmup": 0.2}, "within the warm-up"),
+        ({"lr": 0}, "greater than 0"),
+        ({"lr": "0.1"}, "valid number"),
+        ({"lr": True}, "valid number"),
+        ({"epochs": 1.5}, "valid integer"),
+        ({"augment": {"flip": "yes"}}, "valid boolean"),
+        ({"augment": {"cutout": 4}}, "not permitted"),
+        ({"learning_rate": 0.1}, "not permitted"),
+        ({"label_smoothing": 1.0}, "less than 1"),
+    ],
+)
+def test_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("below", "over", "joined"),
+    [
+        ({"epochs": 3, "lr": 0.1}, {"steps": 9}, {"lr": 0.1, "steps": 9}),
+        ({"steps": 9}, {"epochs": 3}, {"epochs": 3}),
+        ({"augment": {"flip": True, "pad_crop": 4}}, {"augment": {"flip": False}}, {"augment": {"flip": False, "pad_crop": 4}}),
+        ({"schedule": "step", "milestones": [0.5], "gamma": 0.2}, {"schedule": "cosine"}, {"schedule": "cosine"}),
+        ({"schedule": "step", "milestones": [0.5]}, {"milestones": [0.6]}, {"schedule": "step", "milestones": [0.6]}),
+        ({"momentum": 0.9, "nesterov": True}, {"optimizer": "adamw"}, {"optimizer": "adamw"}),
+    ],
+)
+def test_merge(below: dict[str, Any], over: dict[str, Any], joined: dict[str, Any]) -> None:
+    assert merge(below, over) == joined
+
+
+@pytest.mark.parametrize(
+    ("setting", "place", "help"),
+    [
+        ("train.learning_rate=0.1", "train.learning_rate", "lr"),
+        ("train.lr=fast", "train.lr", "number"),
+        ("train.schedule=cos", "train.schedule", "cosine"),
+        ("train.augment.flip=yes", "train.augment.flip", "true"),
+        ("train.batch=0", "train.batch", "at least 1"),
+    ],
+)
+def test_a_mistake_in_an_option_is_located_there(setting: str, place: str, help: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        load("resnet20-digits", [setting])
+    (found,) = refused.value.diagnostics
+    assert place in f"{found.location} {found.location.source.text}"
+    assert help in found.help

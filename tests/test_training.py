@@ -1,0 +1,395 @@
+"""Runs from the command line: what a run folder holds, and that stopping one anywhere changes nothing.
+
+The network is tiny and has dropout and stochastic depth, so that masks are part of what must come out equal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_dsl.cli.app import main
+from resnet_dsl.language import load
+from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.training import checkpoint, session
+from resnet_dsl.training.data import search
+from resnet_dsl.training.progress import Lines, Silent, Snapshot
+from resnet_dsl.training.run import RunFolder
+
+TINY = """
+input: {channels: 1, height: 8, width: 8}
+classes: 10
+stem: cifar
+block: {basic: {drop_path: 0.1}}
+shortcut: A
+stages: [{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]
+head: {classifier: {dropout: 0.1}}
+train: {epochs: 6, batch: 64, lr: 0.2, log_every: 5, checkpoint_every: 0.5, augment: {flip: false}, validation: 200}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(home: Path) -> Path:
+    torch.set_num_threads(1)
+    assert main(["train", str(home / "tiny.yaml"), "--out", str(home / "undisturbed"), "--quiet"]) == 0
+    return home / "undisturbed"
+
+
+def start(home: Path, *args: str, limit: int | None = None) -> subprocess.Popen[str]:
+    def cap() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "resnet_dsl", "train", *args]
+    return subprocess.Popen(command, cwd=home, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=cap)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def steps(run: Path) -> int:
+    return max((int(p.stem[5:]) for p in (run / "checkpoints").glob("step-*.ckpt")), default=0)
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same(run: Path, other: Path) -> None:
+    """Weights and optimizer to the bit, the log but for times."""
+    assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    times = {"seconds", "images_per_s"}
+    assert [{k: v for k, v in r.items() if k not in times} for r in rows(run)] == [
+        {k: v for k, v in r.items() if k not in times} for r in rows(other)
+    ]
+    states = [checkpoint.load_newest(x / "checkpoints", torch.device("cpu"))[0] for x in (run, other)]
+    momenta = [[v["momentum_buffer"] for v in s["optimizer"]["state"].values()] for s in states if s is not None]
+    assert len(momenta[0]) > 10
+    assert all(torch.equal(a, b) for a, b in zip(*momenta, strict=True))
+
+
+def test_the_folder_holds_everything(undisturbed: Path) -> None:
+    files = {
+        "spec.yaml",
+        "recipe.yaml",
+        "run.json",
+        "command.txt",
+        "env.json",
+        "model.py",
+        "metrics.jsonl",
+        "checkpoints",
+        "model.safetensors",
+        "results.json",
+        "lock",
+    }
+    assert {p.name for p in undisturbed.iterdir()} == files
+    results = json.loads((undisturbed / "results.json").read_text())
+    # 1,237 images without the 200 for validation are 19 batches of 64 an epoch.
+    assert (results["steps"], results["epochs"], results["test"]["images"], results["validation"]["images"]) == (114, 6.0, 360, 200)
+    assert results["test"]["top1"] > 0.3
+    log = rows(undisturbed)
+    assert [r["step"] for r in log if r["event"] == "train"] == list(range(5, 115, 5))
+    assert [r["step"] for r in log if r["event"] == "validation"] == list(range(19, 115, 19))
+    assert sorted(p.name for p in (undisturbed / "checkpoints").iterdir()) == ["step-000000108.ckpt", "step-000000114.ckpt"]
+    (one,) = json.loads((undisturbed / "env.json").read_text())["sessions"]
+    assert one["torch"] == torch.__version__
+    # The source stands alone: torch is all it needs.
+    program = "import torch, model; print(model.Tiny()(torch.zeros(2, 1, 8, 8)).shape)"
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=undisturbed, capture_output=True, text=True).stdout == "torch.Size([2, 10])\n"
+    )
+
+
+def test_the_same_command_gives_the_same_bits(undisturbed: Path, home: Path) -> None:
+    torch.manual_seed(99)
+    assert main(["train", str(home / "tiny.yaml"), "--out", str(home / "again"), "--quiet"]) == 0
+    assert_same(home / "again", undisturbed)
+    assert main(["train", str(home / "tiny.yaml"), "--out", str(home / "seed"), "--quiet", "--seed", "1"]) == 0
+    assert (home / "seed/model.safetensors").read_bytes() != (undisturbed / "model.safetensors").read_bytes()
+
+
+def test_killed_interrupted_and_out_of_disk_it_ends_the_same(undisturbed: Path, home: Path) -> None:
+    run = home / "disturbed"
+    process = start(home, "tiny.yaml", "--out", str(run))
+    wait_for(lambda: steps(run) >= 9, process)
+    process.kill()
+    process.communicate()
+    at = steps(run)
+
+    process = start(home, "--resume", str(run))
+    wait_for(lambda: steps(run) > at + 8, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 75, err
+    assert f"resuming {run} at step {at}" in err
+    assert f"resume with: resnet-dsl train --resume {run}" in err
+    at = steps(run)
+    assert f"interrupted after step {at} of 114" in err
+
+    before = {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()}
+    process = start(home, "--resume", str(run), limit=8_000)
+    _, err = process.communicate()
+    assert process.returncode == 3, err
+    assert "error[disk]: cannot write" in err
+    assert {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()} == before
+
+    process = start(home, "tiny.yaml", "--resume", "--out", str(run))
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert f"resuming {run} at step {at}" in err
+    assert_same(run, undisturbed)
+    assert len(json.loads((run / "env.json").read_text())["sessions"]) == 4
+
+
+def test_sigterm_while_it_evaluates(
+    undisturbed: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signal that comes in the middle of an evaluation: the evaluation is taken up again."""
+    whole = session.Loop._evaluate
+
+    def disturbed(self: session.Loop) -> bool:
+        if self.step == 38:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self)
+
+    run = home / "evaluating"
+    with monkeypatch.context() as patch:
+        patch.setattr(session.Loop, "_evaluate", disturbed)
+        assert main(["train", str(home / "tiny.yaml"), "--out", str(run), "--quiet"]) == 75
+    assert [r["step"] for r in rows(run) if r["event"] == "validation"] == [19]
+    assert main(["train", "--resume", str(run), "--quiet"]) == 0
+    assert_same(run, undisturbed)
+    capsys.readouterr()
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "has ended already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("phase", ["before the rename", "before the weights", "after the weights"])
+def test_killed_while_it_saves(phase: str, undisturbed: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    run = home / phase.replace(" ", "-")
+    with monkeypatch.context() as patch:
+        if phase == "before the rename":
+            real = Path.replace
+            patch.setattr(Path, "replace", lambda self, target: die() if target.name == "step-000000038.ckpt" else real(self, target))
+        else:
+            save = session._Keeper.save_weights
+
+            def dying(self: session._Keeper) -> str:
+                if "step-000000038.ckpt" in os.listdir(self.folder.checkpoints):
+                    if phase == "after the weights":
+                        save(self)
+                    die()
+                return save(self)
+
+            patch.setattr(session._Keeper, "save_weights", dying)
+        with pytest.raises(Killed):
+            main(["train", str(home / "tiny.yaml"), "--out", str(run), "--quiet"])
+    with (run / "metrics.jsonl").open("ab") as log:
+        log.write(b'{"event": "train", "st')  # a line that was cut off
+    assert main(["train", "--resume", str(run), "--quiet"]) == 0
+    assert_same(run, undisturbed)
+    assert not list(run.glob("**/*.partial"))
+
+
+def test_damaged_checkpoints_are_skipped_by_name(undisturbed: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = home / "damaged"
+    shutil.copytree(undisturbed, run)
+    (run / "results.json").unlink()
+    newest = run / "checkpoints/step-000000114.ckpt"
+    newest.write_bytes(newest.read_bytes()[:-1] + b"\0")
+    assert main(["train", "--resume", str(run)]) == 0
+    err = capsys.readouterr().err
+    assert f"warning: {newest} is not used: its SHA-256" in err
+    assert "resuming" in err
+    assert "at step 108 of 114" in err
+    assert_same(run, undisturbed)
+    for path in (run / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    (run / "results.json").unlink()
+    assert main(["train", "--resume", str(run)]) == 3
+    assert "no checkpoint can be used" in capsys.readouterr().err
+
+
+def test_a_run_that_changed_is_not_resumed(undisturbed: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = home / "changed"
+    shutil.copytree(undisturbed, run)
+    (run / "results.json").unlink()
+    recipe = (run / "recipe.yaml").read_text()
+    for file, old, new, message in (
+        ("recipe.yaml", "lr: 0.2", "lr: 0.3", "of another recipe"),
+        ("spec.yaml", "dropout: 0.1", "dropout: 0.2", "of another spec"),
+        ("run.json", '"data_sha256": "', '"data_sha256": "0', "is not what the run began with"),
+        ("run.json", '"plan"', '"plans"', "lacks what a run's record holds"),
+    ):
+        text = (run / file).read_text()
+        assert text.count(old) == 1
+        (run / file).write_text(text.replace(old, new))
+        assert main(["train", "--resume", str(run)]) == 3
+        assert message in capsys.readouterr().err
+        (run / file).write_text(text)
+    assert main(["train", str(home / "tiny.yaml"), "--lr", "0.3", "--out", str(run), "--resume"]) == 2
+    assert "it has lr: 0.2, asked for is lr: 0.3" in capsys.readouterr().err
+    assert (run / "recipe.yaml").read_text() == recipe
+
+
+def test_one_process_a_folder(undisturbed: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = home / "locked"
+    shutil.copytree(undisturbed, run)
+    (run / "results.json").unlink()
+    with RunFolder.open(run):
+        assert main(["train", "--resume", str(run)]) == 3
+        assert f"another process trains in it (process {os.getpid()}" in capsys.readouterr().err
+    assert main(["train", "--resume", str(run), "--quiet"]) == 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = home / "nan"
+    settings = ["norm=none", "train.lr=1e6", "train.warmup=0.9", "train.checkpoint_every=0.05"]
+    assert main(["train", str(home / "tiny.yaml"), "--out", str(run), *(f"--set={s}" for s in settings)]) == 1
+    err = capsys.readouterr().err
+    assert "error[not-finite]: the loss is not finite at step" in err or "is not finite at step" in err
+    assert "learning rate" in err
+    for path in (run / "checkpoints").iterdir():
+        state, _ = checkpoint.load_newest(path.parent, torch.device("cpu"))
+        assert state is not None
+        assert all(v.isfinite().all() for v in state["model"].values())
+    assert not (run / "results.json").exists()
+
+
+def test_evaluate_needs_the_folder_alone(
+    undisturbed: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(undisturbed, moved)
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "moved", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    results = json.loads((undisturbed / "results.json").read_text())
+    assert {k: found[k] for k in results["test"]} == results["test"]
+    assert main(["evaluate", str(home / "tiny.yaml"), "--weights", "moved/model.safetensors", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["top1"] == results["test"]["top1"]
+    assert main(["evaluate", "resnet20-digits", "--weights", "moved/model.safetensors"]) == 2
+    assert "does not fit the network: lacks" in capsys.readouterr().err
+    (moved / "model.safetensors").unlink()
+    assert main(["evaluate", "moved"]) == 3
+    assert "train --resume moved" in capsys.readouterr().err
+
+
+def test_runs_are_numbered_and_never_overwritten(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(home / "tiny.yaml", tmp_path)
+    for _ in range(2):
+        assert main(["train", "tiny.yaml", "--steps", "1", "--quiet"]) == 0
+    assert sorted(p.name for p in Path("runs").iterdir()) == ["tiny-digits-001", "tiny-digits-002"]
+    assert main(["train", "tiny.yaml", "--steps", "1", "--out", "runs/tiny-digits-001"]) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    Path("empty").mkdir()
+    assert main(["train", "tiny.yaml", "--steps", "1", "--out", "empty", "--quiet"]) == 0
+    # What a process left that was killed before it had begun is begun again.
+    Path("early").mkdir()
+    Path("early/spec.yaml").write_text("half")
+    assert main(["train", "tiny.yaml", "--steps", "1", "--out", "early", "--quiet"]) == 2
+    assert main(["train", "tiny.yaml", "--steps", "1", "--out", "early", "--resume", "--quiet"]) == 0
+
+
+REFUSED = [
+    (["resnet20-digits", "--data", "fashion-mnist", "--data-dir", "fm"], 3, "not found on this machine"),
+    (["resnet20", "--data", "digits"], 2, "--set input='{channels: 1, height: 8, width: 8}'"),
+    (["resnet20-digits", "--data", "digit"], 2, "did you mean 'digits'"),
+    (["resnet20-digits", "--recipe", "quik"], 2, "did you mean 'quick'"),
+    (["resnet20-digits", "--epochs", "0"], 2, "must be at least 1"),
+    (["resnet20-digits", "--epochs", "1", "--steps", "2"], 2, "exclude each other"),
+    (["resnet20-digits", "--batch", "2000"], 2, "train.batch=1437"),
+    (["resnet20-digits", "--recipe", "he2015-cifar"], 2, "5,000 images for validation leave none"),
+    (["resnet20-digits", "--device", "tpu"], 2, "tpu is no device"),
+    (["resnet20-digits", "--device", "cuda:99"], 3, "cuda"),
+    (["resnet20-digits", "--out", "file"], 3, "cannot make the run's folder"),
+    (["resnet50"], 2, "name one: digits"),
+    ([], 2, "which network?"),
+    (["--resume"], 2, "which network?"),
+    (["--resume", "nowhere"], 3, "no such run folder"),
+    (["--resume", "empty"], 3, "it has no spec.yaml"),
+    (["--resume", "empty", "--epochs", "3"], 2, "as it was begun"),
+    (["tiny.yaml", "--resume"], 2, "which run?"),
+]
+
+
+@pytest.mark.parametrize(("args", "code", "message"), REFUSED, ids=[" ".join(r[0]) or "nothing" for r in REFUSED])
+def test_refused(
+    args: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search, "_SYSTEM", tmp_path / "system")
+    Path("empty").mkdir()
+    Path("file").touch()
+    assert main(["train", *args]) == code
+    captured = capsys.readouterr()
+    assert message in captured.err.replace("\n", " ")
+    assert captured.out == ""
+    assert sorted(os.listdir()) == ["empty", "file"]
+
+
+def test_fifteen_epochs_teach_the_digits(tmp_path: Path) -> None:
+    spec = load("resnet20-digits", ["params.n=1"])
+    recipe = load_recipe(None, None, "digits", spec.train.overrides).recipe
+    results = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
+    assert results["test"]["top1"] > 0.95
+
+
+def test_bf16_on_the_cpu(home: Path) -> None:
+    assert main(["train", str(home / "tiny.yaml"), "--out", str(home / "bf16"), "--precision", "bf16", "--quiet"]) == 0
+    results = json.loads((home / "bf16/results.json").read_text())
+    assert results["precision"] == "bf16"
+    assert results["test"]["top1"] > 0.3
+
+
+def test_training_goes_on_when_nobody_reads() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    stream = os.fdopen(write, "w")
+    lines = Lines(stream)
+    lines.say("x")
+    lines.show(Snapshot(1, 1, 1, 1, 0.1, 1.0, 0.5, 10, 0, None, "test"))
+    with pytest.raises(BrokenPipeError):
+        stream.close()
