@@ -39,6 +39,7 @@ def test_case(case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     command = case.read_text().splitlines()[0]
     out, err, code = run(capsys, *command.removeprefix("$ resnet-dsl ").split())
     found = f"{command}\n{out}" + (f"--- stderr\n{err}" if err else "") + f"--- exit {code}\n"
+    assert code != app.BUG, err
     if os.environ.get("RESNET_DSL_ACCEPT"):
         case.write_text(found)
     assert found == case.read_text()

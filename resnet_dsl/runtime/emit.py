@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape, shape_text
-from resnet_dsl.graph.ops import HELPERS, OPS
+from resnet_dsl.graph.ops import OPS
+from resnet_dsl.graph.torch_text import HELPERS
 from resnet_dsl.runtime.initial import initial_text
 from resnet_dsl.runtime.writing import call, camel, checked_name, checked_path, class_text, import_lines
 from resnet_dsl.version import __version__

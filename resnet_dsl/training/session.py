@@ -161,7 +161,7 @@ def resume(path: Path, *, data_dir: Path | None, device: str | None, watcher: Wa
                 "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST
             ) from None
         graph = compile(spec)
-        plan = choose(request.device, before["precision"])
+        plan = replace(choose(request.device, before["precision"]), reason="as it began")
         data = open_dataset(request.data, graph.input, request.data_dir, say=watcher.say)
         if data.sha256 != expected:
             raise RunError(

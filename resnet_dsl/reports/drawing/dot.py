@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from math import ceil
 
 from resnet_dsl.diagnostics import clean
 from resnet_dsl.reports.drawing.place import MARGIN
@@ -74,12 +75,14 @@ class _Writer:
         return f'  n{edge.source} -> n{edge.target} [pos="{places}"{style}{"" if edge.tip else ", arrowhead=none"}]'
 
     def _label(self, lines: Sequence[Line], paint: Paint, *, left: bool) -> str:
-        """An HTML-like label. A row a line, for rows keep their height where fonts are mixed and bare lines do not."""
+        """An HTML-like label, a row a line."""
         if not lines:
             return '""'
         side = ' ALIGN="LEFT"' if left else ""
-        rows = "".join(f'<TR><TD{side} HEIGHT="{_n(x.height)}">{_line(x, paint)}</TD></TR>' for x in lines)
-        return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>'
+        rows = "".join(f'<TR><TD{side} HEIGHT="{ceil(x.height)}">{_line(x, paint)}</TD></TR>' for x in lines)
+        # Graphviz sets such lines a little high.
+        drop = '<TR><TD HEIGHT="3"></TD></TR>'
+        return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{drop}{rows}</TABLE>>'
 
     def _point(self, p: Point) -> str:
         return f"{_n(p[0])},{_n(self._up(p[1]))}"
@@ -96,16 +99,20 @@ def quoted(text: str) -> str:
 
 
 def _line(line: Line, paint: Paint) -> str:
-    """One line of an HTML-like label."""
-    ink = paint.soft if line.size == SOFT else paint.ink
-    text = escape(clean(line.text).replace("\n", " "))
-    if line.bold:
-        text = f"<B>{text}</B>"
-    text = f'<FONT POINT-SIZE="{_n(line.size)}" COLOR="{ink}">{text}</FONT>'
-    if line.tail:
-        tail = escape(clean(line.tail).replace("\n", " "))
-        text += f'<FONT POINT-SIZE="{_n(SOFT)}" COLOR="{paint.soft}">{TAIL_GAP}{tail}</FONT>'
-    return text
+    """One line of a label. The blanks around it make every line one of two fonts: Graphviz sets those apart from others."""
+    blank = _words(" ", SOFT, paint.soft)
+    text = f"<B>{_escaped(line.text)}</B>" if line.bold else _escaped(line.text)
+    after = _words(f"{TAIL_GAP}{_escaped(line.tail)} ", SOFT, paint.soft) if line.tail else blank
+    return blank + _words(text, line.size, paint.soft if line.size == SOFT else paint.ink) + after
+
+
+def _words(markup: str, size: float, ink: str) -> str:
+    return f'<FONT POINT-SIZE="{_n(size)}" COLOR="{ink}">{markup}</FONT>'
+
+
+def _escaped(text: str) -> str:
+    """Text that is only text in an HTML-like label."""
+    return escape(clean(text).replace("\n", " "))
 
 
 def _n(x: float, digits: int = 2) -> str:

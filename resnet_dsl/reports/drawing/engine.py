@@ -53,6 +53,8 @@ def dress(svg: str, name: str, description: str, canonical: str) -> str:
 def _fitted(found: re.Match[str]) -> str:
     """A text that is told its width, so that it stays in its box in whatever font a reader has."""
     start, more, size, rest, words = found.group("start", "more", "size", "rest", "words")
+    if not words.strip():
+        return ""
     width = text_width(unescape(words).replace("\u00a0", " "), float(size), "bold" in more)
     fit = f'textLength="{width:.2f}" lengthAdjust="spacingAndGlyphs"'
     return f'<text{start} font-family="{_FAMILIES}"{more}font-size="{size}" {fit}{rest}>{words}</text>'

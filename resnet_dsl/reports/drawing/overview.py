@@ -9,8 +9,9 @@ from resnet_dsl.graph.graph import Node, shape_text
 from resnet_dsl.reports.cost import Cost, Costs
 from resnet_dsl.reports.drawing.folding import Step, layers, steps_of
 from resnet_dsl.reports.drawing.levels import entrance
-from resnet_dsl.reports.drawing.text import Line, short, soft, strong
+from resnet_dsl.reports.drawing.text import Line, soft, strong
 from resnet_dsl.reports.drawing.tree import INPUT, Box, Link, Part, Scope
+from resnet_dsl.reports.table import short
 
 
 def overview(costs: Costs) -> Scope:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet_dsl.graph.graph import Shape, shape_text
+from resnet_dsl.reports.table import short
 
 NORMAL, SOFT, STRONG, TITLE = 10.0, 9.0, 11.0, 14.0
 """Font sizes, in points."""
@@ -68,16 +69,6 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 def block_size(lines: Sequence[Line]) -> tuple[float, float]:
     """Width and height of lines under one another."""
     return max((x.width for x in lines), default=0.0), sum(x.height for x in lines)
-
-
-def short(n: int) -> str:
-    """Three figures: 73984 -> `74.0 k`; below a thousand the number itself."""
-    for unit, name in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        # 999_500 is 1.00 M, not 1000 k.
-        if n >= unit * 0.9995:
-            value = n / unit
-            return f"{value:.2f} {name}" if value < 9.995 else f"{value:.1f} {name}" if value < 99.95 else f"{value:.0f} {name}"
-    return str(n)
 
 
 def figures(params: Sequence[int], macs: Sequence[int]) -> str:
