@@ -10,6 +10,7 @@ import typer
 
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import note, show, show_table
+from resnet_dsl.cli.train import RESUMABLE
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
@@ -41,9 +42,9 @@ def command(
             results.append(begin(spec, recipe, Request("digits"), command=["resnet-dsl", "demo"], watcher=watch))
     except Interrupted as e:
         note(f"{e}\nbegin again with: resnet-dsl demo")
-        raise typer.Exit(75) from None
-    picture = Path(results[0]["folder"]) / "network.svg"
-    draw(compile(load(RESIDUAL))).save(picture)
+        raise typer.Exit(RESUMABLE) from None
+    picture = Path(results[0]["folder"]) / "networks.svg"
+    draw([compile(load(name)) for name in (RESIDUAL, PLAIN)]).save(picture)
     show_table(results_table(results), "table")
     show("\n")
     show_table(_pointers(results[0]["folder"], picture), "table")

@@ -91,14 +91,14 @@ class SpecError(Exception):
 
 @dataclass
 class Collector:
-    """Gathers diagnostics over one pass, one per place, so that a mistake is said once."""
+    """Gathers diagnostics over one pass; the same one at the same place is said once."""
 
     found: dict[tuple[str, str, int, int], Diagnostic] = field(default_factory=dict)
 
     def add(self, d: Diagnostic) -> None:
-        """Keep `d` unless the same code was reported at the same place already."""
+        """Keep `d` unless the same was reported at the same place already."""
         at = d.location
-        self.found.setdefault((d.code, at.source.name, at.line, at.column), d)
+        self.found.setdefault((f"{d.code} {d.message}", at.source.name, at.line, at.column), d)
 
     def led_by(self, causes: Collector) -> None:
         """Put other findings first; what was found at one of their places follows from them, and is dropped."""
@@ -169,8 +169,8 @@ def _excerpt(at: Location) -> list[str]:
              for c in text[first:first + _CLIP]]  # fmt: skip
     lead = "..." if first else ""
     tail = "..." if len(text) > first + _CLIP else ""
-    pad = len(lead) + sum(len(c) for c in cells[:start - first])
-    width = max(1, sum(len(c) for c in cells[start - first:start - first + max(1, at.length)]))
+    pad = len(lead) + sum(len(c) for c in cells[: start - first])
+    width = max(1, sum(len(c) for c in cells[start - first : start - first + max(1, at.length)]))
     number = str(at.line)
     return [
         f"  {number} | {lead}{''.join(cells)}{tail}",

@@ -7,6 +7,7 @@ leaves out fails the test. `.ci/run` sets it.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -26,6 +27,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     ),
     "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
+    "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
 
 

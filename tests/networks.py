@@ -64,6 +64,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
         ],
         init={"weights": "fixup", "zero_last": True},
     ),
+    "read-twice": small(
+        shortcut="C",
+        block="odd",
+        blocks={"odd": {"before": ["norm"], "body": ["act", {"conv": {"out": "out", "kernel": 3, "stride": "stride"}}]}},
+    ),
     "in-place": small(
         stem=["act", {"slice": {"from": 1}}, "act", {"conv": {"out": 8, "kernel": 3}}, "act", "act", {"dropout": {"rate": 0.5}}, "act"],
         block={"odd": {}},

@@ -76,7 +76,7 @@ def test_examples_run(example: str, tmp_path: Path, capsys: pytest.CaptureFixtur
         ("inspect resnet50 --set shortcut=Z", 2, "--set:1:10: error[unknown-name]"),
         ("inspect resnet50 --input 3x224", 2, "--input: error[usage]"),
         ("inspect resnet50 --input 3x2x2", 2, "error[shape]"),
-        ("inspect resnet50 --batch 0", 2, "greater than or equal to 1"),
+        ("inspect resnet50 --batch 0", 2, "value for '--batch'"),
         ("compare resnet50 --vary shortcut", 2, "--vary: error[usage]"),
         ("compare resnet50 --vary shortcut=A,,B", 2, "--vary: error[usage]"),
         ("compare resnet50 --vary classes=" + "2," * 1000 + "3", 2, "over the limit of 1,000"),

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import SpecError, visible
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.language import load
@@ -179,13 +179,13 @@ def test_side_by_side_lines_up_in_the_papers_style() -> None:
 
 
 def golden() -> Iterator[tuple[str, Drawing]]:
-    net, gate, nested = compiled(small()), compiled(NETWORKS["gate-conv"], "highway"), compiled(NESTED, "nested")
-    plain = compiled(small(shortcut="none"), "plain")
+    net, plain = compiled(small()), compiled(small(shortcut="none"), "plain")
+    gate, mlp = compiled(NETWORKS["gate-conv"], "highway"), compiled(NETWORKS["mlp"], "mlp")
     yield "stage.svg", draw(net)
     yield "stage.dot", draw(net)
     yield "stage.mmd", draw(net)
     yield "highway-block-dark.svg", draw(gate, by="block", theme="dark")
-    yield "nested-op-right.dot", draw(nested, by="op", direction="LR")
+    yield "mlp-op-right.dot", draw(mlp, by="op", direction="LR")
     yield "twins-paper-print.svg", draw([plain, net], style="paper", theme="print")
     yield "overview.svg", draw(net, style="overview")
 
@@ -226,6 +226,7 @@ def test_nothing_of_a_users_is_markup() -> None:
     root = ElementTree.fromstring(drawing.svg)
     assert not [e for e in root.iter() if "script" in e.tag]
     assert not [e for e in root.iter() if "script" in str(e.get("id", "")) + str(e.get("class", ""))]
+    assert visible(evil) in [t.text for t in root.iter(f"{SVG}text")]
     nodes = lambda d: re.findall(r"^ *(n\d+) \[", d.dot, re.MULTILINE)  # noqa: E731
     assert nodes(drawing) == nodes(draw(compiled(small(), "small")))
     assert drawing.png().startswith(b"\x89PNG")
@@ -241,9 +242,9 @@ def test_png_has_the_size_asked_for() -> None:
 
 @pytest.mark.parametrize("bold", [False, True])
 def test_our_widths_are_the_engines(bold: bool) -> None:
-    """Boxes are as wide as our table of widths says, so it must say what the engine measures."""
+    """Boxes are as wide as our table of widths says, so it must say what the engine measures. (Two backslashes show as one.)"""
     chars = [chr(c) for c in range(33, 127)]
-    cell = lambda c: "<B>" * bold + f"&#{ord(c)};" * 20 + "</B>" * bold  # noqa: E731
+    cell = lambda c: "<B>" * bold + f"&#{ord(c)};" * (40 if c == "\\" else 20) + "</B>" * bold  # noqa: E731
     font = "fontname=Helvetica fontsize=100 shape=plain margin=0"
     dot = "digraph { " + "".join(f"c{ord(c)} [{font} label=<{cell(c)}>]\n" for c in chars) + "}"
     found = {o["name"]: float(o["width"]) * 72 for o in json.loads(render(dot, "json"))["objects"]}
@@ -291,7 +292,7 @@ def test_too_many_boxes_are_refused_before_they_are_made() -> None:
 
 def test_a_png_of_a_tower_is_refused() -> None:
     with pytest.raises(DrawError, match="million pixels"):
-        draw(compiled(small())).png(1200)
+        draw(compile(load("resnet110")), by="op").png(1200)
     for dpi in (0.1, float("nan"), 1e9):
         with pytest.raises(DrawError, match="dots an inch"):
             draw(compiled(small())).png(dpi)

@@ -82,6 +82,7 @@ def test_relu_is_in_place_only_where_nobody_else_can_see() -> None:
     assert found["Branches"] == [False, True]  # of a path's input, a bias
     assert found["Residual"] == [False, True]  # of the input, a sum
     assert found["Odd"] == found["Odd2"] == [False, True]
+    assert "self.act1 = nn.ReLU()\n" in emit(compiled(NETWORKS["read-twice"]))  # by the projection too
 
 
 NAMES = {

@@ -87,6 +87,8 @@ def test_verify_refuses(graph, message: str) -> None:
 def test_a_scope_without_nodes_is_the_identity() -> None:
     empty = Program("chain", "step", (3, 8, 8), ())
     assert (empty.output, empty.shape, empty.is_series) == ("", (3, 8, 8), True)
-    around = Program("network", "network", (3, 8, 8), (Node("chain", "call", (3, 8, 8), program=empty), Node("flatten", "flatten", (192,), ("chain",))))
+    around = Program(
+        "network", "network", (3, 8, 8), (Node("chain", "call", (3, 8, 8), program=empty), Node("flatten", "flatten", (192,), ("chain",)))
+    )
     flat = list(Graph("tiny", 192, around).nodes())
     assert [(f.path, f.inputs) for f in flat] == [("flatten", ("input",))]

@@ -27,6 +27,7 @@ from resnet_dsl.training import checkpoint, session
 from resnet_dsl.training.data import search
 from resnet_dsl.training.progress import Lines, Silent, Snapshot
 from resnet_dsl.training.run import RunFolder
+from resnet_dsl.training.stop import StopWish
 
 TINY = """
 input: {channels: 1, height: 8, width: 8}
@@ -376,6 +377,22 @@ def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
     recipe = load_recipe(None, None, "digits", spec.train.overrides).recipe
     results = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
     assert results["test"]["top1"] > 0.93
+
+
+def test_signals_are_a_wish_once_and_left_alone_where_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    own = signal.getsignal(signal.SIGTERM)
+    try:
+        with StopWish() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop()
+            # The second one ends the process at once.
+            assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) == own
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_bf16_on_the_cpu(home: Path) -> None:

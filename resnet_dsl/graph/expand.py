@@ -76,14 +76,30 @@ class _Expander:
                 found.append((values[0], values[1], values[2]))
                 total += values[0]
                 if total > MAX_BLOCKS:
-                    problems.add(Diagnostic("limit", f"the stages' depth adds up to {total:,} blocks, over the limit of {MAX_BLOCKS:,} in all", stage.depth.at, "use fewer blocks"))
+                    problems.add(
+                        Diagnostic(
+                            "limit",
+                            f"the stages' depth adds up to {total:,} blocks, over the limit of {MAX_BLOCKS:,} in all",
+                            stage.depth.at,
+                            "use fewer blocks",
+                        )
+                    )
                     break
                 if len(self.spec.input) == 1 and values[2] != 1:
-                    problems.add(Diagnostic("out-of-range", f"stride must be 1 where features (a vector) enter, but is {values[2]}: there is no size to divide", stage.stride.at, "delete the stride"))
+                    problems.add(
+                        Diagnostic(
+                            "out-of-range",
+                            f"stride must be 1 where features (a vector) enter, but is {values[2]}: there is no size to divide",
+                            stage.stride.at,
+                            "delete the stride",
+                        )
+                    )
         problems.stop_if_any()
         return found
 
-    def _list(self, scope: Scope, here: int, steps: Sequence[Step], role: Role, names: Mapping[str, Result], stage: Stage | None = None) -> int:
+    def _list(
+        self, scope: Scope, here: int, steps: Sequence[Step], role: Role, names: Mapping[str, Result], stage: Stage | None = None
+    ) -> int:
         """A stem, a head, or a stage's before or after."""
         shape = scope.shape(here)
         env = Env({**self.base, "in": shape[0], "image": len(shape) == 3, **names}, Frame(stage=stage))
@@ -156,8 +172,26 @@ class _Expander:
         last = self.walker.blamed([shape, (0,)], 0)
         at = last.at if last is not None and len(shape) == 1 and last.at.source == self.spec.head_at.source else self.spec.head_at
         if len(shape) != 1:
-            raise SpecError([Diagnostic("head", f"the head must end in the {classes} features of `classes`, but ends in {kind_of(shape)}", at, "end it with globalpool, flatten and linear: {out: classes}, or write `head: classifier`")])
-        raise SpecError([Diagnostic("head", f"the head must end in `classes` features, {classes}, but ends in {shape[0]}", at, "end it with linear: {out: classes}")])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "head",
+                        f"the head must end in the {classes} features of `classes`, but ends in {kind_of(shape)}",
+                        at,
+                        "end it with globalpool, flatten and linear: {out: classes}, or write `head: classifier`",
+                    )
+                ]
+            )
+        raise SpecError(
+            [
+                Diagnostic(
+                    "head",
+                    f"the head must end in `classes` features, {classes}, but ends in {shape[0]}",
+                    at,
+                    "end it with linear: {out: classes}",
+                )
+            ]
+        )
 
     def _keep_limits(self, root: Scope) -> None:
         params = activations = 0
@@ -173,7 +207,16 @@ class _Expander:
         for value, limit, what in ((params, MAX_PARAMS, "params"), (activations, MAX_ACTIVATIONS, "activations")):
             if value > limit:
                 at = root.drafts[-1].location or self.spec.at
-                raise SpecError([Diagnostic("limit", f"the network has {value:,} {what} (up to here), over the limit of {limit:,}", at, "use smaller widths, kernels or inputs")])
+                raise SpecError(
+                    [
+                        Diagnostic(
+                            "limit",
+                            f"the network has {value:,} {what} (up to here), over the limit of {limit:,}",
+                            at,
+                            "use smaller widths, kernels or inputs",
+                        )
+                    ]
+                )
 
     def _total(self, program: Program) -> tuple[int, int]:
         """Parameters and activations of a scope, once for each distinct one."""
@@ -200,4 +243,3 @@ def _reads(reference: Reference | None) -> frozenset[str]:
     for slot in (*reference.args.values(), *(s for pair in reference.pairs.values() for s in pair)):
         names |= slot.expression.names
     return names
-

@@ -10,7 +10,7 @@ Shapes carry no batch: (channels, height, width) of a map, (features,) of a vect
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -90,7 +90,7 @@ class Node:
         return (self.path, self.op, self.inputs, self.attrs, self.role, id(self.program), self.times)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A distinct scope: `kind` is what it was made from (a block's name, `stage`, `chain`, `residual`, ...).
 
@@ -113,20 +113,14 @@ class Program:
         """The shape that the scope gives back."""
         return self.nodes[-1].shape if self.nodes else self.input
 
-    def node(self, path: str) -> Node:
-        """The node at a path of this scope."""
-        for n in self.nodes:
-            if n.path == path:
-                return n
-        raise KeyError(path)
-
-    def shape_of(self, path: str) -> Shape:
-        """The shape of an operand."""
-        return self.input if path == SCOPE_INPUT else self.node(path).shape
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of every operand by its path, the scope's input included."""
+        return {SCOPE_INPUT: self.input, **{n.path: n.shape for n in self.nodes}}
 
     def in_shapes(self, node: Node) -> tuple[Shape, ...]:
         """The shapes of a node's operands, in slot order."""
-        return tuple(self.shape_of(p) for p in node.inputs)
+        return tuple(self.shapes[p] for p in node.inputs)
 
     @property
     def is_series(self) -> bool:

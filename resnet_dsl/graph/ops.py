@@ -18,6 +18,7 @@ from resnet_dsl.graph.shapes import Attrs
 
 Group = Literal["conv", "linear", "norm", "act", "pool", "noise", "affine", "shape", "merge"]
 
+
 def _zero(a: Attrs, x: Sequence[Shape], out: Shape) -> int:
     return 0
 

@@ -80,7 +80,18 @@ def _shortcut(walker: Walker, scope: Scope, part: Part, p: int, f: int, out: int
             by = walker.blamed([scope.shape(f), x], mark) if part.shortcut.at is part.at else None
             if by is not None:
                 message = f"{part.what}: the body gives {kind_of(scope.shape(f))}, the shortcut, an identity, {kind_of(x)}"
-                raise SpecError([locate("merge-shape", message, by.at, _merge_help(scope.shape(f), x, "give the residual a shortcut: B, say"), by.names, by.frame)])
+                raise SpecError(
+                    [
+                        locate(
+                            "merge-shape",
+                            message,
+                            by.at,
+                            _merge_help(scope.shape(f), x, "give the residual a shortcut: B, say"),
+                            by.names,
+                            by.frame,
+                        )
+                    ]
+                )
             raise part.problem("policy-refuses", f"shortcut {policy.name} refuses a change of shape: {moves}, with stride {part.stride}, in {part.what}",
                                "use a policy with a projection or padding (A, B, C, D), or keep width and stride", part.shortcut.at)  # fmt: skip
         if branch == "none":
@@ -149,7 +160,12 @@ def _gate(walker: Walker, scope: Scope, part: Part, channels: int) -> int:
         here = _add(scope, part, here, "flatten", f"{GATE}_flatten", {})
     if len(x) == 3 and kind == "conv":
         if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
-            raise part.problem("even-kernel", f"the highway's gate needs an odd kernel, not {kernel[0]}x{kernel[1]}", "use an odd kernel", pairs[0].at if pairs else None)
+            raise part.problem(
+                "even-kernel",
+                f"the highway's gate needs an odd kernel, not {kernel[0]}x{kernel[1]}",
+                "use an odd kernel",
+                pairs[0].at if pairs else None,
+            )
         attrs: dict[str, Value] = {
             "out": channels, "kernel": kernel, "stride": (part.stride, part.stride), "padding": (kernel[0] // 2, kernel[1] // 2),
             "dilation": (1, 1), "groups": 1, "bias": True, "bias_init": start,
@@ -164,4 +180,3 @@ def _add(scope: Scope, part: Part, here: int, op: str, name: str, attrs: Mapping
     except ShapeProblem as e:
         raise part.problem("shape", f"{part.what}, the highway's gate: {e.message}", e.help, part.merge.at) from None
     return scope.add(op, shape, (here,), "gate", part.at, name=name, attrs=tuple(attrs.items()))
-

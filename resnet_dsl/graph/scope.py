@@ -106,10 +106,14 @@ class Scope:
         if first is not None and d.name_at is None:
             d, first = first, d  # blame the name that was given, not the one that was counted
         at, other = _place(d), _place(first) if first else None
-        if at == other and d.frame is not None and first is not None and first.frame is not None:
+        if at == other and d.frame is not None and first is not None and first.frame is not None and d.frame is not first.frame:
             at, other = d.frame.at or at, first.frame.at or other  # one definition, called twice
-        labels = (Label(f"the other {quote(name)}", other),) if other else ()
-        why = f"it is the name of the block's {'shortcut' if name == SHORTCUT else 'gate'}" if name in (SHORTCUT, GATE) else "two modules of one scope would have it"
+        labels = (Label(f"the other {quote(name)}", other),) if other and other != at else ()
+        why = (
+            f"it is the name of the block's {'shortcut' if name == SHORTCUT else 'gate'}"
+            if name in (SHORTCUT, GATE)
+            else "two modules of one scope would have it"
+        )
         return Diagnostic("name-taken", f"the name {quote(name)} is already taken: {why}", at, "choose another `as:` or `name:`", labels)
 
 

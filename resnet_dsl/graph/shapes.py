@@ -71,7 +71,9 @@ def _window(x: Shape, a: Attrs, what: str, *, ceil: bool = False) -> tuple[int, 
         if ceil and (n - 1) * s >= side + p:
             n -= 1
         if n > MAX_SIDE:
-            raise ShapeProblem(f"{what}: the {name} grows to {n:,}, over the limit of {MAX_SIDE:,}", "use less padding or a smaller input", "padding")
+            raise ShapeProblem(
+                f"{what}: the {name} grows to {n:,}, over the limit of {MAX_SIDE:,}", "use less padding or a smaller input", "padding"
+            )
         sides.append(n)
     return sides[0], sides[1]
 
@@ -81,13 +83,19 @@ def conv(a: Attrs, x: Sequence[Shape]) -> Shape:
     channels, out, groups = x[0][0], whole(a, "out"), whole(a, "groups")
     for value, what in ((channels, "channels that enter"), (out, "channels that leave")):
         if value % groups:
-            raise ShapeProblem(f"conv: groups {groups} does not divide the {value} {what}", f"choose groups that divide both {channels} and {out}", "groups")
+            raise ShapeProblem(
+                f"conv: groups {groups} does not divide the {value} {what}",
+                f"choose groups that divide both {channels} and {out}",
+                "groups",
+            )
     return (out, *_window(x[0], a, "conv"))
 
 
 def linear(a: Attrs, x: Sequence[Shape]) -> Shape:
     if len(x[0]) != 1:
-        raise ShapeProblem(f"linear reads a vector of features, but here comes {kind_of(x[0])}", "put `flatten` (after `globalpool`, usually) before it")
+        raise ShapeProblem(
+            f"linear reads a vector of features, but here comes {kind_of(x[0])}", "put `flatten` (after `globalpool`, usually) before it"
+        )
     return (whole(a, "out"),)
 
 
@@ -98,7 +106,9 @@ def same(a: Attrs, x: Sequence[Shape]) -> Shape:
 def group_norm(a: Attrs, x: Sequence[Shape]) -> Shape:
     groups = whole(a, "groups")
     if x[0][0] % groups:
-        raise ShapeProblem(f"group norm: {groups} groups do not divide {x[0][0]} channels", f"choose groups that divide {x[0][0]}", "groups")
+        raise ShapeProblem(
+            f"group norm: {groups} groups do not divide {x[0][0]} channels", f"choose groups that divide {x[0][0]}", "groups"
+        )
     return x[0]
 
 
@@ -156,16 +166,22 @@ def pad_channels(a: Attrs, x: Sequence[Shape]) -> Shape:
 def slice_shape(a: Attrs, x: Sequence[Shape]) -> Shape:
     start, stop, channels = whole(a, "from"), whole(a, "to"), x[0][0]
     if stop > channels:
-        raise ShapeProblem(f"slice: channels {start} to {stop} of {kind_of(x[0])}, which has {channels}", f"`to` is at most {channels}", "to from")
+        raise ShapeProblem(
+            f"slice: channels {start} to {stop} of {kind_of(x[0])}, which has {channels}", f"`to` is at most {channels}", "to from"
+        )
     if stop <= start:
-        raise ShapeProblem(f"slice: from {start} to {stop} leaves no channels: `to` must be above `from`", "channels from..to-1 are kept", "to from")
+        raise ShapeProblem(
+            f"slice: from {start} to {stop} leaves no channels: `to` must be above `from`", "channels from..to-1 are kept", "to from"
+        )
     return (stop - start, *x[0][1:])
 
 
 def shuffle(a: Attrs, x: Sequence[Shape]) -> Shape:
     _need_map(x[0], "channel_shuffle")
     if x[0][0] % whole(a, "groups"):
-        raise ShapeProblem(f"channel_shuffle: {a['groups']} groups do not divide {x[0][0]} channels", f"choose groups that divide {x[0][0]}", "groups")
+        raise ShapeProblem(
+            f"channel_shuffle: {a['groups']} groups do not divide {x[0][0]} channels", f"choose groups that divide {x[0][0]}", "groups"
+        )
     return x[0]
 
 
@@ -173,7 +189,10 @@ def equal(what: str) -> Callable[[Attrs, Sequence[Shape]], Shape]:
     def rule(a: Attrs, x: Sequence[Shape]) -> Shape:
         for other in x[1:]:
             if other != x[0]:
-                raise ShapeProblem(f"{what} needs equal shapes, not {kind_of(x[0])} and {kind_of(other)}", "make both paths end in the same channels and size")
+                raise ShapeProblem(
+                    f"{what} needs equal shapes, not {kind_of(x[0])} and {kind_of(other)}",
+                    "make both paths end in the same channels and size",
+                )
         return x[0]
 
     return rule
@@ -191,7 +210,10 @@ def mul(a: Attrs, x: Sequence[Shape]) -> Shape:
 def concat(a: Attrs, x: Sequence[Shape]) -> Shape:
     for other in x[1:]:
         if len(other) != len(x[0]) or other[1:] != x[0][1:]:
-            raise ShapeProblem(f"concat joins channels of maps of one size, not {kind_of(x[0])} and {kind_of(other)}", "give all paths the same stride and padding")
+            raise ShapeProblem(
+                f"concat joins channels of maps of one size, not {kind_of(x[0])} and {kind_of(other)}",
+                "give all paths the same stride and padding",
+            )
     channels = sum(s[0] for s in x)
     if channels > MAX_SIDE:
         raise ShapeProblem(f"concat gives {channels:,} channels, over the limit of {MAX_SIDE:,}", "use fewer or narrower paths")

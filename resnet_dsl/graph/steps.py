@@ -62,11 +62,24 @@ class Walker:
         """Keep the limit on steps in all before anything is built."""
         self.count += n
         if self.count > MAX_STEPS:
-            raise SpecError([locate("limit", f"over the limit of {MAX_STEPS:,} steps in all, sequences and repeats written out", step.at, "use fewer repeats", frozenset(), env.frame)])
+            raise SpecError(
+                [
+                    locate(
+                        "limit",
+                        f"over the limit of {MAX_STEPS:,} steps in all, sequences and repeats written out",
+                        step.at,
+                        "use fewer repeats",
+                        frozenset(),
+                        env.frame,
+                    )
+                ]
+            )
 
     # --- single operations ---
 
-    def _op(self, step: Step, env: Env, scope: Scope, here: int, role: Role, op: str, attrs: dict[str, Value], slots: Mapping[str, Slot]) -> int:
+    def _op(
+        self, step: Step, env: Env, scope: Scope, here: int, role: Role, op: str, attrs: dict[str, Value], slots: Mapping[str, Slot]
+    ) -> int:
         row = OPS[op]
         try:
             shape = row.shape(attrs, [scope.shape(here)])
@@ -74,10 +87,22 @@ class Walker:
             blamed = next((slots[name] for name in (e.argument or "").split() if name in slots and slots[name].at is not step.at), None)
             at, names = (blamed.at, blamed.expression.names) if blamed else (step.at, frozenset())
             raise SpecError([locate("shape", e.message, at, e.help, names, env.frame)]) from None
-        self._decide(step, env, scope.shape(here), shape, slots)
-        return scope.add(op, shape, (here,), role, step.at, stem=row.name, counted=row.counted, name=step.alias, name_at=step.alias_at, attrs=tuple(attrs.items()), frame=env.frame)
+        self._decide(step, env, scope.shape(here), shape, slots, attrs)
+        return scope.add(
+            op,
+            shape,
+            (here,),
+            role,
+            step.at,
+            stem=row.name,
+            counted=row.counted,
+            name=step.alias,
+            name_at=step.alias_at,
+            attrs=tuple(attrs.items()),
+            frame=env.frame,
+        )
 
-    def _decide(self, step: Step, env: Env, before: Shape, after: Shape, slots: Mapping[str, Slot]) -> None:
+    def _decide(self, step: Step, env: Env, before: Shape, after: Shape, slots: Mapping[str, Slot], attrs: Mapping[str, Value]) -> None:
         given = {k: s for k, s in slots.items() if s.at is not step.at}
         if len(before) != len(after):
             self._remember("rank", step, env, None)
@@ -85,13 +110,16 @@ class Walker:
         if out is not None or before[0] != after[0]:
             self._remember("channels", step, env, out)
         if before[1:] != after[1:] and len(before) == len(after):
-            self._remember("size", step, env, given.get("stride") or given.get("padding") or given.get("kernel"))
+            strided = given.get("stride") if attrs.get("stride") != (1, 1) else None
+            self._remember("size", step, env, strided or given.get("padding") or given.get("kernel"))
 
     def _remember(self, what: Literal["channels", "size", "rank"], step: Step, env: Env, slot: Slot | None) -> None:
         at, names = (slot.at, slot.expression.names) if slot else (step.at, frozenset())
         self.decisions.append(Decision(what, at, names, env.frame))
 
-    def blamed(self, shapes: Sequence[Shape], since: int, until: int | None = None, *, concat: bool = False, fallback: bool = False) -> Decision | None:
+    def blamed(
+        self, shapes: Sequence[Shape], since: int, until: int | None = None, *, concat: bool = False, fallback: bool = False
+    ) -> Decision | None:
         """The last step between two marks that decided what these shapes differ in; `concat` minds no channels.
 
         `fallback`: where no step did, the last one that decided anything (it should have).
@@ -137,7 +165,18 @@ class Walker:
         changed: Mapping[str, Slot] = given.args if given is not None else {}
         for key, slot in changed.items():
             if key not in signature.args:
-                raise SpecError([locate("unknown-argument", f"unknown argument {quote(key)}: {step.name} {kind.name} takes no such argument", slot.at, f"it takes {', '.join(signature.args) or 'none'}", frozenset(), env.frame)])
+                raise SpecError(
+                    [
+                        locate(
+                            "unknown-argument",
+                            f"unknown argument {quote(key)}: {step.name} {kind.name} takes no such argument",
+                            slot.at,
+                            f"it takes {', '.join(signature.args) or 'none'}",
+                            frozenset(),
+                            env.frame,
+                        )
+                    ]
+                )
         attrs: dict[str, Value] = {}
         for key, arg in signature.args.items():
             if key in changed:
@@ -167,7 +206,18 @@ class Walker:
     def _group(self, step: Step, env: Env, scope: Scope, here: int, role: Role, group: Scope, kind: str) -> int:
         """A finished scope, called from the one around it."""
         program = self.interner.intern(group.program(kind, "step", step.at))
-        return scope.add(CALL, program.shape, (here,), role, step.at, stem=step.name, name=step.alias, name_at=step.alias_at, program=program, frame=env.frame)
+        return scope.add(
+            CALL,
+            program.shape,
+            (here,),
+            role,
+            step.at,
+            stem=step.name,
+            name=step.alias,
+            name_at=step.alias_at,
+            program=program,
+            frame=env.frame,
+        )
 
     def _chain(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
         group = Scope(scope.shape(here), numbered=True)
@@ -207,7 +257,9 @@ class Walker:
             except ShapeProblem as e:
                 listed = ", ".join(kind_of(s) for s in shapes)
                 by = self.blamed(shapes, mark, concat=step.merge.name == "concat") or Decision("rank", step.at, frozenset(), env.frame)
-                raise SpecError([locate("merge-shape", f"branches: the paths give {listed}: {e.message}", by.at, e.help, by.names, by.frame)]) from None
+                raise SpecError(
+                    [locate("merge-shape", f"branches: the paths give {listed}: {e.message}", by.at, e.help, by.names, by.frame)]
+                ) from None
             group.add(op, shape, ends, "merge", step.at)
         return self._group(step, env, scope, here, role, group, "branches")
 

@@ -9,9 +9,9 @@ from pydantic_core import ErrorDetails
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, suggest
 from resnet_dsl.language.forms import BlockForm, Document, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, StageForm
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree, describe
-from resnet_dsl.language.source import Sequence as SequenceTree
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree, describe
+from resnet_dsl.language.tree import Sequence as SequenceTree
 
 _FORMS: Mapping[tuple[str, ...], type[Form]] = {
     (): Document, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
@@ -48,15 +48,44 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
             missing.setdefault(path, (e["input"], []))[1].append(str(e["loc"][-1]))
     if absent := [k for k in REQUIRED if k not in tree]:
         missing[()] = (tree, absent)
-    found += _reference_missing(tree)
+    found += _reference_missing(tree, missing)
     for path, (parent, keys) in missing.items():
+        if parent.damaged:
+            continue
         unknown = [k for k in parent if k not in _form(path).model_fields]
         if not (path and unknown and (len(keys) == 1 or "features" in unknown)):  # the unknown key is the root cause
             found += _missing(path, parent, keys)
     return found
 
 
-def _reference_missing(tree: MappingTree) -> Iterator[Diagnostic]:
+def corrected(tree: MappingTree, path: tuple[str, ...] = ()) -> MappingTree:
+    """The document with misspelt keys put right, as far as they are near a known one: what stands under them is looked
+    at all the same, and what it defines is no second mistake."""
+    known = _form(path).model_fields if _pattern(path) in _FORMS else None
+    whole = MappingTree(tree.at, tree.key_at)
+    whole.damaged = tree.damaged
+    for key, value in tree.items():
+        near = suggest(key, known) if known is not None and key not in known else None
+        name = near if near is not None and near not in tree else key
+        whole.put(name, tree.keys_at[key], _corrected(value, (*path, name)))
+    return whole
+
+
+def _corrected(value: Tree, path: tuple[str, ...]) -> Tree:
+    if (
+        isinstance(value, MappingTree)
+        and path != ("input",)
+        and (_pattern(path) in _FORMS or path[0] in ("blocks", "shortcuts", "sequences"))
+    ):
+        return corrected(value, path)
+    if isinstance(value, SequenceTree) and path == ("stages",):
+        stages = SequenceTree(value.at, value.key_at)
+        stages.extend(_corrected(v, ("stages", "*")) for v in value)
+        return stages
+    return value
+
+
+def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[MappingTree, list[str]]]) -> Iterator[Diagnostic]:
     """`block` and `shortcut` are needed unless every stage has its own: said of the spec, or of the first stage without."""
     stages = tree.get("stages")
     listed = [s for s in stages if isinstance(s, MappingTree)] if isinstance(stages, SequenceTree) else []
@@ -69,7 +98,7 @@ def _reference_missing(tree: MappingTree) -> Iterator[Diagnostic]:
             message = f"{quote(key)} missing: this stage has none of its own, and the spec has none for all"
             yield Diagnostic("missing-key", message, lacking[0].at, f"add `{key}: ...` to the stage, or to the spec")
         else:
-            yield Diagnostic("missing-key", f"{quote(key)} missing: a spec needs it, unless every stage has its own", tree.at, f"add `{key}: ...`")
+            missing.setdefault((), (tree, []))[1].append(key)
 
 
 def _missing(path: tuple[str, ...], parent: MappingTree, keys: list[str]) -> Iterator[Diagnostic]:
@@ -127,13 +156,23 @@ def unknown_key(key: str, value: Tree, known: Mapping[str, object], noun: str, p
     """An unknown key, shown at the key."""
     at = value.key_at or value.at
     if isinstance(value, Scalar) and value.is_empty and ":" in key:
-        return Diagnostic("unknown-key", f"{quote(key)} is unknown: there is no space after its colon, so it is read as a name", at, f"put a space after the colon: {key.replace(':', ': ', 1)}")
+        return Diagnostic(
+            "unknown-key",
+            f"{quote(key)} is unknown: there is no space after its colon, so it is read as a name",
+            at,
+            f"put a space after the colon: {key.replace(':', ': ', 1)}",
+        )
     if path and path[0] == "input":
         noun = "a key of input ({channels, height, width} or {features})"
         if key == "features":
             message = "'features' cannot stand beside channels, height or width: an input is a map or a vector"
             return Diagnostic("unknown-key", message, at, "keep {channels, height, width}, or {features} alone")
-    return Diagnostic("unknown-key", f"unknown key {quote(key)}: it is not {noun}", at, did_you_mean(key, known, what=noun.removeprefix("a ").removeprefix("top-level ")))
+    return Diagnostic(
+        "unknown-key",
+        f"unknown key {quote(key)}: it is not {noun}",
+        at,
+        did_you_mean(key, known, what=noun.removeprefix("a ").removeprefix("top-level ")),
+    )
 
 
 def at_value(value: Tree) -> Location:
@@ -147,7 +186,11 @@ def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Di
     at = at_value(value)
     if isinstance(value, Scalar) and value.kind == "null" and e["type"] != "null":
         shape = "list" if e["type"] == "list_type" else "mapping" if "located" not in e["msg"] else "value"
-        mend = {"list": "write a list: `- {depth: 2, width: 64}`, one line a stage", "mapping": mapping_help, "value": "give it a value, or delete the key"}[shape]
+        mend = {
+            "list": "write a list: `- {depth: 2, width: 64}`, one line a stage",
+            "mapping": mapping_help,
+            "value": "give it a value, or delete the key",
+        }[shape]
         return Diagnostic("null", f"{named}has no value (null), but must be a {shape}", at, mend)
     if e["msg"] == "located":
         ctx = e["ctx"]
@@ -164,6 +207,10 @@ def null_value(key: str, value: Tree) -> Diagnostic:
     """A key without a value, or an explicit null."""
     lists = {"stem", "head", "body", "before", "after", "same", "steps"}
     empty = "write [] for an empty list" if key in lists else "give it a value, or delete the key"
-    nothing = {"norm": "write `norm: none` for no normalisation", "shortcut": "write `shortcut: none` for a plain net", "act": "write `act: identity` for none"}
+    nothing = {
+        "norm": "write `norm: none` for no normalisation",
+        "shortcut": "write `shortcut: none` for a plain net",
+        "act": "write `act: identity` for none",
+    }
     kind = "a list of steps or a reference" if key in lists else "a value"
     return Diagnostic("null", f"{quote(key)} has no value (it is null, empty), but needs {kind}", at_value(value), nothing.get(key, empty))

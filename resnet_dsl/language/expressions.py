@@ -61,7 +61,9 @@ def parse(text: str) -> Expression:
     if len(text) > MAX_LENGTH:
         opened, closed = text.count("("), text.count(")")
         unclosed = " (and a parenthesis is not closed)" if opened > closed else ""
-        raise ExpressionError("limit", f"an expression of {len(text):,} characters is over the limit of {MAX_LENGTH:,}{unclosed}", "split it with `let`")
+        raise ExpressionError(
+            "limit", f"an expression of {len(text):,} characters is over the limit of {MAX_LENGTH:,}{unclosed}", "split it with `let`"
+        )
     stripped = text.strip(" \t\n\r")
     if re.fullmatch(r"\+[0-9.][0-9.eE+-]*", stripped):
         stripped = stripped[1:]
@@ -95,7 +97,11 @@ def _kind(t: Term, scope: Mapping[str, Kind]) -> Kind:
         if kinds[0] != "condition":
             raise ExpressionError("expression-kind", "`if` needs a condition between `if` and `else`, not a number", "compare it: `k > 0`")
         if kinds[1] != kinds[2]:
-            raise ExpressionError("expression-kind", "`if ... else` gives a number on one side and a condition on the other", "make both sides numbers or both conditions")
+            raise ExpressionError(
+                "expression-kind",
+                "`if ... else` gives a number on one side and a condition on the other",
+                "make both sides numbers or both conditions",
+            )
         return kinds[1]
     if "number" in kinds:
         raise ExpressionError("expression-kind", f"{quote(sign)} joins conditions, but here is a number", "compare it: `k > 0`")
@@ -110,7 +116,9 @@ def _checked(value: Number) -> Number:
         if value.denominator == 1:
             value = int(value)
         elif value.denominator > _FINEST and abs(value) <= LIMIT:
-            raise ExpressionError("limit", "a fraction finer than the limit of 60 decimal places", "round it, or compute with fewer fractions")
+            raise ExpressionError(
+                "limit", "a fraction finer than the limit of 60 decimal places", "round it, or compute with fewer fractions"
+            )
     if not -LIMIT <= value <= LIMIT:
         raise ExpressionError("limit", "a value beyond the limit of 1e15", "numbers, intermediate ones too, are at most 1e15")
     return value
@@ -124,7 +132,11 @@ def _divisor(b: Number) -> Number:
 
 def _divisible(x: Number, by: Number) -> Number:
     if by <= 0:
-        raise ExpressionError("division-by-zero" if by == 0 else "out-of-range", "divisible(x, by): division by zero" if by == 0 else "divisible(x, by): `by` must be positive", "use a positive `by`, 8 say")
+        raise ExpressionError(
+            "division-by-zero" if by == 0 else "out-of-range",
+            "divisible(x, by): division by zero" if by == 0 else "divisible(x, by): `by` must be positive",
+            "use a positive `by`, 8 say",
+        )
     return max(by, math.floor(Fraction(x) / Fraction(by) + Fraction(1, 2)) * by)
 
 

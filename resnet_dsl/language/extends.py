@@ -10,9 +10,10 @@ from pathlib import Path
 from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote
 from resnet_dsl.language.document import at_value
 from resnet_dsl.language.files import fault, read_file, read_stdin, shipped_spec, shipped_specs
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree, describe, read, read_value
-from resnet_dsl.language.source import Sequence as SequenceTree
+from resnet_dsl.language.source import read, read_value
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree, describe
+from resnet_dsl.language.tree import Sequence as SequenceTree
 
 MAX_LINKS = 16
 NOT_INHERITED = ("extends", "name", "description", "expect")
@@ -76,10 +77,28 @@ class _Chain:
             return tree
         if not isinstance(value, Scalar) or value.kind != "text" or not value.text:
             shown = "it is empty" if isinstance(value, Scalar) and value.kind == "text" else f"not {describe(value)}"
-            raise SpecError([Diagnostic("extends", f"'extends' must be one string (text): a shipped spec's name or a parent's relative path: {shown}", at_value(value), "write extends: resnet50, or extends: base.yaml")])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "extends",
+                        f"'extends' must be one string (text): a shipped spec's name or a parent's relative path: {shown}",
+                        at_value(value),
+                        "write extends: resnet50, or extends: base.yaml",
+                    )
+                ]
+            )
         parent_name, at = value.text, value.at
         if len(self.seen) > MAX_LINKS:
-            raise SpecError([Diagnostic("limit", f"the chain of 'extends' is too long: over the limit of {MAX_LINKS} links ({' -> '.join(trail[-3:])} -> ...)", at, "merge some of the parents into one")])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "limit",
+                        f"the chain of 'extends' is too long: over the limit of {MAX_LINKS} links ({' -> '.join(trail[-3:])} -> ...)",
+                        at,
+                        "merge some of the parents into one",
+                    )
+                ]
+            )
         if parent_name.endswith(".yaml"):
             source, parent_place, parent_shipped = self._file(parent_name, place, at, shipped)
         else:
@@ -88,8 +107,17 @@ class _Chain:
         known = [p for p, _ in self.seen]
         here = str(parent_place.resolve())
         if here in known:
-            ring = [n for _, n in self.seen[known.index(here):]]
-            raise SpecError([Diagnostic("cycle", f"'extends' goes in a circle: {' -> '.join([*ring, parent_name])}", at, "a spec cannot extend itself, by whatever way round")])
+            ring = [n for _, n in self.seen[known.index(here) :]]
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "cycle",
+                        f"'extends' goes in a circle: {' -> '.join([*ring, parent_name])}",
+                        at,
+                        "a spec cannot extend itself, by whatever way round",
+                    )
+                ]
+            )
         try:
             parent = read(source, self.problems)
         except SpecError as e:
@@ -102,11 +130,23 @@ class _Chain:
             raise fault("extends", name, "'extends': a path cannot hold a NUL character", "write the parent's relative path", at=at)
         root = self.root
         if os.path.isabs(name) or root is None or shipped:
-            raise fault("extends", name, f"'extends': the path {quote(name)} is not allowed: a parent's path is relative and stays inside the spec's folder", "copy the parent beside the spec", at=at)
+            raise fault(
+                "extends",
+                name,
+                f"'extends': the path {quote(name)} is not allowed: a parent's path is relative and stays inside the spec's folder",
+                "copy the parent beside the spec",
+                at=at,
+            )
         path = place.parent / name
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(root):
-            raise fault("extends", name, f"'extends': the path {quote(name)} leads outside the folder of the root spec, which is not allowed", "copy the parent beside the spec", at=at)
+            raise fault(
+                "extends",
+                name,
+                f"'extends': the path {quote(name)} leads outside the folder of the root spec, which is not allowed",
+                "copy the parent beside the spec",
+                at=at,
+            )
         source = read_file(str(path), at)
         shown = os.path.join(os.path.dirname(at.source.name), name)
         return Source(os.path.normpath(shown) if shown else name, source.text), path, False
@@ -124,7 +164,17 @@ def merge_specs(parent: MappingTree, child: MappingTree) -> MappingTree:
     if isinstance(patches, MappingTree) and not isinstance(stages, SequenceTree):
         label = (Label("the parent's stages", stages.at),) if stages is not None else ()
         what = f"not a list but {describe(stages)}" if stages is not None else "none"
-        raise SpecError([Diagnostic("patch", f"'stages' as a mapping patches the parent's list of stages, but the parent has {what}", patches.at, "write the stages as a list: - {depth: 2, width: 64}", label)])
+        raise SpecError(
+            [
+                Diagnostic(
+                    "patch",
+                    f"'stages' as a mapping patches the parent's list of stages, but the parent has {what}",
+                    patches.at,
+                    "write the stages as a list: - {depth: 2, width: 64}",
+                    label,
+                )
+            ]
+        )
     if isinstance(patches, MappingTree) and isinstance(stages, SequenceTree):
         merged.put("stages", child.keys_at["stages"], _patched(stages, patches))
     return merged
@@ -157,11 +207,38 @@ def _patched(stages: SequenceTree, patches: MappingTree) -> SequenceTree:
     for name, patch in patches.items():
         at = patches.keys_at[name]
         if name not in names:
-            raise SpecError([Diagnostic("unknown-name", f"unknown stage {quote(name)}: a patch may not add a stage; the parent has {', '.join(names)}", at, did_you_mean(name, names, what="a stage"))])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "unknown-name",
+                        f"unknown stage {quote(name)}: a patch may not add a stage; the parent has {', '.join(names)}",
+                        at,
+                        did_you_mean(name, names, what="a stage"),
+                    )
+                ]
+            )
         if not isinstance(patch, MappingTree):
-            raise SpecError([Diagnostic("wrong-type", f"the patch of stage {quote(name)} must be a mapping of keys to values, not {describe(patch)}", at_value(patch), f"write {name}: {{depth: 4}}")])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "wrong-type",
+                        f"the patch of stage {quote(name)} must be a mapping of keys to values, not {describe(patch)}",
+                        at_value(patch),
+                        f"write {name}: {{depth: 4}}",
+                    )
+                ]
+            )
         if "name" in patch:
-            raise SpecError([Diagnostic("patch", f"a patch may not rename a stage: 'name' is not allowed here (the stage is called {quote(name)} already)", patch["name"].at, "delete `name`, or write the stages as a list")])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "patch",
+                        f"a patch may not rename a stage: 'name' is not allowed here (the stage is called {quote(name)} already)",
+                        patch["name"].at,
+                        "delete `name`, or write the stages as a list",
+                    )
+                ]
+            )
         i = names.index(name)
         stage = stages[i]
         if isinstance(stage, MappingTree):
@@ -180,9 +257,22 @@ def parse_overrides(overrides: Mapping[str, str] | Iterable[str]) -> list[tuple[
     found = []
     for text in texts:
         source = Source("--set", text)
+        if not text.isprintable() and (bad := next((c for c in text if 0xD800 <= ord(c) <= 0xDFFF), None)):
+            raise SpecError(
+                [Diagnostic("character", "an override that is not UTF-8", Location(source, 1, text.index(bad) + 1), "write it in UTF-8")]
+            )
         key, sign, _ = text.partition("=")
         if not sign or not key.strip():
-            raise SpecError([Diagnostic("usage", f"an override is KEY=VALUE, not {quote(text)}", Location(source, 1, 1, max(1, len(text))), "write --set shortcut=C, or --set params.k=4")])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "usage",
+                        f"an override is KEY=VALUE, not {quote(text)}",
+                        Location(source, 1, 1, max(1, len(text))),
+                        "write --set shortcut=C, or --set params.k=4",
+                    )
+                ]
+            )
         found.append((key.strip(), source))
     return found
 
@@ -199,7 +289,16 @@ def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -
         value.key_at = at
         path = key.split(".")
         if path[0] == "extends":
-            raise SpecError([Diagnostic("usage", "--set extends: an override cannot change the parent, which has been merged already", at, "name the other spec on the command line instead")])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "usage",
+                        "--set extends: an override cannot change the parent, which has been merged already",
+                        at,
+                        "name the other spec on the command line instead",
+                    )
+                ]
+            )
         if path[0] == "train" and len(path) > 1:
             train = _set(train if train is not None else MappingTree(at), path[1:], value, at, key)
         else:
@@ -222,7 +321,16 @@ def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str
         if len(rest) < 2:
             raise SpecError([Diagnostic("usage", f"--set {key}: a stage is set key by key", at, f"write --set {key}.depth=3, say")])
         if rest[0] not in names:
-            raise SpecError([Diagnostic("unknown-name", f"--set {key}: there is no stage called {quote(rest[0])}", at, did_you_mean(rest[0], names, what="a stage"))])
+            raise SpecError(
+                [
+                    Diagnostic(
+                        "unknown-name",
+                        f"--set {key}: there is no stage called {quote(rest[0])}",
+                        at,
+                        did_you_mean(rest[0], names, what="a stage"),
+                    )
+                ]
+            )
         stages = SequenceTree(old.at, old.key_at)
         stages.extend(old)
         i = names.index(rest[0])
@@ -236,6 +344,15 @@ def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str
         named.put(rest[0], old.at, MappingTree(old.at))
         old = named
     if old is not None and not isinstance(old, MappingTree):
-        raise SpecError([Diagnostic("wrong-type", f"--set {key}: {quote(first)} is {describe(old)}, which has no {quote(rest[0])} to set", at, f"set {first} as a whole: --set '{first}={{...}}'")])
+        raise SpecError(
+            [
+                Diagnostic(
+                    "wrong-type",
+                    f"--set {key}: {quote(first)} is {describe(old)}, which has no {quote(rest[0])} to set",
+                    at,
+                    f"set {first} as a whole: --set '{first}={{...}}'",
+                )
+            ]
+        )
     copy.put(first, tree.keys_at.get(first, at), _set(old if old is not None else MappingTree(at), rest, value, at, key))
     return copy

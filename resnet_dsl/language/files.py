@@ -38,11 +38,19 @@ def read_file(path: str, at: Location | None = None) -> Source:
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
             raise fault("not-a-file", path, f"{named}{what}, not a regular file", "give the path of a .yaml file", at=at)
         if status.st_size > MAX_BYTES:
-            raise fault("too-large", path, f"{named}{status.st_size:,} bytes, larger than the limit of 1 MiB", "a spec is a short file; is this the right one?", at=at)
+            raise fault(
+                "too-large",
+                path,
+                f"{named}{status.st_size:,} bytes, larger than the limit of 1 MiB",
+                "a spec is a short file; is this the right one?",
+                at=at,
+            )
         with os.fdopen(fd, "rb", closefd=False) as f:
             data = f.read(MAX_BYTES + 1)
     except OSError as e:
-        raise fault("file-unreadable", path, f"{named}cannot read it: {os.strerror(e.errno or 0)}", "check the disk and the permissions", 3, at) from None
+        raise fault(
+            "file-unreadable", path, f"{named}cannot read it: {os.strerror(e.errno or 0)}", "check the disk and the permissions", 3, at
+        ) from None
     finally:
         os.close(fd)
     return decode(path, data)
@@ -52,12 +60,19 @@ def _open_fault(path: str, named: str, e: OSError, at: Location | None) -> SpecE
     reason = os.strerror(e.errno or 0)
     if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV):
         link = " (a link that leads nowhere)" if os.path.islink(path) else ""
-        return fault("file-not-found", path, f"{named}cannot open it: {reason}{link}; the file is not found", "check the path; `resnet-dsl list specs` shows the shipped specs", at=at)
+        return fault(
+            "file-not-found",
+            path,
+            f"{named}cannot open it: {reason}{link}; the file is not found",
+            "check the path; `resnet-dsl list specs` shows the shipped specs",
+            at=at,
+        )
     return fault("file-unreadable", path, f"{named}cannot open it: {reason}", "check the permissions", 3, at)
 
 
+@functools.cache
 def read_stdin() -> Source:
-    """Standard input as a source called `-`."""
+    """Standard input as a source called `-`; it can be read once, and is remembered for those who ask again."""
     return decode("-", sys.stdin.buffer.read(MAX_BYTES + 1))
 
 
@@ -78,8 +93,16 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
     if name not in specs:
         help = did_you_mean(name, specs, what="a shipped spec")
         if what != "spec" and ("/" in name or "\\" in name or name.startswith(("~", "."))):
-            raise fault("extends", name, f"'extends': the path {quote(name)} is not allowed: a parent's path is relative, ends in .yaml and stays inside the spec's folder", "write extends: base.yaml, or a shipped spec's name", at=at)
+            raise fault(
+                "extends",
+                name,
+                f"'extends': the path {quote(name)} is not allowed: a parent's path is relative, ends in .yaml and stays inside the spec's folder",
+                "write extends: base.yaml, or a shipped spec's name",
+                at=at,
+            )
         if not help.startswith("did you mean"):
             help = "`resnet-dsl list specs` shows the shipped specs; a file's path ends in .yaml"
-        raise fault("file-not-found", name, f"no such {what}: {quote(name)} is not found among the shipped specs, and is no .yaml file", help, at=at)
+        raise fault(
+            "file-not-found", name, f"no such {what}: {quote(name)} is not found among the shipped specs, and is no .yaml file", help, at=at
+        )
     return specs[name]

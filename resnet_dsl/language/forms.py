@@ -15,9 +15,9 @@ from pydantic_core import PydanticCustomError
 
 from resnet_dsl.diagnostics import did_you_mean, quote
 from resnet_dsl.language.kinds import INITS
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree, describe
-from resnet_dsl.language.source import Sequence as SequenceTree
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree, describe
+from resnet_dsl.language.tree import Sequence as SequenceTree
 
 DEFINED = "defined"
 """In a model's JSON Schema: this value is one of `language.schema`'s definitions, which pydantic does not know."""
@@ -42,7 +42,11 @@ def _name(value: Any) -> str:
     text = _text(value)
     if not NAME.match(text):
         problem = "an empty text" if not text else f"{len(text):,} characters" if len(text) > 64 else quote(text)
-        raise _fail("bad-name", f"must be 1 to 64 characters: letters, digits, '_', '.', '-', the first a letter or digit, not {problem}", "use a plain ASCII name such as my-net.v2")
+        raise _fail(
+            "bad-name",
+            f"must be 1 to 64 characters: letters, digits, '_', '.', '-', the first a letter or digit, not {problem}",
+            "use a plain ASCII name such as my-net.v2",
+        )
     return text
 
 
@@ -64,7 +68,9 @@ def _choice(*words: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         text = value.text if isinstance(value, Scalar) else describe(value)
         if text not in words:
-            raise _fail("unknown-name", f"{quote(text)} is not known: it is one of {', '.join(words)}", did_you_mean(text, words, what="it"))
+            raise _fail(
+                "unknown-name", f"{quote(text)} is not known: it is one of {', '.join(words)}", did_you_mean(text, words, what="it")
+            )
         return text
 
     return check
@@ -72,14 +78,20 @@ def _choice(*words: str) -> Callable[[Any], str]:
 
 def _version(value: Any) -> int:
     if not (isinstance(value, Scalar) and value.kind == "int" and value.text == "1"):
-        raise _fail("wrong-type", f"must be the integer 1, the only version there is, not {describe(value)}", "write `version: 1`, or leave it out")
+        raise _fail(
+            "wrong-type", f"must be the integer 1, the only version there is, not {describe(value)}", "write `version: 1`, or leave it out"
+        )
     return 1
 
 
 def _train(value: Any) -> Any:
     if isinstance(value, MappingTree) or (isinstance(value, Scalar) and value.kind == "text" and value.text):
         return value
-    raise _fail("wrong-type", f"must be a recipe's name, a path or an inline recipe (a mapping), not {describe(value)}", "write train: quick, or train: {epochs: 5}")
+    raise _fail(
+        "wrong-type",
+        f"must be a recipe's name, a path or an inline recipe (a mapping), not {describe(value)}",
+        "write train: quick, or train: {epochs: 5}",
+    )
 
 
 def _any(value: Any) -> Any:
@@ -139,8 +151,12 @@ class FeatureInput(Form):
 class InitForm(Form):
     """How weights start."""
 
-    weights: Initial = Field("he", description="he: normal, fan-out (He et al. 2015b); he_fan_in; xavier; torch: PyTorch's own; fixup (Zhang et al. 2019).")
-    zero_last: Boolean = Field(False, description="Zero the last norm, conv, linear or scale in each block's body, so that blocks start as the identity.")
+    weights: Initial = Field(
+        "he", description="he: normal, fan-out (He et al. 2015b); he_fan_in; xavier; torch: PyTorch's own; fixup (Zhang et al. 2019)."
+    )
+    zero_last: Boolean = Field(
+        False, description="Zero the last norm, conv, linear or scale in each block's body, so that blocks start as the identity."
+    )
 
 
 class ExpectForm(Form):
@@ -157,7 +173,9 @@ class StageForm(Form):
     depth: Number = Field(description="Blocks in the stage.", examples=[3])
     width: Number = Field(description="Width of a block; what that means is the block's matter.", examples=[64])
     stride: Number = Field("1", description="Stride of the first block.", examples=[2])
-    name: Annotated[Any, PlainValidator(_any), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"})] = Field(None, description="Module name; layer1, layer2, ... if left out.", examples=["layer1"])
+    name: Annotated[Any, PlainValidator(_any), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"})] = Field(
+        None, description="Module name; layer1, layer2, ... if left out.", examples=["layer1"]
+    )
     block: BlockName = Field(None, description="Another block than the net's, with all its arguments.")
     shortcut: Policy = Field(None, description="Another shortcut policy than the net's.")
     merge: Merge = Field(None, description="Another merge than the net's.")
@@ -207,10 +225,15 @@ class Document(Form):
     version: Version = Field(1, description="Version of the language.")
     name: Name | None = Field(None, description="Name of the network; the file's name if left out.", examples=["resnet50"])
     description: Text | None = Field(None, description="One string about the network.")
-    extends: Text | None = Field(None, description="A shipped spec's name, or the relative path of a .yaml file.", examples=["resnet50", "base.yaml"])
+    extends: Text | None = Field(
+        None, description="A shipped spec's name, or the relative path of a .yaml file.", examples=["resnet50", "base.yaml"]
+    )
     params: Definitions = Field(default_factory=dict, description="Numbers that every expression may use.", examples=[{"k": 4}])
-    input: Annotated[Annotated[ImageInput, Tag("image")] | Annotated[FeatureInput, Tag("features")], Discriminator(_input_form)] | None = Field(
-        None, description="What one input is: an image, or a vector of features.", examples=[{"channels": 3, "height": 32, "width": 32}])
+    input: Annotated[Annotated[ImageInput, Tag("image")] | Annotated[FeatureInput, Tag("features")], Discriminator(_input_form)] | None = (
+        Field(
+            None, description="What one input is: an image, or a vector of features.", examples=[{"channels": 3, "height": 32, "width": 32}]
+        )
+    )
     classes: Number = Field(None, description="Classes, at least 2.", examples=[10])
     norm: Norm = Field(None, description="Normalisation that `norm` steps use.")
     act: Act = Field(None, description="Activation that `act` steps use.")
@@ -218,11 +241,15 @@ class Document(Form):
     block: BlockName = Field(None, description="The block that stages are made of.")
     shortcut: Policy = Field(None, description="The shortcut policy: none, identity, A, B, C, D, Ws or the spec's own.")
     merge: Merge = Field(None, description="How body and shortcut are joined.")
-    stages: list[StageForm] | None = Field(None, description="The stages in order; with `extends` also a mapping that patches the parent's by name.")
+    stages: list[StageForm] | None = Field(
+        None, description="The stages in order; with `extends` also a mapping that patches the parent's by name."
+    )
     head: StepsOrSequence = Field(None, description="After the stages; it ends in `classes` features.")
     blocks: dict[str, BlockForm] = Field(default_factory=dict, description="The spec's own blocks.")
     shortcuts: dict[str, PolicyForm] = Field(default_factory=dict, description="The spec's own shortcut policies.")
-    sequences: dict[str, Annotated[Annotated[SequenceForm, Tag("full")] | Annotated[Steps, Tag("list")], Discriminator(_sequence_form)]] = Field(default_factory=dict, description="The spec's own sequences.")
+    sequences: dict[str, Annotated[Annotated[SequenceForm, Tag("full")] | Annotated[Steps, Tag("list")], Discriminator(_sequence_form)]] = (
+        Field(default_factory=dict, description="The spec's own sequences.")
+    )
     init: InitForm = Field(default_factory=lambda: InitForm(), description="How weights start.")
     expect: ExpectForm | None = Field(None, description="Figures that the author believes.")
     train: Train = Field(None, description="A recipe's name, a recipe file, or an inline recipe.")

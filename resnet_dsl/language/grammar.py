@@ -50,6 +50,7 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 
+
 def _syntax(message: str, help: str = "see `resnet-dsl explain expression-syntax` for what an expression may hold") -> ExpressionError:
     return ExpressionError("expression-syntax", message, help)
 
@@ -98,7 +99,9 @@ def _odd_character(rest: str, before: list[tuple[str, str]]) -> ExpressionError:
             return _syntax(message, f"write {param[1]}" if param else help)
     c = rest[0]
     if ord(c) > 126:
-        return _syntax(f"the character {visible(c)} is not allowed in an expression", "use plain ASCII: + - * / // % ( ) < > == != and names")
+        return _syntax(
+            f"the character {visible(c)} is not allowed in an expression", "use plain ASCII: + - * / // % ( ) < > == != and names"
+        )
     return _syntax(f"the character {c} is not allowed in an expression")
 
 
@@ -124,7 +127,11 @@ def number(text: str) -> Number:
     """An unsigned decimal literal, exactly. Raises ExpressionError for leading zeros and absurd sizes."""
     mantissa, _, exponent = text.lower().partition("e")
     if re.match(r"0[0-9]", mantissa):
-        raise ExpressionError("number-form", f"{quote(text)} has a leading zero: octal in some languages, decimal in others", f"write {text.lstrip('0') or '0'}")
+        raise ExpressionError(
+            "number-form",
+            f"{quote(text)} has a leading zero: octal in some languages, decimal in others",
+            f"write {text.lstrip('0') or '0'}",
+        )
     if len(exponent.lstrip("+-")) > 3:
         raise ExpressionError("limit", f"the exponent of {quote(text)} is over the limit of three digits", "numbers are at most 1e15")
     if len(mantissa) > 400:
@@ -161,7 +168,9 @@ class Parser:
             if word in ("<", ">", "<=", ">=", "==", "!="):
                 raise _syntax("comparisons do not chain", "join two comparisons with `and`: a < b and b < c")
             if word == ",":
-                raise _syntax("a comma is not allowed outside a function's parentheses", "an expression is one value; a pair is a list: [3, 3]")
+                raise _syntax(
+                    "a comma is not allowed outside a function's parentheses", "an expression is one value; a pair is a list: [3, 3]"
+                )
             raise _syntax(f"{quote(word)} is not expected here", "put an operator between two values")
         return tree
 
@@ -243,7 +252,10 @@ class Parser:
         if word == "(":
             tree = self.ternary()
             if self.take()[1] != ")":
-                raise _syntax("a parenthesis '(' is not closed: expected ')'", "close it, or quote the expression if a comma ended it: inside { } and [ ] a comma ends a value")
+                raise _syntax(
+                    "a parenthesis '(' is not closed: expected ')'",
+                    "close it, or quote the expression if a comma ended it: inside { } and [ ] a comma ends a value",
+                )
             return tree
         if kind == "name":
             return self.word(word)
@@ -257,7 +269,10 @@ class Parser:
         if word in ("true", "false"):
             return Term("literal", value=word == "true")
         if word in WORDS:
-            raise _syntax(f"the word {quote(word)} is not expected here", f"{word}(...) needs arguments" if word in FUNCTIONS else "a value is missing before it")
+            raise _syntax(
+                f"the word {quote(word)} is not expected here",
+                f"{word}(...) needs arguments" if word in FUNCTIONS else "a value is missing before it",
+            )
         self.names.add(word)
         return Term("name", name=word)
 
@@ -274,9 +289,14 @@ class Parser:
                 self.take()
                 args.append(self.ternary())
         if self.take()[1] != ")":
-            raise _syntax(f"the parenthesis of {word}( is not closed: expected ')'", "close it, or quote the expression if a comma ended it: inside { } and [ ] a comma ends a value")
+            raise _syntax(
+                f"the parenthesis of {word}( is not closed: expected ')'",
+                "close it, or quote the expression if a comma ended it: inside { } and [ ] a comma ends a value",
+            )
         low, high = FUNCTIONS[word]
         if len(args) < low or (high is not None and len(args) > high):
             wanted = f"{low} argument{'s' if low > 1 else ''}" if high == low else f"at least {low} argument"
-            raise _syntax(f"{word}() takes {wanted}, not {len(args)}", f"write {'divisible(x, by)' if word == 'divisible' else word + '(x)'}")
+            raise _syntax(
+                f"{word}() takes {wanted}, not {len(args)}", f"write {'divisible(x, by)' if word == 'divisible' else word + '(x)'}"
+            )
         return Term(word, tuple(args))

@@ -66,9 +66,19 @@ _KERNEL = _pair(WINDOW, "window: a number, or [height, width]", required=True)
 _PER = _word("one value in all, or one a channel", "scalar", "scalar", "channel")
 
 NORMS: Mapping[str, Signature] = {
-    "batch": Signature("batch normalisation (Ioffe and Szegedy 2015)", {"eps": _EPS, "momentum": _value(FRACTION, "of the running statistics", Fraction(1, 10))}, "batch_norm"),
-    "group": Signature("group normalisation (Wu and He 2018)", {"groups": _value(SIZE, "groups of channels", 32), "eps": _EPS}, "group_norm"),
-    "layer": Signature("layer normalisation over the channels at each pixel", {"eps": _value(POSITIVE, "added to the variance", Fraction(1, 1_000_000))}, "layer_norm"),
+    "batch": Signature(
+        "batch normalisation (Ioffe and Szegedy 2015)",
+        {"eps": _EPS, "momentum": _value(FRACTION, "of the running statistics", Fraction(1, 10))},
+        "batch_norm",
+    ),
+    "group": Signature(
+        "group normalisation (Wu and He 2018)", {"groups": _value(SIZE, "groups of channels", 32), "eps": _EPS}, "group_norm"
+    ),
+    "layer": Signature(
+        "layer normalisation over the channels at each pixel",
+        {"eps": _value(POSITIVE, "added to the variance", Fraction(1, 1_000_000))},
+        "layer_norm",
+    ),
     "instance": Signature("instance normalisation", {"eps": _EPS}, "instance_norm"),
     "none": Signature("no normalisation", {}, "no_norm"),
 }
@@ -80,7 +90,9 @@ ACTS: Mapping[str, Signature] = {
     "gelu": Signature("Gaussian error linear unit", {}, "gelu"),
     "silu": Signature("x * sigmoid(x), also called swish", {}, "silu"),
     "hardswish": Signature("piecewise swish", {}, "hardswish"),
-    "softmax": Signature("across that many equal parts of the channels; over all channels where groups is 1", {"groups": _value(SIZE, "parts", 1)}, "softmax"),
+    "softmax": Signature(
+        "across that many equal parts of the channels; over all channels where groups is 1", {"groups": _value(SIZE, "parts", 1)}, "softmax"
+    ),
     "elu": Signature("exponential linear unit", {}, "elu"),
     "tanh": Signature("hyperbolic tangent", {}, "tanh"),
     "sigmoid": Signature("1 / (1 + exp(-x))", {}, "sigmoid"),

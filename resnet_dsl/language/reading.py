@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, suggest
 from resnet_dsl.language.document import at_value, null_value, unknown_key
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree, describe
-from resnet_dsl.language.source import Sequence as SequenceTree
 from resnet_dsl.language.spec import CONDITION, Reference, Rule, Slot, Step, constant
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree, describe
+from resnet_dsl.language.tree import Sequence as SequenceTree
 from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, Scope, ValueReader
 
 MAX_STEPS = 256
@@ -56,8 +56,12 @@ class Reader(ValueReader):
         """Arguments for a definition: numbers or conditions as its defaults are."""
         slots: dict[str, Slot] = {}
         for key, value in given.items():
+            if target.open:
+                continue
             if key not in target.args:
                 self.problems.add(_unknown_argument(key, value, target.args, f"{NOUN[target.family]} {target.name}"))
+                continue
+            if target.args[key] is None:
                 continue
             rule = CONDITION if target.args[key] == "condition" else Rule()
             slot = self.slot(value, rule, key, scope)
@@ -78,18 +82,33 @@ class Reader(ValueReader):
             bare = f"write `- {name}: {{{needed}: ...}}`" if needed else f"write `- {name}` without the colon"
             self.report("null", f"{quote(name)} has a colon but no arguments (null)", at, f"{bare}, or indent the arguments under it")
         elif name == "chain":
-            self.report("wrong-type", f"'chain' takes a list of steps or a mapping of arguments, not {describe(tree)}", tree.at, "write `chain: [...]`, or `chain: {steps: [...], as: name}`")
+            self.report(
+                "wrong-type",
+                f"'chain' takes a list of steps or a mapping of arguments, not {describe(tree)}",
+                tree.at,
+                "write `chain: [...]`, or `chain: {steps: [...], as: name}`",
+            )
         else:
-            value = tree.text if isinstance(tree, Scalar) and tree.kind in ("int", "float", "text") and first not in _LISTS else "[...]" if first in _LISTS else "..."
+            value = (
+                tree.text
+                if isinstance(tree, Scalar) and tree.kind in ("int", "float", "text") and first not in _LISTS
+                else "[...]"
+                if first in _LISTS
+                else "..."
+            )
             mend = f"write `{name}: {{{first}: {value}}}`" if first else f"write `{name}: {{argument: value}}`"
             if name in STEPS and not STEPS[name].args and name not in KINDS:
                 mend = f"write `- {name}`: it takes no arguments"
-            self.report("wrong-type", f"the arguments of {quote(name)} must be a mapping of names to values, not {describe(tree)}", tree.at, mend)
+            self.report(
+                "wrong-type", f"the arguments of {quote(name)} must be a mapping of names to values, not {describe(tree)}", tree.at, mend
+            )
         return None
 
     # --- arguments against a signature ---
 
-    def bind(self, given: MappingTree, signature: Mapping[str, Arg], name: str, at: Location, scope: Scope, *, complete: bool = True) -> Step:
+    def bind(
+        self, given: MappingTree, signature: Mapping[str, Arg], name: str, at: Location, scope: Scope, *, complete: bool = True
+    ) -> Step:
         """Arguments sorted by form. Defaults are filled in when `complete`; a kind's are filled in where it is used."""
         args: dict[str, Slot] = {}
         pairs: dict[str, tuple[Slot, Slot]] = {}
@@ -102,9 +121,14 @@ class Reader(ValueReader):
         lacking = [k for k, a in signature.items() if a.required and k not in given]
         meant = {suggest(k, signature) for k in given if k not in signature}
         for key in lacking:
-            if key not in meant:
+            if key not in meant and not given.damaged:
                 wanted = "a list of steps" if signature[key].form in ("steps", "paths") else "a value"
-                self.report("missing-argument", f"{quote(name)} needs {quote(key)} ({wanted}), which has no default", at, f"write `{name}: {{{key}: ...}}`")
+                self.report(
+                    "missing-argument",
+                    f"{quote(name)} needs {quote(key)} ({wanted}), which has no default",
+                    at,
+                    f"write `{name}: {{{key}: ...}}`",
+                )
         for key, arg in signature.items():
             tree = given.get(key)
             if tree is None:
@@ -127,8 +151,16 @@ class Reader(ValueReader):
                     self.problems.add(null_value(key, tree))
                 elif isinstance(tree, Scalar) and IDENTIFIER.match(tree.text) and tree.text not in scope.names:
                     near = suggest(tree.text, ["same", *scope.names]) if tree.kind == "text" else None
-                    mend = "write padding: 0" if tree.text.lower() == "valid" else f"did you mean '{near}'?" if near else "write 1, [1, 2] or same"
-                    self.report("unknown-name", f"{quote(key)} is a number, [height, width] or the word same, not {describe(tree)}", tree.at, mend)
+                    mend = (
+                        "write padding: 0"
+                        if tree.text.lower() == "valid"
+                        else f"did you mean '{near}'?"
+                        if near
+                        else "write 1, [1, 2] or same"
+                    )
+                    self.report(
+                        "unknown-name", f"{quote(key)} is a number, [height, width] or the word same, not {describe(tree)}", tree.at, mend
+                    )
                 elif pair := self.pair(tree, arg.rule, key, scope):
                     pairs[key] = pair
             elif arg.form == "word" and (word := self.word(tree, key, arg.choices)):
@@ -153,12 +185,22 @@ class Reader(ValueReader):
             if key == "paths":
                 if not isinstance(tree, SequenceTree) or not tree:
                     what = "empty: there are no paths" if isinstance(tree, SequenceTree) else describe(tree)
-                    self.report("wrong-type", f"'paths' must be a list of at least one list of steps, not {what}", tree.at, "write paths: [[...], [...]]")
+                    self.report(
+                        "wrong-type",
+                        f"'paths' must be a list of at least one list of steps, not {what}",
+                        tree.at,
+                        "write paths: [[...], [...]]",
+                    )
                     continue
                 if not all(isinstance(path, SequenceTree) for path in tree):
                     odd = next(path for path in tree if not isinstance(path, SequenceTree))
                     flat = not any(isinstance(path, SequenceTree) for path in tree)
-                    self.report("wrong-type", f"'paths' must be a list of lists of steps, but one path is {describe(odd)}", tree.at if flat and len(tree) > 1 else at_value(odd), "write paths: [[...], [...]]: each path is a list of its own, [] for the identity")
+                    self.report(
+                        "wrong-type",
+                        f"'paths' must be a list of lists of steps, but one path is {describe(odd)}",
+                        tree.at if flat and len(tree) > 1 else at_value(odd),
+                        "write paths: [[...], [...]]: each path is a list of its own, [] for the identity",
+                    )
                     continue
                 for path in tree:
                     paths.append(self.steps(path, "paths", scope))
@@ -168,7 +210,12 @@ class Reader(ValueReader):
             else:
                 merge = self.reference(tree, "merge", scope, STEPS[step.name].args["merge"].choices)
                 if merge and step.name == "branches" and merge.name == "highway":
-                    self.report("unknown-name", "branches cannot merge by highway: it gates one body against one shortcut", merge.at, "use add, mul or concat, or a residual")
+                    self.report(
+                        "unknown-name",
+                        "branches cannot merge by highway: it gates one body against one shortcut",
+                        merge.at,
+                        "use add, mul or concat, or a residual",
+                    )
         return replace(step, paths=tuple(paths), paths_at=tuple(at), shortcut=shortcut, merge=merge)
 
     # --- steps ---
@@ -178,21 +225,47 @@ class Reader(ValueReader):
         if not isinstance(tree, SequenceTree):
             noun = quote(what)
             if isinstance(tree, Scalar) and tree.kind == "null":
-                self.report("null", f"{noun} has no value (null, empty), but must be a list of steps", at_value(tree), "write [] for an empty list")
+                self.report(
+                    "null", f"{noun} has no value (null, empty), but must be a list of steps", at_value(tree), "write [] for an empty list"
+                )
             else:
-                self.report("wrong-type", f"{noun} must be a list of steps, not {describe(tree)}", tree.at, "write [step, step], or one `- step` a line")
+                self.report(
+                    "wrong-type",
+                    f"{noun} must be a list of steps, not {describe(tree)}",
+                    tree.at,
+                    "write [step, step], or one `- step` a line",
+                )
             return ()
         found = [self.step(t, scope) for t in tree]
         return tuple(s for s in found if s is not None)
 
     def step(self, tree: Tree, scope: Scope) -> Step | None:
         """One step: a name, or {name: args}."""
+        if isinstance(tree, MappingTree) and tree.damaged:
+            return None
         if isinstance(tree, MappingTree) and len(tree) != 1:
             keys = list(tree)
-            if keys and isinstance(tree[keys[0]], Scalar) and tree[keys[0]].is_empty:  # type: ignore[union-attr]
-                self.report("step-form", f"the arguments of {quote(keys[0])} are not indented under it: a step has exactly one name", tree.at, f"indent {', '.join(quote(k) for k in keys[1:])} further than {quote(keys[0])}, or write - {keys[0]}: {{...}}")
+            if keys and set(keys[1:]) <= {"as", "when"}:
+                self.report(
+                    "step-form",
+                    f"{' and '.join(quote(k) for k in keys[1:])} must stand inside the step's arguments, not beside its name",
+                    tree.keys_at[keys[1]],
+                    f"write - {keys[0]}: {{{keys[1]}: ...}}",
+                )
+            elif keys and isinstance(tree[keys[0]], Scalar) and tree[keys[0]].is_empty:  # type: ignore[union-attr]
+                self.report(
+                    "step-form",
+                    f"the arguments of {quote(keys[0])} are not indented under it: a step has exactly one name",
+                    tree.at,
+                    f"indent {', '.join(quote(k) for k in keys[1:])} further than {quote(keys[0])}, or write - {keys[0]}: {{...}}",
+                )
             else:
-                self.report("step-form", f"a step is exactly one name with its arguments, not a mapping of {len(keys)} keys", tree.at, "write one `- name: {argument: value}` for each step")
+                self.report(
+                    "step-form",
+                    f"a step is exactly one name with its arguments, not a mapping of {len(keys)} keys",
+                    tree.at,
+                    "write one `- name: {argument: value}` for each step",
+                )
             return None
         if isinstance(tree, SequenceTree):
             self.report("step-form", "a step is a name, not a list", tree.at, "use chain: [...] to group steps")
@@ -211,21 +284,38 @@ class Reader(ValueReader):
             at = tree.keys_at[name]
         sequences = self.tables["sequence"]
         if name not in STEPS and name not in sequences:
+            if "sequence" in self.unread:
+                return None
             self._unknown_step(name, at)
             return None
         return self._known_step(name, at, args, scope)
 
     def _unknown_step(self, name: str, at: Location) -> None:
         if ":" in name:
-            self.report("step-form", f"{quote(name)} is read as one word: there is no space after its colon", at, f"put a space after the colon: {name.replace(':', ': ', 1)}")
+            self.report(
+                "step-form",
+                f"{quote(name)} is read as one word: there is no space after its colon",
+                at,
+                f"put a space after the colon: {name.replace(':', ': ', 1)}",
+            )
             return
         known = [*STEPS, *self.tables["sequence"]]
         for family in ("block", "shortcut"):
             if name in self.tables[family]:
-                self.report("unknown-step", f"{quote(name)} is a {NOUN[family]}, not a step: a {NOUN[family]} cannot stand in a list, not even in itself", at, f"use it as `{family}: {name}`, or make a sequence of its steps")
+                self.report(
+                    "unknown-step",
+                    f"{quote(name)} is a {NOUN[family]}, not a step: a {NOUN[family]} cannot stand in a list, not even in itself",
+                    at,
+                    f"use it as `{family}: {name}`, or make a sequence of its steps",
+                )
                 return
         if name in ACTS:
-            self.report("unknown-step", f"unknown step {quote(name)}: it is an activation's name", at, f"write `- act: {name}`, or `- act` for the spec's own")
+            self.report(
+                "unknown-step",
+                f"unknown step {quote(name)}: it is an activation's name",
+                at,
+                f"write `- act: {name}`, or `- act` for the spec's own",
+            )
             return
         self.report("unknown-step", f"unknown step {quote(name)}", at, did_you_mean(name, known, what="a step"))
 
@@ -257,6 +347,7 @@ class Reader(ValueReader):
         """norm and act: a kind with its own arguments; without `kind` the spec's own, whose arguments may be changed."""
         table = KINDS[name]
         rest = MappingTree(given.at, given.key_at)
+        rest.damaged = given.damaged
         for key, value in given.items():
             if key != "kind":
                 rest.put(key, given.keys_at[key], value)
@@ -270,7 +361,12 @@ class Reader(ValueReader):
         everything = {k: a for s in table.values() for k, a in s.args.items()}
         kinds = [k for k in rest if k in table and k not in everything]
         if kinds:
-            self.report("step-form", f"{quote(name)} takes its kind as an argument, not as a reference: {kinds[0]}", rest.keys_at[kinds[0]], f"write - {name}: {{kind: {kinds[0]}, ...}}, or - {name}: {kinds[0]}")
+            self.report(
+                "step-form",
+                f"{quote(name)} takes its kind as an argument, not as a reference: {kinds[0]}",
+                rest.keys_at[kinds[0]],
+                f"write - {name}: {{kind: {kinds[0]}, ...}}, or - {name}: {kinds[0]}",
+            )
             return Step(name, at)
         bound = self.bind(rest, everything | {"kind": Arg("word", "")}, name, at, scope, complete=False)
         given_only = {k: s for k, s in bound.args.items() if k in rest}
@@ -281,6 +377,7 @@ def _split(given: MappingTree) -> tuple[dict[str, Tree], MappingTree]:
     """`as` and `when`, which every step takes, apart from the step's own arguments."""
     common = {k: given[k] for k in ("as", "when") if k in given}
     rest = MappingTree(given.at, given.key_at)
+    rest.damaged = given.damaged
     for key, value in given.items():
         if key not in common:
             rest.put(key, given.keys_at[key], value)
@@ -294,5 +391,9 @@ def _unknown_argument(key: str, value: Tree, known: Mapping[str, object], noun: 
     takes = f"{noun} takes no arguments" if not known else f"{noun} takes no such argument"
     extra = [*known, "as", "when"] if noun.startswith("'") else list(known)
     near = suggest(key, extra)
-    help = f"did you mean '{near}'?" if near else (f"it takes {', '.join(known)}" if known else f"write {noun.split()[-1].strip(chr(39))} alone")
+    help = (
+        f"did you mean '{near}'?"
+        if near
+        else (f"it takes {', '.join(known)}" if known else f"write {noun.split()[-1].strip(chr(39))} alone")
+    )
     return Diagnostic("unknown-argument", f"unknown argument {quote(key)}: {takes}", at, help)

@@ -17,8 +17,9 @@ from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.files import fault, read_file
 from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.recipe import Augment, Recipe, merge
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree, describe, plain, read
+from resnet_dsl.language.source import read
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree, describe, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,26 @@ def _named(name: str, at: Location, root: Path | None) -> MappingTree:
         return _shipped(name, at)
     path = Path(os.path.dirname(at.source.name)) / name
     if os.path.isabs(name) or root is None or not Path(os.path.realpath(path)).is_relative_to(root):
-        raise fault("train", name, f"'train': the path {quote(name)} is not allowed: a recipe's path is relative and stays inside the spec's folder", "copy the recipe beside the spec", at=at)
+        raise fault(
+            "train",
+            name,
+            f"'train': the path {quote(name)} is not allowed: a recipe's path is relative and stays inside the spec's folder",
+            "copy the recipe beside the spec",
+            at=at,
+        )
     return read(read_file(str(path), at))
 
 
 def _shipped(name: str, at: Location) -> MappingTree:
     known = shipped_recipes()
     if name not in known:
-        raise fault("unknown-name", name, f"no such recipe: {quote(name)} is not found among the shipped recipes", did_you_mean(name, known, what="a shipped recipe"), at=at)
+        raise fault(
+            "unknown-name",
+            name,
+            f"no such recipe: {quote(name)} is not found among the shipped recipes",
+            did_you_mean(name, known, what="a shipped recipe"),
+            at=at,
+        )
     return read(Source(f"{name}.yaml", read_file(str(known[name])).text))
 
 
@@ -93,7 +106,9 @@ def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
     ctx = e.get("ctx", {})
     if tree is None or e["type"] == "recipe":
         last = layers[-1]
-        at = next((t.at for t in (_find([k], layers) for k in Recipe.model_fields if quote(k)[1:-1] in str(ctx.get("message", ""))) if t), last.at)
+        at = next(
+            (t.at for t in (_find([k], layers) for k in Recipe.model_fields if quote(k)[1:-1] in str(ctx.get("message", ""))) if t), last.at
+        )
         return Diagnostic("recipe", f"recipe: {ctx.get('message', 'not valid')}", at, str(ctx.get("help", "mend the recipe")))
     key = keys[-1]
     if e["type"] == "extra_forbidden":
@@ -108,13 +123,21 @@ _WANTED = {
     "int": "a whole number (an integer)", "float": "a number", "bool": "a boolean, true or false", "string": "text", "list": "a list",
     "tuple": "a list", "model": "a mapping of keys to values", "dict": "a mapping of keys to values", "finite": "a finite number",
 }  # fmt: skip
-_BOUNDS = {"greater_than": ("gt", "above"), "greater_than_equal": ("ge", "at least"), "less_than": ("lt", "below"), "less_than_equal": ("le", "at most")}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 def _wrong(kind: str, ctx: Mapping[str, object], tree: Tree) -> tuple[str, str]:
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return f"must be {words} {ctx[name]:g}, but is {tree.text if isinstance(tree, Scalar) else describe(tree)}", f"use a number {words} {ctx[name]:g}"
+        return (
+            f"must be {words} {ctx[name]:g}, but is {tree.text if isinstance(tree, Scalar) else describe(tree)}",
+            f"use a number {words} {ctx[name]:g}",
+        )
     if kind == "literal_error":
         words_ = re.findall(r"'([^']+)'", str(ctx["expected"]))
         given = tree.text if isinstance(tree, Scalar) else ""

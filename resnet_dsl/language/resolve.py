@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from resnet_dsl.diagnostics import Label, Location, SpecError, quote
 from resnet_dsl.language.definitions import DefinitionReader, kinds, library
-from resnet_dsl.language.document import check_form
+from resnet_dsl.language.document import check_form, corrected
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.extends import Loaded
 from resnet_dsl.language.kinds import BLOCK_NAMES, LANGUAGE_NAMES, SEQUENCE_NAMES, STAGE_LIST_NAMES
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree
-from resnet_dsl.language.source import Sequence as SequenceTree
 from resnet_dsl.language.spec import (
     CLASSES,
     COUNT,
@@ -33,6 +31,9 @@ from resnet_dsl.language.spec import (
     Train,
     constant,
 )
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree
+from resnet_dsl.language.tree import Sequence as SequenceTree
 from resnet_dsl.language.values import Scope
 
 MAX_STAGES = 1_000
@@ -43,7 +44,7 @@ def resolve(document: Loaded) -> Spec:
 
     A network that does not say how it is called has its file's name.
     """
-    resolver = _Resolver(document.tree, library())
+    resolver = _Resolver(corrected(document.tree), library())
     for d in check_form(document.tree):
         resolver.reader.problems.add(d)
     spec = resolver.spec(document)
@@ -60,14 +61,21 @@ class _Resolver(DefinitionReader):
         """The whole spec, or None where something is wrong."""
         tree, reader = self.tree, self.reader
         params = self._params()
-        base = Scope({k: "condition" if isinstance(v, bool) else "number" for k, v in params.items()}, "a spec's own numbers (params)")
+        unread = "params" in tree and not isinstance(tree["params"], MappingTree)
+        base = Scope(dict.fromkeys(params, "number"), "a spec's own numbers (params)", unread)
         classes = self._number("classes", tree.get("classes"), CLASSES, base, params)
         inputs = self._input(base, params)
         scope = base.plus({"classes": "number"})
         own = self.definitions(scope)
         top: dict[str, Reference | None] = {}
         per_block = scope.plus(kinds(BLOCK_NAMES), "the arguments of a reference")
-        for key, family, where in (("norm", "norm", scope), ("act", "act", scope), ("block", "block", per_block), ("shortcut", "shortcut", per_block), ("merge", "merge", per_block)):
+        for key, family, where in (
+            ("norm", "norm", scope),
+            ("act", "act", scope),
+            ("block", "block", per_block),
+            ("shortcut", "shortcut", per_block),
+            ("merge", "merge", per_block),
+        ):
             top[key] = reader.reference(tree[key], family, where) if key in tree else None
         ends = scope.plus(kinds(SEQUENCE_NAMES), "a stem or head")
         stem = self._ends("stem", ends)
@@ -105,7 +113,9 @@ class _Resolver(DefinitionReader):
                     scope = scope.plus({key: "number"})
         return values
 
-    def _number(self, key: str, tree: Tree | None, rule: Rule, scope: Scope, env: Mapping[str, Result], *, whole: bool = True) -> int | None:
+    def _number(
+        self, key: str, tree: Tree | None, rule: Rule, scope: Scope, env: Mapping[str, Result], *, whole: bool = True
+    ) -> int | None:
         """A number that is known at once."""
         if tree is None:
             return None
@@ -148,18 +158,28 @@ class _Resolver(DefinitionReader):
         if not isinstance(group, SequenceTree):
             return []
         if not group:
-            self.reader.report("wrong-type", "'stages' is empty: a network needs at least one stage", group.at, "write a list: - {depth: 2, width: 64}")
+            self.reader.report(
+                "wrong-type", "'stages' is empty: a network needs at least one stage", group.at, "write a list: - {depth: 2, width: 64}"
+            )
         if len(group) > MAX_STAGES:
-            self.reader.report("limit", f"{len(group):,} stages are over the limit of {MAX_STAGES:,}", group[MAX_STAGES].at, "give the stages more depth")
+            self.reader.report(
+                "limit", f"{len(group):,} stages are over the limit of {MAX_STAGES:,}", group[MAX_STAGES].at, "give the stages more depth"
+            )
             return []
         names: dict[str, Location] = {}
         stages = [self._stage(i, t, top, scope, per_block, names) for i, t in enumerate(group, 1) if isinstance(t, MappingTree)]
         return [s for s in stages if s is not None]
 
-    def _stage(self, i: int, tree: MappingTree, top: Mapping[str, Reference | None], scope: Scope, per_block: Scope, names: dict[str, Location]) -> Stage | None:
+    def _stage(
+        self, i: int, tree: MappingTree, top: Mapping[str, Reference | None], scope: Scope, per_block: Scope, names: dict[str, Location]
+    ) -> Stage | None:
         reader = self.reader
-        numbers = Scope(scope.names, "a stage's depth, width and stride (params only)")
-        slots = {key: reader.slot(tree[key], rule, key, numbers) for key, rule in (("depth", DEPTH), ("width", SIZE), ("stride", WINDOW)) if key in tree}
+        numbers = replace(scope, place="a stage's depth, width and stride (params only)")
+        slots = {
+            key: reader.slot(tree[key], rule, key, numbers)
+            for key, rule in (("depth", DEPTH), ("width", SIZE), ("stride", WINDOW))
+            if key in tree
+        }
         name_tree = tree.get("name")
         name: str | None = f"layer{i}"
         name_at: Location | None = None
@@ -167,7 +187,13 @@ class _Resolver(DefinitionReader):
             name, name_at = reader.module_name(name_tree, "name"), name_tree.at
         if name is not None:
             if name in names:
-                reader.report("name-taken", f"two stages are called {quote(name)}: the name is already taken", name_at or tree.at, "give each stage a name of its own", Label("first used here", names[name]))
+                reader.report(
+                    "name-taken",
+                    f"two stages are called {quote(name)}: the name is already taken",
+                    name_at or tree.at,
+                    "give each stage a name of its own",
+                    Label("first used here", names[name]),
+                )
             names[name] = name_at or tree.at
         own: dict[str, Reference | None] = {}
         for key in ("block", "shortcut", "merge"):
@@ -177,7 +203,9 @@ class _Resolver(DefinitionReader):
         depth, width, stride = slots.get("depth"), slots.get("width"), slots.get("stride") or constant(1, COUNT, tree.at, "stride")
         if name is None or depth is None or width is None or own["block"] is None or own["shortcut"] is None:
             return None
-        return Stage(name, tree.at, name_at, depth, width, stride, own["block"], own["shortcut"], own["merge"], lists["before"], lists["after"])
+        return Stage(
+            name, tree.at, name_at, depth, width, stride, own["block"], own["shortcut"], own["merge"], lists["before"], lists["after"]
+        )
 
     def _check_train(self, document: Loaded) -> None:
         """A recipe is checked with the spec that names or holds it."""

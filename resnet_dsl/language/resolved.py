@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from resnet_dsl.diagnostics import Location, clean, visible
 from resnet_dsl.language.extends import stage_names
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, Signature
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree
-from resnet_dsl.language.source import Sequence as SequenceTree
 from resnet_dsl.language.spec import Definition, Spec, number_text
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree
+from resnet_dsl.language.tree import Sequence as SequenceTree
 
 _ORDER = ("version", "name", "description", "params", "input", "classes", "norm", "act", "stem", "block", "shortcut", "merge",
           "stages", "head", "init", "expect", "train", "blocks", "shortcuts", "sequences")  # fmt: skip
@@ -125,7 +125,13 @@ def _literals(target: Definition | Signature) -> dict[str, str]:
     found = {}
     for k, a in target.args.items():
         if a.default is not None:
-            found[k] = a.default if isinstance(a.default, str) else str(a.default).lower() if isinstance(a.default, bool) else number_text(a.default)
+            found[k] = (
+                a.default
+                if isinstance(a.default, str)
+                else str(a.default).lower()
+                if isinstance(a.default, bool)
+                else number_text(a.default)
+            )
     return found
 
 
@@ -133,7 +139,12 @@ def _entry(key: str, value: Tree, depth: int) -> Iterator[tuple[str, str]]:
     """A key with its value: on one line where it fits, else a line an item."""
     pad = "  " * depth
     flow = f"{pad}{_key(key)}: {_flow(value)}"
-    if isinstance(value, Scalar) or not value or (len(flow) <= _LINE and depth > 0) or (isinstance(value, MappingTree) and len(flow) <= _COLUMN):
+    if (
+        isinstance(value, Scalar)
+        or not value
+        or (len(flow) <= _LINE and depth > 0)
+        or (isinstance(value, MappingTree) and len(flow) <= _COLUMN)
+    ):
         yield flow, _origin(value.at)
     elif isinstance(value, MappingTree):
         yield f"{pad}{_key(key)}:", _origin(value.at)

@@ -44,14 +44,23 @@ def _linked(tree: Any) -> Any:
 def _stages(form: Json) -> Json:
     """A list, or with `extends` a mapping that patches the parent's stages by name."""
     patch = {"$ref": "#/$defs/StagePatch"}
-    return {"description": form["description"], "anyOf": [{"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/StageForm"}}, {"type": "object", "additionalProperties": patch}]}
+    return {
+        "description": form["description"],
+        "anyOf": [
+            {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/StageForm"}},
+            {"type": "object", "additionalProperties": patch},
+        ],
+    }
 
 
 def _definitions() -> Json:
     shipped = library()
     number = {"title": "number or expression", "anyOf": [{"type": "number"}, {"type": "string", "minLength": 1}]}
     condition = {"title": "condition", "anyOf": [{"type": "boolean"}, {"type": "string", "minLength": 1}]}
-    pair = {"title": "number or [height, width]", "anyOf": [{"$ref": "#/$defs/number"}, {"type": "array", "items": {"$ref": "#/$defs/number"}, "minItems": 2, "maxItems": 2}]}
+    pair = {
+        "title": "number or [height, width]",
+        "anyOf": [{"$ref": "#/$defs/number"}, {"type": "array", "items": {"$ref": "#/$defs/number"}, "minItems": 2, "maxItems": 2}],
+    }
     steps = {"type": "array", "items": {"$ref": "#/$defs/step"}}
     return {
         "number": number,
@@ -78,7 +87,9 @@ def _patch(stage: Json) -> Json:
 
 def _arg(arg: Arg) -> Json:
     refs = {"value": "condition" if arg.rule.kind == "condition" else "number", "pair": "pair", "steps": "steps", "merge": "merge"}
-    default = {"default": arg.default if isinstance(arg.default, str | bool | int) else float(arg.default)} if arg.default is not None else {}
+    default = (
+        {"default": arg.default if isinstance(arg.default, str | bool | int) else float(arg.default)} if arg.default is not None else {}
+    )
     if arg.form == "word":
         return {"enum": list(arg.choices), "description": arg.about, **default}
     if arg.form == "padding":
@@ -135,4 +146,10 @@ def _step(sequences: Mapping[str, Definition]) -> Json:
             properties[name] = _arguments(signature, common) | {"description": signature.about}
     for name, definition in sequences.items():
         properties[name] = _slots(definition.args, common)
-    return {"anyOf": [{"enum": list(properties)}, {**_NAME, "description": "a sequence of the spec's own"}, _one_key(properties, own="a sequence of the spec's own")]}
+    return {
+        "anyOf": [
+            {"enum": list(properties)},
+            {**_NAME, "description": "a sequence of the spec's own"},
+            _one_key(properties, own="a sequence of the spec's own"),
+        ]
+    }

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
 
 from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, quote
 from resnet_dsl.language.syntax import syntax_error
+from resnet_dsl.language.tree import Mapping, Scalar, Sequence, Tree, describe
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -25,99 +25,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufff
 _BREAKS = {"\x85": "\ue085", "\u2028": "\ue028", "\u2029": "\ue029"}
 _BREAKS_BACK = {v: k for k, v in _BREAKS.items()}
 _HIDE, _SHOW = str.maketrans({**_BREAKS}), str.maketrans({**_BREAKS_BACK})
-_INT = re.compile(r"[-+]?[0-9]+\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_ODD_NUMBER = re.compile(r"(0o[0-7]+|0x[0-9a-fA-F]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
-
-
-@dataclass(slots=True, eq=False)
-class Scalar:
-    """One scalar as it was written: `text` is its value, `plain` is whether it stood without quotes."""
-
-    text: str
-    plain: bool
-    at: Location
-    key_at: Location | None = None
-    flow: bool = False
-
-    @property
-    def kind(self) -> str:
-        """The YAML 1.2 core type: null, bool, int, float, number (a form that the language refuses) or text."""
-        if not self.plain:
-            return "text"
-        t = self.text
-        if t in ("", "~", "null", "Null", "NULL"):
-            return "null"
-        if t in ("true", "false"):
-            return "bool"
-        if _INT.match(t):
-            return "int"
-        if _FLOAT.match(t):
-            return "float"
-        return "number" if _ODD_NUMBER.match(t) else "text"
-
-    @property
-    def is_empty(self) -> bool:
-        """Nothing was written here."""
-        return self.plain and not self.text
-
-
-class Mapping(dict[str, "Tree"]):
-    """A mapping with its place and the places of its keys."""
-
-    def __init__(self, at: Location, key_at: Location | None = None) -> None:
-        super().__init__()
-        self.at, self.key_at = at, key_at
-        self.keys_at: dict[str, Location] = {}
-
-    def put(self, key: str, at: Location, value: Tree) -> None:
-        """Set an entry; the value remembers where its key stands."""
-        self[key] = value
-        self.keys_at[key] = at
-        value.key_at = at
-
-
-class Sequence(list["Tree"]):
-    """A list with its place."""
-
-    def __init__(self, at: Location, key_at: Location | None = None) -> None:
-        super().__init__()
-        self.at, self.key_at = at, key_at
-
-
-Tree = Scalar | Mapping | Sequence
-
-
-def describe(tree: Tree) -> str:
-    """What stands there, for a message: `a list`, `a mapping`, `the number 3`, `the text 'x'`."""
-    if isinstance(tree, Mapping):
-        return "a mapping"
-    if isinstance(tree, Sequence):
-        return "a list"
-    kinds = {"null": "null (nothing)", "bool": f"the boolean {tree.text}", "text": f"the text {quote(tree.text)}"}
-    return kinds.get(tree.kind, f"the number {quote(tree.text)}")
-
-
-def plain(tree: Tree) -> object:
-    """A tree as plain data, by YAML 1.2's core types: what a recipe's schema reads."""
-    if isinstance(tree, Mapping):
-        return {k: plain(v) for k, v in tree.items()}
-    if isinstance(tree, Sequence):
-        return [plain(v) for v in tree]
-    kind = tree.kind
-    if kind == "int":
-        return int(tree.text)
-    if kind == "float":
-        return float(tree.text)
-    if kind == "bool":
-        return tree.text == "true"
-    return None if kind == "null" else tree.text
 
 
 def decode(name: str, data: bytes) -> Source:
     """The text of a file. Raises SpecError where it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
-        raise _whole_file(Source(name, ""), "too-large", "the file is larger than the limit of 1 MiB", "a spec is a short file; is this the right one?")
+        raise _whole_file(
+            Source(name, ""), "too-large", "the file is larger than the limit of 1 MiB", "a spec is a short file; is this the right one?"
+        )
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as e:
@@ -141,7 +56,9 @@ def read(source: Source, problems: Collector | None = None) -> Mapping:
     bad = _CONTROL.search(text)
     if bad:
         at = _location(source, bad.start())
-        raise SpecError([Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X} in the text", at, "delete that character")])
+        raise SpecError(
+            [Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X} in the text", at, "delete that character")]
+        )
     safe = text.translate(_HIDE) if any(c in text for c in _BREAKS) else text
     composer = _Composer(source, safe)
     try:
@@ -162,14 +79,25 @@ def read_value(source: Source, start: int) -> Tree:
     """One value, as an option gives it (`--set KEY=VALUE`, VALUE from column `start`, counted from 0)."""
     # Spaces for the key keep every column the option's own.
     if bad := _CONTROL.search(source.text):
-        raise SpecError([Diagnostic("character", f"control or invisible character U+{ord(bad[0]):04X} in the option", Location(source, 1, bad.start() + 1), "delete that character")])
+        raise SpecError(
+            [
+                Diagnostic(
+                    "character",
+                    f"control or invisible character U+{ord(bad[0]):04X} in the option",
+                    Location(source, 1, bad.start() + 1),
+                    "delete that character",
+                )
+            ]
+        )
     composer = _Composer(source, " " * start + source.text[start:])
     try:
         value = composer.value()
     except yaml.MarkedYAMLError as e:
         d = syntax_error(source, e)
         at = d.location if d.location.line == 1 else Location(source, 1, len(source.text) + 1)
-        raise SpecError([Diagnostic(d.code, d.message, at, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'")]) from None
+        raise SpecError(
+            [Diagnostic(d.code, d.message, at, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'")]
+        ) from None
     composer.problems.stop_if_any()
     return value
 
@@ -202,7 +130,9 @@ class _Composer:
         assert isinstance(start, yaml.DocumentStartEvent)
         if start.version is not None or start.tags:
             line = next(i for i, s in enumerate(self.source.text.split("\n"), 1) if s.startswith("%"))
-            self._refuse(Location(self.source, line, 1), "yaml-feature", "YAML directives (%YAML, %TAG) are not used here", "delete this line")
+            self._refuse(
+                Location(self.source, line, 1), "yaml-feature", "YAML directives (%YAML, %TAG) are not used here", "delete this line"
+            )
         first = next(self.events)
         if isinstance(first, yaml.DocumentEndEvent):
             self._refuse_whole("empty", "the file is empty: there is no mapping to read", "write a spec; `resnet-dsl new` shows how")
@@ -210,7 +140,12 @@ class _Composer:
         next(self.events)
         after = next(self.events)
         if isinstance(after, yaml.DocumentStartEvent):
-            self._refuse(self._at(after), "yaml-feature", "a second document starts here; a spec is exactly one document", "delete the '---' line and what follows, or make two files")
+            self._refuse(
+                self._at(after),
+                "yaml-feature",
+                "a second document starts here; a spec is exactly one document",
+                "delete the '---' line and what follows, or make two files",
+            )
         self._check_breaks()
         if not isinstance(root, Mapping):
             empty = isinstance(root, Scalar) and root.kind == "null"
@@ -244,7 +179,9 @@ class _Composer:
         self.nodes += 1
         at = self._at(event)
         if self.nodes > MAX_NODES:
-            self._refuse(at, "too-many-nodes", f"over the limit of {MAX_NODES:,} YAML nodes", "a spec is a short file: use depth, repeat or extends")
+            self._refuse(
+                at, "too-many-nodes", f"over the limit of {MAX_NODES:,} YAML nodes", "a spec is a short file: use depth, repeat or extends"
+            )
         if depth > MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
             self._refuse(at, "nesting", f"nested too deep: at most {MAX_DEPTH} levels", "name the inner parts as sequences and call them")
         if isinstance(event, yaml.AliasEvent):
@@ -252,9 +189,19 @@ class _Composer:
                          "write the value itself, or quote it if it should start with '*'; `extends`, `params` and `sequences` avoid repetition")  # fmt: skip
         assert isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent)
         if event.anchor is not None:
-            self._refuse(at, "yaml-feature", f"anchors (&{event.anchor}) are not used here", "delete the anchor; `extends`, `params` and `sequences` avoid repetition")
+            self._refuse(
+                at,
+                "yaml-feature",
+                f"anchors (&{event.anchor}) are not used here",
+                "delete the anchor; `extends`, `params` and `sequences` avoid repetition",
+            )
         if event.tag is not None:
-            self._refuse(at, "yaml-feature", f"tags ({quote(str(event.tag))}) are not used here: a spec is data", "delete the tag, or quote the value if it should start with '!'")
+            self._refuse(
+                at,
+                "yaml-feature",
+                f"tags ({quote(str(event.tag))}) are not used here: a spec is data",
+                "delete the tag, or quote the value if it should start with '!'",
+            )
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, at, key_at, flow)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -269,26 +216,40 @@ class _Composer:
                     lines = self.source.text.split("\n")
                     start = sum(len(line) + 1 for line in lines[: at.line - 1]) + at.column - 1
                     at = _location(self.source, self.source.text.index(_BREAKS_BACK[c], start))
-                    self._refuse(at, "character", f"line-break character U+{ord(_BREAKS_BACK[c]):04X} outside quotes", "delete that character")
+                    self._refuse(
+                        at, "character", f"line-break character U+{ord(_BREAKS_BACK[c]):04X} outside quotes", "delete that character"
+                    )
                 self.quoted_breaks += 1
         if self.breaks:
             text = text.translate(_SHOW)
         bad = _CONTROL.search(text) or re.search("[\ud800-\udfff]", text)
         if bad:
-            self.problems.add(Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X}, written as an escape, in {_named(key_at, 'this text')}", at, "delete the escape"))
+            self.problems.add(
+                Diagnostic(
+                    "character",
+                    f"control or invisible character U+{ord(bad.group()):04X}, written as an escape, in {_named(key_at, 'this text')}",
+                    at,
+                    "delete the escape",
+                )
+            )
         return Scalar(text, plain, at, key_at, flow)
 
     def _check_breaks(self) -> None:
         if self.breaks > self.quoted_breaks:
             index, char = min((i, c) for c in _BREAKS if (i := self.source.text.find(c)) >= 0)
-            self._refuse(_location(self.source, index), "character", f"line-break character U+{ord(char):04X} outside quotes", "delete that character")
+            self._refuse(
+                _location(self.source, index),
+                "character",
+                f"line-break character U+{ord(char):04X} outside quotes",
+                "delete that character",
+            )
 
     def _sequence(self, event: yaml.SequenceStartEvent, at: Location, depth: int, key_at: Location | None) -> Sequence:
         items = Sequence(at, key_at)
         flow = bool(event.flow_style)
         while not isinstance(inner := next(self.events), yaml.SequenceEndEvent):
             item = self._node(inner, depth + 1, None, flow)
-            self._comma_split(item, flow)
+            items.damaged = self._comma_split(item, flow) is not None or items.damaged
             items.append(item)
         return items
 
@@ -312,10 +273,19 @@ class _Composer:
                 continue
             key = self._key(key_node, place)
             if key is None:
+                mapping.damaged = True
                 continue
             if key in mapping:
                 first = Label("first given here", mapping.keys_at[key])
-                self.problems.add(Diagnostic("duplicate-key", f"duplicate key {quote(key)}: it is given twice in one mapping", place, f"keep one {quote(key)}", (first,)))
+                self.problems.add(
+                    Diagnostic(
+                        "duplicate-key",
+                        f"duplicate key {quote(key)}: it is given twice in one mapping",
+                        place,
+                        f"keep one {quote(key)}",
+                        (first,),
+                    )
+                )
                 continue
             split = self._comma_split(value, flow) or split
             mapping.put(key, place, value)
@@ -323,11 +293,22 @@ class _Composer:
 
     def _key(self, node: Tree, at: Location) -> str | None:
         if isinstance(node, Scalar) and node.plain and node.text == "<<":
-            self.problems.add(Diagnostic("yaml-feature", "merge keys (<<) are not used here", at, "write the keys out; `extends`, `params` and `sequences` avoid repetition"))
+            self.problems.add(
+                Diagnostic(
+                    "yaml-feature",
+                    "merge keys (<<) are not used here",
+                    at,
+                    "write the keys out; `extends`, `params` and `sequences` avoid repetition",
+                )
+            )
             return None
         if not isinstance(node, Scalar) or node.kind != "text":
             what = describe(node)
-            mend = f'write it in quotes, "{node.text}":, if it is meant as a name' if isinstance(node, Scalar) else "a key is one word; look for a missing quote or a brace too many"
+            mend = (
+                f'write it in quotes, "{node.text}":, if it is meant as a name'
+                if isinstance(node, Scalar)
+                else "a key is one word; look for a missing quote or a brace too many"
+            )
             self.problems.add(Diagnostic("key-not-text", f"a key must be text (a string), not {what}", at, mend))
             return None
         return node.text

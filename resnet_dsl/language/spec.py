@@ -34,8 +34,16 @@ class Rule:
         """Code, what is wrong and the mend, or None where the value is fine."""
         if isinstance(value, bool) != (self.kind == "condition"):
             if self.kind == "condition":
-                return "expression-kind", f"must be a condition (true or false), not the number {number_text(value)}", "write true, false or a comparison: `k > 0`"
-            return "expression-kind", f"must be {self.wanted}, not the condition {str(value).lower()}", "write a number, or turn the condition into one: `1 if ... else 0`"
+                return (
+                    "expression-kind",
+                    f"must be a condition (true or false), not the number {number_text(value)}",
+                    "write true, false or a comparison: `k > 0`",
+                )
+            return (
+                "expression-kind",
+                f"must be {self.wanted}, not the condition {str(value).lower()}",
+                "write a number, or turn the condition into one: `1 if ... else 0`",
+            )
         if isinstance(value, bool):
             return None
         if self.whole and not isinstance(value, int):
@@ -256,4 +264,3 @@ class Spec:
     extends: tuple[str, ...] = ()
     overridden: bool = False
     tree: Any = field(default=None, repr=False)
-

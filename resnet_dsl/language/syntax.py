@@ -13,17 +13,42 @@ _TWO_COLONS = re.compile(r"^(?P<lead>\s*(?:- )?)(?P<key>[A-Za-z_]\w*): +(?P<name
 _FRIENDLY = (
     ("found character '\\t'", "a tab (U+0009) cannot start a token: YAML indents with spaces", "replace the tab by spaces"),
     ("that cannot start any token", None, "quote the value, or delete that character"),
-    ("mapping values are not allowed", "a second colon: a mapping is not allowed here", 'quote the text if the colon belongs to it, as in key: "a: b"'),
-    ("did not find expected ',' or '}'", "a flow mapping `{` is not closed: expected ',' or '}'", "close the brace, or put a comma between the entries"),
-    ("did not find expected ',' or ']'", "a flow list `[` is not closed: expected ',' or ']'", "close the bracket, or put a comma between the items"),
+    (
+        "mapping values are not allowed",
+        "a second colon: a mapping is not allowed here",
+        'quote the text if the colon belongs to it, as in key: "a: b"',
+    ),
+    (
+        "did not find expected ',' or '}'",
+        "a flow mapping `{` is not closed: expected ',' or '}'",
+        "close the brace, or put a comma between the entries",
+    ),
+    (
+        "did not find expected ',' or ']'",
+        "a flow list `[` is not closed: expected ',' or ']'",
+        "close the bracket, or put a comma between the items",
+    ),
     ("could not find expected ':'", "could not find the expected ':' of a mapping", "write `key: value`, with a space after the colon"),
-    ("did not find expected key", "expected a key here: the indentation does not fit the lines above", "indent entries of one mapping alike"),
-    ("did not find expected '-' indicator", "expected '-' here: the indentation does not fit the list above", "indent the items of one list alike"),
+    (
+        "did not find expected key",
+        "expected a key here: the indentation does not fit the lines above",
+        "indent entries of one mapping alike",
+    ),
+    (
+        "did not find expected '-' indicator",
+        "expected '-' here: the indentation does not fit the list above",
+        "indent the items of one list alike",
+    ),
     ("did not find expected node content", "expected a value here", "write a value, or quote the text"),
+    ("found unexpected end of stream", "the text in quotes does not end", "close the quote"),
     ("invalid Unicode character escape code", "an escape that is no Unicode character (a lone surrogate)", "delete the escape"),
     ("undefined tag handle", "tags are not used here: a spec is data", "delete the tag, or quote the value if it should start with '!'"),
     ("found unknown directive name", "directives (lines that start with %) are not used here", "delete this line"),
-    ("incompatible YAML document", "the %YAML directive names a version that does not exist, and directives are not used here", "delete this line"),
+    (
+        "incompatible YAML document",
+        "the %YAML directive names a version that does not exist, and directives are not used here",
+        "delete this line",
+    ),
 )
 
 

@@ -12,10 +12,10 @@ from resnet_dsl.language.document import at_value, null_value
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.kinds import LANGUAGE_NAMES, MODULE_ATTRIBUTES, RESERVED, STEPS
-from resnet_dsl.language.source import Mapping as MappingTree
-from resnet_dsl.language.source import Scalar, Tree, describe
-from resnet_dsl.language.source import Sequence as SequenceTree
 from resnet_dsl.language.spec import Rule, Slot
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree, describe
+from resnet_dsl.language.tree import Sequence as SequenceTree
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MODULE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -29,20 +29,25 @@ class Scope:
 
     names: Mapping[str, Kind]
     place: str
+    open: bool = False
+    """Some of the names could not be read: an unknown one is no mistake of its own."""
 
     def plus(self, names: Mapping[str, Kind], place: str = "") -> Scope:
         """The scope with more names."""
-        return Scope({**self.names, **names}, place or self.place)
+        return Scope({**self.names, **names}, place or self.place, self.open)
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """What is known of a definition before its steps are read: its name, family and arguments."""
+    """What is known of a definition before its steps are read: its name, family and arguments.
+
+    The kind of an argument is None where its default is broken; `open`: not even the names could be read.
+    """
 
     name: str
     family: str
-    args: Mapping[str, Kind]
-    shipped: bool
+    args: Mapping[str, Kind | None]
+    open: bool = False
 
 
 Tables = Mapping[str, Mapping[str, Callee]]
@@ -61,6 +66,8 @@ class ValueReader:
     tables: Tables
     problems: Collector = field(default_factory=Collector)
     used: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+    """Families whose definitions could not be read: an unknown name of theirs is no mistake of its own."""
     guarded: bool = False
     """Within the arguments of a step that has a `when`: what they are worth is judged only where the step is kept."""
 
@@ -74,13 +81,20 @@ class ValueReader:
         """A number or condition: a literal is checked at once, an expression where its names have values."""
         if not isinstance(tree, Scalar):
             pair = " (one number, not a pair)" if isinstance(tree, SequenceTree) and len(tree) == 2 else ""
-            self.report("wrong-type", f"{quote(what)} must be {rule.wanted}, not {describe(tree)}{pair}", tree.at, "write a number or an expression" if rule.kind == "number" else boolean_help(tree))
+            self.report(
+                "wrong-type",
+                f"{quote(what)} must be {rule.wanted}, not {describe(tree)}{pair}",
+                tree.at,
+                "write a number or an expression" if rule.kind == "number" else boolean_help(tree),
+            )
             return None
         if tree.kind == "null":
             self.problems.add(null_value(what, tree))
             return None
         if tree.kind == "number" and tree.text.lstrip("+-").lower() in (".inf", ".nan"):
-            self.report("wrong-type", f"{quote(what)} must be {rule.wanted} and finite, not {quote(tree.text)}", tree.at, "write a finite number")
+            self.report(
+                "wrong-type", f"{quote(what)} must be {rule.wanted} and finite, not {quote(tree.text)}", tree.at, "write a finite number"
+            )
             return None
         try:
             expression = parse(tree.text)
@@ -92,7 +106,12 @@ class ValueReader:
             wrong = rule.complaint(True if kind == "condition" else 1) if expression.literal is None else rule.complaint(expression.literal)
             assert wrong is not None
             message = wrong[1] if expression.literal is not None else f"must be {rule.wanted}, but {quote(tree.text)} is a {kind}"
-            self.report("expression-kind", f"{quote(what)} {message}", tree.at, boolean_help(tree) if rule.kind == "condition" and expression.literal is not None else wrong[2])
+            self.report(
+                "expression-kind",
+                f"{quote(what)} {message}",
+                tree.at,
+                boolean_help(tree) if rule.kind == "condition" and expression.literal is not None else wrong[2],
+            )
             return None
         if expression.literal is not None and not self.guarded and (complaint := rule.complaint(expression.literal)):
             self.report(complaint[0], f"{quote(what)} {complaint[1]}", tree.at, complaint[2])
@@ -102,10 +121,17 @@ class ValueReader:
 
     def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: Rule, what: str, scope: Scope) -> None:
         if e.code == "unknown-variable":
+            if scope.open:
+                return
             word = e.message
             boolean = word.lower() in _BOOLEAN_WORDS
             if boolean and rule.kind == "condition":
-                self.report("unknown-variable", f"{quote(what)} must be true or false, but {quote(word)} is text, an unknown name here", tree.at, boolean_help(tree))
+                self.report(
+                    "unknown-variable",
+                    f"{quote(what)} must be true or false, but {quote(word)} is text, an unknown name here",
+                    tree.at,
+                    boolean_help(tree),
+                )
                 return
             help = did_you_mean(word, [*scope.names, "true", "false"] if boolean else scope.names, what=f"a name in {scope.place}")
             elsewhere = f" (it is known elsewhere, not in {scope.place})" if word in LANGUAGE_NAMES or word == "index" else ""
@@ -134,8 +160,15 @@ class ValueReader:
         if not isinstance(tree, SequenceTree):
             one = self.slot(tree, rule, what, scope)
             return (one, one) if one else None
+        if tree.damaged:
+            return None
         if len(tree) != 2:
-            self.report("wrong-type", f"{quote(what)} takes one number or a pair of two [height, width], not a list of {len(tree) or 'none: it is empty'}", tree.at, "write 3 or [3, 3]")
+            self.report(
+                "wrong-type",
+                f"{quote(what)} takes one number or a pair of two [height, width], not a list of {len(tree) or 'none: it is empty'}",
+                tree.at,
+                "write 3 or [3, 3]",
+            )
             return None
         first, second = (self.slot(t, rule, what, scope) for t in tree)
         return (first, second) if first and second else None
@@ -147,22 +180,49 @@ class ValueReader:
         known = list(choices)
         if not isinstance(tree, Scalar) or tree.kind == "null" or tree.text not in known:
             shown = quote(tree.text) if isinstance(tree, Scalar) and tree.kind != "null" else describe(tree)
-            self.report("unknown-name", f"{quote(what)} is one of {', '.join(known)}, not {shown}", at_value(tree), did_you_mean(tree.text, known, what=what) if isinstance(tree, Scalar) else f"write one of {', '.join(known)}")
+            self.report(
+                "unknown-name",
+                f"{quote(what)} is one of {', '.join(known)}, not {shown}",
+                at_value(tree),
+                did_you_mean(tree.text, known, what=what) if isinstance(tree, Scalar) else f"write one of {', '.join(known)}",
+            )
             return None
         return tree.text
 
     def module_name(self, tree: Tree, what: str) -> str | None:
         """A name that becomes an attribute of a torch module (LANGUAGE section 9)."""
+        if isinstance(tree, Scalar) and tree.kind == "null" and what == "name":
+            return None  # the form's check has said so
         if not isinstance(tree, Scalar) or tree.kind != "text":
-            self.report("bad-name", f"{quote(what)} must be a name (text, an identifier), not {describe(tree)}", at_value(tree), 'write a word such as conv1')
+            self.report(
+                "bad-name",
+                f"{quote(what)} must be a name (text, an identifier), not {describe(tree)}",
+                at_value(tree),
+                "write a word such as conv1",
+            )
             return None
         text = tree.text
         if not MODULE_NAME.match(text) or len(text) > 64:
-            self.report("bad-name", f"{quote(what)} is not a valid identifier: {quote(text)}; it may hold letters, digits and '_', starts with a letter, and has at most 64 characters", tree.at, "write a word such as conv1")
+            self.report(
+                "bad-name",
+                f"{quote(what)} is not a valid identifier: {quote(text)}; it may hold letters, digits and '_', starts with a letter, and has at most 64 characters",
+                tree.at,
+                "write a word such as conv1",
+            )
         elif keyword.iskeyword(text):
-            self.report("bad-name", f"{quote(text)} is a keyword of Python and reserved: model.{text} would not be an expression", tree.at, f"choose another name, {text}_ say")
+            self.report(
+                "bad-name",
+                f"{quote(text)} is a keyword of Python and reserved: model.{text} would not be an expression",
+                tree.at,
+                f"choose another name, {text}_ say",
+            )
         elif text in MODULE_ATTRIBUTES:
-            self.report("bad-name", f"{quote(text)} is reserved: every torch module has an attribute of this name already", tree.at, f"choose another name, {text}_ say")
+            self.report(
+                "bad-name",
+                f"{quote(text)} is reserved: every torch module has an attribute of this name already",
+                tree.at,
+                f"choose another name, {text}_ say",
+            )
         else:
             return text
         return None
@@ -171,7 +231,12 @@ class ValueReader:
         """Is this a fit name for a definition, an argument, a `let` or a parameter?"""
         if not IDENTIFIER.match(name) or len(name) > 64:
             shown = "it is empty" if not name else quote(name)
-            self.report("bad-name", f"{what}: the name is not an identifier (ASCII letters, digits and '_', not a digit first, at most 64 characters): {shown}", at, "write a word such as my_block")
+            self.report(
+                "bad-name",
+                f"{what}: the name is not an identifier (ASCII letters, digits and '_', not a digit first, at most 64 characters): {shown}",
+                at,
+                "write a word such as my_block",
+            )
         elif name in RESERVED:
             self.report("bad-name", f"{what}: {quote(name)} is a reserved word of the language", at, f"choose another name, {name}_ say")
         elif name in set(taken):
@@ -180,14 +245,23 @@ class ValueReader:
             return True
         return False
 
-    def named(self, tree: Tree, what: str, known: Mapping[str, object], shown: tuple[str, ...] = ()) -> tuple[str, Location, Tree | None] | None:
+    def named(
+        self, tree: Tree, what: str, known: Mapping[str, object], shown: tuple[str, ...] = ()
+    ) -> tuple[str, Location, Tree | None] | None:
         """The two forms of a reference, a name or {name: args}: the name, its place, the arguments."""
         forms = f"write `{what}: name` or `{what}: {{name: {{argument: value}}}}`"
+        if isinstance(tree, MappingTree) and tree.damaged:
+            return None
         if isinstance(tree, MappingTree) and len(tree) == 1:
             ((name, args),) = tree.items()
             at = tree.keys_at[name]
             if isinstance(args, Scalar) and args.kind == "null":
-                self.report("null", f"{quote(name)} has no arguments after its colon (null): arguments are a mapping", at_value(args), f"write `{name}` without the colon, or {{{name}: {{argument: value}}}}")
+                self.report(
+                    "null",
+                    f"{quote(name)} has no arguments after its colon (null): arguments are a mapping",
+                    at_value(args),
+                    f"write `{name}` without the colon, or {{{name}: {{argument: value}}}}",
+                )
                 return None
         elif isinstance(tree, Scalar) and tree.kind == "text":
             name, at, args = tree.text, tree.at, None
@@ -195,14 +269,23 @@ class ValueReader:
             if isinstance(tree, Scalar) and tree.kind == "null":
                 self.problems.add(null_value(what, tree))
             elif isinstance(tree, MappingTree):
-                self.report("wrong-type", f"{quote(what)} must be one name with its arguments, not a mapping of {len(tree)} keys", tree.at, forms)
+                self.report(
+                    "wrong-type", f"{quote(what)} must be one name with its arguments, not a mapping of {len(tree)} keys", tree.at, forms
+                )
             else:
                 self.report("wrong-type", f"{quote(what)} must be a name (a reference), not {describe(tree)}", tree.at, forms)
+            return None
+        if name not in known and what in self.unread:
             return None
         if name not in known:
             noun = NOUN.get(what, what)
             if what in ("stem", "head") and name in STEPS:
-                self.report("unknown-name", f"{quote(what)} is a list of steps or a sequence's name, but {quote(name)} is a single step", at, f"write it as a list: {what}: [{name}: ...]" if args is not None else f"write it as a list: {what}: [{name}]")
+                self.report(
+                    "unknown-name",
+                    f"{quote(what)} is a list of steps or a sequence's name, but {quote(name)} is a single step",
+                    at,
+                    f"write it as a list: {what}: [{name}: ...]" if args is not None else f"write it as a list: {what}: [{name}]",
+                )
                 return None
             others = [f for f, t in self.tables.items() if name in t and f != what]
             elsewhere = f" ({quote(name)} is a {NOUN[others[0]]})" if others else ""

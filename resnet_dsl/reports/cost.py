@@ -66,6 +66,8 @@ class Costs:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._known: dict[int, Cost] = {}
+        # Blocks that differ in one number, a drop rate say, still share most of their operations.
+        self._operations: dict[tuple[object, ...], Cost] = {}
         for program in graph.programs:
             self._known[id(program)] = self._count(program)
 
@@ -79,7 +81,7 @@ class Costs:
         return self._known[id(program)]
 
     def nodes(self, program: Program) -> Iterator[tuple[Node, Cost]]:
-        """A scope's nodes in order with what each costs, all its `times` together; `depth` is that of the node alone."""
+        """A scope's nodes in order, each with what it costs: all its `times` together, `depth` from its own input on."""
         shapes: dict[str, Shape] = {SCOPE_INPUT: program.input}
         for node in program.nodes:
             yield node, self._node(node, [shapes[i] for i in node.inputs])
@@ -89,7 +91,9 @@ class Costs:
         if node.program is not None:
             cost = self.scope(node.program) * node.times
         else:
-            cost = operation(node, in_shapes)
+            key = (node.op, node.attrs, *in_shapes)
+            known = self._operations.get(key)
+            cost = known if known is not None else self._operations.setdefault(key, operation(node, in_shapes))
         if node.role == "shortcut":
             return Cost(cost.params, cost.macs, cost.activations, cost.depth, cost.params, cost.macs)
         return cost

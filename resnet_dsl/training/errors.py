@@ -18,7 +18,7 @@ class RunError(SpecError):
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM came; the state after `step` is saved in `folder`."""
+    """A signal came; the state after `step` is saved in `folder`."""
 
     def __init__(self, folder: Path, step: int, total: int) -> None:
         super().__init__(f"interrupted after step {step:,} of {total:,}; saved in {folder}")

@@ -21,7 +21,7 @@ from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.language.resolved import resolved
-from resnet_dsl.language.source import Mapping as MappingTree
+from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.emit import emit
 from resnet_dsl.training import checkpoint, weights

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that the loop asks for between steps; the second one ends the process at once."""
+"""SIGINT, SIGTERM and SIGHUP as a wish that the loop asks for between steps; the second one ends the process at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopWish:
@@ -21,9 +21,9 @@ class StopWish:
         return self._come
 
     def __enter__(self) -> StopWish:
-        """Take over the signals. Outside the main thread Python has none to give: there the wish never comes."""
+        """Take over the signals, but for those that are ignored (nohup). Outside the main thread Python has none to give."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._note) for s in _SIGNALS}
+            self._before = {s: signal.signal(s, self._note) for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -33,5 +33,5 @@ class StopWish:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._come = True
-        for s in _SIGNALS:
+        for s in self._before:
             signal.signal(s, signal.SIG_DFL)

@@ -111,8 +111,8 @@ def _words(markup: str, size: float, ink: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that is only text in an HTML-like label."""
-    return escape(clean(text).replace("\n", " "))
+    """Text that is only text in an HTML-like label, where a backslash would begin an escape."""
+    return escape(clean(text).replace("\n", " ").replace("\\", "\\\\"))
 
 
 def _n(x: float, digits: int = 2) -> str:

@@ -10,7 +10,7 @@ from resnet_dsl.reports.cost import Costs
 from resnet_dsl.reports.drawing.folding import Step, layers, steps_of
 from resnet_dsl.reports.drawing.levels import entrance, main_slot, merge_box
 from resnet_dsl.reports.drawing.text import Line, soft, strong
-from resnet_dsl.reports.drawing.tree import CLOSE, FORK, INPUT, Box, Link, Look, Part, Scope
+from resnet_dsl.reports.drawing.tree import CLOSE, FORK, INPUT, TIGHT, Box, Link, Look, Part, Scope
 
 MAX_DEPTH = 300
 """Layers of a network that is drawn block by block; in a deeper one a run of equal blocks is one block, `x18`."""
@@ -30,8 +30,8 @@ class _Builder:
         self.hues = {n.path: i for i, n in enumerate(self.graph.stages)}
 
     def network(self) -> Scope:
-        inner = Scope(self._parts(self.graph.root, "", None), gap=CLOSE)
-        return Scope((Part(entrance(self.graph), (Link(INPUT),)), Part(inner, (Link(0),))), gap=CLOSE)
+        inner = Scope(self._parts(self.graph.root, "", None), gap=TIGHT)
+        return Scope((Part(entrance(self.graph), (Link(INPUT),)), Part(inner, (Link(0),))), gap=TIGHT)
 
     def _parts(self, scope: Program, where: str, hue: int | None) -> tuple[Part, ...]:
         """The layers of a scope; a step that is no layer is the line itself."""

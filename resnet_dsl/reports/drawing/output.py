@@ -21,7 +21,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises DrawError: exit code 2 where the target is no regular file, 3 where it cannot be written.
     """
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     try:
         if not stat.S_ISREG(target.stat().st_mode):
             raise DrawError("output", "is there already and is no regular file", "name a file", at=str(path))

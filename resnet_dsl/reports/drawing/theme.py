@@ -42,7 +42,7 @@ class Theme:
         """The paint of a box."""
         hue = self.hue(number)
         if look in ("text", "joint"):
-            return Paint(self.line, self.line, self.ink, self.soft, "filled" if look == "joint" else "")
+            return Paint(self.line, self.line, self.ink, self.soft, "invis" if look == "joint" else "")
         if look in ("side", "merge", "pill"):
             return Paint(self.paper, self.line, self.ink, self.soft, "rounded,filled,dashed" if look == "side" else "rounded,filled")
         fill = hue if look == "box" else mix(hue, "#ffffff", 0.45)
