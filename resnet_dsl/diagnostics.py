@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 MAX_SHOWN = 20
-"""Errors shown of one file; the rest is a count (LANGUAGE section 11)."""
+"""Errors shown of one file; the rest is a count (docs/language.md, Errors)."""
 
 _CLIP = 96
 _WORD_CLIP = 60

@@ -1,7 +1,7 @@
 """THE op table: one row an operation, and nothing about an operation anywhere else.
 
 A complete row is a complete op: its shape rule, what it costs, how it is written in PyTorch and what a picture says.
-Costs follow LANGUAGE section 10: `macs` are the multiply-accumulates of convolutions and linear layers for one input
+Costs follow docs/language.md, What is counted: `macs` are the multiply-accumulates of convolutions and linear layers for one input
 (bias, norm, activation, pooling and merging count 0); `params` are elements of trainable parameters.
 """
 
@@ -30,7 +30,7 @@ class Op:
     `module` is the text of the torch module's constructor; ops that have none (`merge`) are an expression instead.
     `helper` names the class in `torch_text.HELPERS` that the constructor needs where torch has no such module.
     `inplace` is true where the module's constructor takes `inplace=True`.
-    `name` is the module name of an unnamed step (LANGUAGE section 9), with a count where `counted`.
+    `name` is the module name of an unnamed step (docs/language.md, Module names), with a count where `counted`.
     """
 
     group: Group

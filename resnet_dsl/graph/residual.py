@@ -1,4 +1,4 @@
-"""The one residual form, for blocks and for residuals in place (LANGUAGE sections 6 and 7):
+"""The one residual form, for blocks and for residuals in place (docs/language.md, Blocks):
 
     p = before(x);  F = body(p);  s = shortcut;  y = after(merge(F, s))
 

@@ -1,4 +1,4 @@
-"""Building one scope: nodes are added in order, named when the scope is complete (LANGUAGE section 9)."""
+"""Building one scope: nodes are added in order, named when the scope is complete (docs/language.md, Module names)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a network costs, from the op table alone, each distinct scope counted once.
 
-Conventions (LANGUAGE section 10): `macs` are the multiply-accumulates of convolutions and linear layers for one
+Conventions (docs/language.md, What is counted): `macs` are the multiply-accumulates of convolutions and linear layers for one
 input, `params` the elements of trainable parameters, `activations` the output elements of convolutions and linear
 layers, `depth` the weighted layers on the main path.
 """
