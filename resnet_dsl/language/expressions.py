@@ -1,4 +1,4 @@
-"""Expressions: exact arithmetic and conditions over names (LANGUAGE section 5). No eval, no attributes, no strings.
+"""Expressions: exact arithmetic and conditions over names (docs/language.md, Expressions). No eval, no attributes, no strings.
 
 `parse` gives an `Expression`: what it is (a number or a condition) given the kinds of the names in scope is decided by
 `kind`, before anything runs; `value` computes it. Numbers are int or Fraction, conditions bool; arithmetic is exact.

@@ -1,4 +1,4 @@
-"""The form of a document: which keys there are, which are needed, what kind of value each takes (LANGUAGE section 3).
+"""The form of a document: which keys there are, which are needed, what kind of value each takes (docs/language.md, Top-level keys).
 
 The models read the located tree itself, so that every pydantic error carries the place of its input and pydantic's own
 text is never shown. What names, steps and expressions mean is for `language.resolve`; here they are any tree.

@@ -1,4 +1,4 @@
-"""The grammar of expressions: text to terms (LANGUAGE section 5), with a message for what people write by habit."""
+"""The grammar of expressions: text to terms (docs/language.md, Expressions), with a message for what people write by habit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of what can be named: steps, norms, activations, merges, and the arguments of each (LANGUAGE sections 3, 5).
+"""The tables of what can be named: steps, norms, activations, merges, and the arguments of each (docs/language.md, Top-level keys and Steps).
 
 Blocks, shortcut policies and sequences are not here: they are definitions, read from YAML.
 """

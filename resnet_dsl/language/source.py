@@ -2,7 +2,7 @@
 
 The limits are kept while the events come, before anything is composed, so that no document can cost more than its
 size. Scalars stay text; what they mean is decided where they are used (`language.values`). Anchors, aliases, tags,
-directives, merge keys, duplicate keys, non-text keys and nulls are refused with their position (LANGUAGE section 2).
+directives, merge keys, duplicate keys, non-text keys and nulls are refused with their position (docs/language.md, The document).
 """
 
 from __future__ import annotations

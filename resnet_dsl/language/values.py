@@ -190,7 +190,7 @@ class ValueReader:
         return tree.text
 
     def module_name(self, tree: Tree, what: str) -> str | None:
-        """A name that becomes an attribute of a torch module (LANGUAGE section 9)."""
+        """A name that becomes an attribute of a torch module (docs/language.md, Module names)."""
         if isinstance(tree, Scalar) and tree.kind == "null" and what == "name":
             return None  # the form's check has said so
         if not isinstance(tree, Scalar) or tree.kind != "text":

@@ -1,4 +1,4 @@
-"""What an author believes of a network, tested against what it is (LANGUAGE section 3, `expect`)."""
+"""What an author believes of a network, tested against what it is (docs/language.md, Top-level keys: `expect`)."""
 
 from __future__ import annotations
 
