@@ -19,6 +19,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from networks import NETWORKS, compiled, small
 
 from resnet_dsl.diagnostics import SpecError, visible
 from resnet_dsl.graph import Graph, compile
@@ -28,7 +29,6 @@ from resnet_dsl.reports.draw import ENDINGS, DrawError, Drawing, draw
 from resnet_dsl.reports.drawing.engine import render
 from resnet_dsl.reports.drawing.scene import Edge, PlacedBox, PlacedFrame
 from resnet_dsl.reports.drawing.text import labels, text_width
-from tests.networks import NETWORKS, compiled, small
 
 GOLDEN = Path(__file__).parent / "data" / "draw"
 SVG = "{http://www.w3.org/2000/svg}"
