@@ -104,8 +104,9 @@ def main() -> None:
     rows: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        few = max(1, repeat // 4)
         ours, _ = process([COMMAND, "inspect", "resnet50"], repeat)
-        theirs, _ = process(twin(folder), max(1, repeat // 4))
+        theirs, _ = process(twin(folder), few)
         rows += [
             ("resnet-dsl inspect resnet50, cold", f"{ours:.3f} s", "at most 0.30 s"),
             ("torch: import, make, count ResNet-50, cold", f"{theirs:.3f} s", ""),
@@ -120,7 +121,7 @@ def main() -> None:
             seconds, peak = process([COMMAND, "inspect", str(path), "--by", "stage"], 1)
             rows += [(f"inspect --by stage, 100,000 blocks, {what}", f"{seconds:.2f} s, {peak:.0f} MB", "at most 5 s, 300 MB")]
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    print(f"{machine}, Python {platform.python_version()}, torch {version('torch')}; median of {repeat}")
+    print(f"{machine}, Python {platform.python_version()}, torch {version('torch')}; medians of {repeat}, for torch of {few}")
     width = max(len(row[0]) for row in rows)
     for what, figure, goal in rows:
         print(f"{what:<{width}}  {figure:<22}  {goal}".rstrip())
