@@ -57,7 +57,7 @@ COMMANDS = (
         "resnet-dsl train resnet20-digits --data digits --epochs 1",
     )),
     Command("evaluate", "Use a network", "test accuracy of a run, or of a spec with weights", (
-        "resnet-dsl evaluate runs/resnet20-digits-1",
+        "resnet-dsl evaluate runs/resnet20-digits-001",
     )),
     Command("demo", "Use a network", "train a residual network and its plain twin, and compare them", (
         "resnet-dsl demo",

@@ -235,7 +235,7 @@ _RUNS = {
     "run-differs": _E("another run than the one to go on with",
         "`--resume` with a SPEC goes on only where the run was begun with that spec and recipe."),
     "checkpoint-damaged": _E("no checkpoint that can be used", "Each one is cut short or altered. Delete them to begin the run anew."),
-    "checkpoint-fit": _E("a checkpoint of another network", "Its tensors are not those of this run's network."),
+    "checkpoint-fit": _E("a checkpoint of another spec, recipe or data", "A run goes on only as what it was: its checkpoints remember the sums of all three."),
     "weights-missing": _E("no weights there", "The file does not exist, or the run has not written any yet."),
     "weights-damaged": _E("weights that cannot be read",
         "The file is no complete safetensors file of ours. Copy it again, or let the run write it anew."),

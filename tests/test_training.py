@@ -24,10 +24,8 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.training import checkpoint, session
-from resnet_dsl.training.data import search
-from resnet_dsl.training.progress import Lines, Silent, Snapshot
+from resnet_dsl.training.progress import Silent
 from resnet_dsl.training.run import RunFolder
-from resnet_dsl.training.stop import StopWish
 
 TINY = """
 input: {channels: 1, height: 8, width: 8}
@@ -335,43 +333,6 @@ def test_runs_are_numbered_and_never_overwritten(
     assert main(["train", "tiny.yaml", "--steps", "1", "--out", "early", "--resume", "--quiet"]) == 0
 
 
-REFUSED = [
-    (["resnet20-digits", "--data", "fashion-mnist", "--data-dir", "fm"], 3, "not found on this machine"),
-    (["resnet20", "--data", "digits"], 2, "--set input='{channels: 1, height: 8, width: 8}'"),
-    (["resnet20-digits", "--data", "digit"], 2, "did you mean 'digits'"),
-    (["resnet20-digits", "--recipe", "quik"], 2, "did you mean 'quick'"),
-    (["resnet20-digits", "--epochs", "0"], 2, "must be at least 1"),
-    (["resnet20-digits", "--epochs", "1", "--steps", "2"], 2, "exclude each other"),
-    (["resnet20-digits", "--batch", "2000"], 2, "train.batch=1437"),
-    (["resnet20-digits", "--recipe", "he2015-cifar"], 2, "5,000 images for validation leave none"),
-    (["resnet20-digits", "--device", "tpu"], 2, "tpu is no device"),
-    (["resnet20-digits", "--device", "cuda:99"], 3, "cuda"),
-    (["resnet20-digits", "--out", "file"], 3, "cannot make the run's folder"),
-    (["resnet50"], 2, "name one: digits"),
-    ([], 2, "which network?"),
-    (["--resume"], 2, "which network?"),
-    (["--resume", "nowhere"], 3, "no such run folder"),
-    (["--resume", "empty"], 3, "it has no spec.yaml"),
-    (["--resume", "empty", "--epochs", "3"], 2, "as it was begun"),
-    (["tiny.yaml", "--resume"], 2, "which run?"),
-]
-
-
-@pytest.mark.parametrize(("args", "code", "message"), REFUSED, ids=[" ".join(r[0]) or "nothing" for r in REFUSED])
-def test_refused(
-    args: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search, "_SYSTEM", tmp_path / "system")
-    Path("empty").mkdir()
-    Path("file").touch()
-    assert main(["train", *args]) == code
-    captured = capsys.readouterr()
-    assert message in captured.err.replace("\n", " ")
-    assert captured.out == ""
-    assert sorted(os.listdir()) == ["empty", "file"]
-
-
 def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
     spec = load("resnet20-digits", ["params.n=1", "train.epochs=8"])
     recipe = load_recipe(None, None, "digits", spec.train.overrides).recipe
@@ -379,35 +340,8 @@ def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
     assert results["test"]["top1"] > 0.93
 
 
-def test_signals_are_a_wish_once_and_left_alone_where_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    own = signal.getsignal(signal.SIGTERM)
-    try:
-        with StopWish() as stop:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert not stop()
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert stop()
-            # The second one ends the process at once.
-            assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
-        assert signal.getsignal(signal.SIGTERM) == own
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
 def test_bf16_on_the_cpu(home: Path) -> None:
     assert main(["train", str(home / "tiny.yaml"), "--out", str(home / "bf16"), "--precision", "bf16", "--quiet"]) == 0
     results = json.loads((home / "bf16/results.json").read_text())
     assert results["precision"] == "bf16"
     assert results["test"]["top1"] > 0.3
-
-
-def test_training_goes_on_when_nobody_reads() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    stream = os.fdopen(write, "w")
-    lines = Lines(stream)
-    lines.say("x")
-    lines.show(Snapshot(1, 1, 1, 1, 0.1, 1.0, 0.5, 10, 0, None, "test"))
-    with pytest.raises(BrokenPipeError):
-        stream.close()
