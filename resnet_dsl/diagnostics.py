@@ -228,15 +228,20 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def _squeezed(word: str) -> str:
+    """Alike for words that differ in case, in separators, or in letters that look like digits."""
+    return word.lower().replace("_", "").replace("-", "").translate(str.maketrans("oli", "011"))
+
+
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """The known name that `word` was meant to be, or None: case, synonyms, then spelling."""
     names = list(known)
     for w in (word, word.lower(), word.lower().replace("-", "_")):
         if w in names and w != word:
             return w
-    squeezed = word.lower().replace("_", "").replace("-", "")
+    squeezed = _squeezed(word)
     for n in names:
-        if n.lower().replace("_", "") == squeezed and n != word:
+        if _squeezed(n) == squeezed and n != word:
             return n
     close = difflib.get_close_matches(word[:64], names, 1, 0.75)
     if close:
