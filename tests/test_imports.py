@@ -123,7 +123,7 @@ def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
 def test_counting_needs_no_networkx_and_no_rich(tmp_path: Path) -> None:
     """Each costs more to import than the rest of `inspect` takes."""
     names = loaded_after("check resnet50", "inspect resnet50", "compare resnet18 resnet34", "emit resnet18", cwd=tmp_path)
-    assert names & {"networkx", "rich", "graphviz"} == set()
+    assert names & {"networkx", "rich"} == set()
 
 
 def test_importing_the_package_imports_nothing(tmp_path: Path) -> None:
