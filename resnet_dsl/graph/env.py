@@ -25,11 +25,10 @@ class Env(dict[str, Result]):
     """Names and their values. Arguments and `let` are computed when they are first read, so what a step that is
     left out would have needed is never evaluated."""
 
-    def __init__(self, values: Mapping[str, Result], frame: Frame | None, base: Mapping[str, Result] | None = None) -> None:
+    def __init__(self, values: Mapping[str, Result], frame: Frame | None) -> None:
         super().__init__(values)
         self.frame = frame
         self.pending: dict[str, tuple[Slot, Env]] = {}
-        self.params = base if base is not None else values
 
     def __missing__(self, name: str) -> Result:
         slot, env = self.pending[name]

@@ -171,27 +171,15 @@ class _Expander:
             return
         last = self.walker.blamed([shape, (0,)], 0)
         at = last.at if last is not None and len(shape) == 1 and last.at.source == self.spec.head_at.source else self.spec.head_at
-        if len(shape) != 1:
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "head",
-                        f"the head must end in the {classes} features of `classes`, but ends in {kind_of(shape)}",
-                        at,
-                        "end it with globalpool, flatten and linear: {out: classes}, or write `head: classifier`",
-                    )
-                ]
+        if len(shape) == 1:
+            message, help = (
+                f"the head must end in `classes` features, {classes}, but ends in {shape[0]}",
+                "end it with linear: {out: classes}",
             )
-        raise SpecError(
-            [
-                Diagnostic(
-                    "head",
-                    f"the head must end in `classes` features, {classes}, but ends in {shape[0]}",
-                    at,
-                    "end it with linear: {out: classes}",
-                )
-            ]
-        )
+        else:
+            message = f"the head must end in the {classes} features of `classes`, but ends in {kind_of(shape)}"
+            help = "end it with globalpool, flatten and linear: {out: classes}, or write `head: classifier`"
+        raise SpecError([Diagnostic("head", message, at, help)])
 
     def _keep_limits(self, root: Scope) -> None:
         params = activations = 0

@@ -25,13 +25,12 @@ WHOLE = frozenset({"input", "norm", "act", "stem", "block", "shortcut", "merge",
 class Loaded:
     """A document with its parents merged in and the overrides set.
 
-    `stem` is that of its file, `chain` the files it came from, `root` the folder that paths in it may not leave (None
+    `stem` is that of its file, `root` the folder that paths in it may not leave (None
     for a shipped spec), `problems` what is wrong with its form, `train` the overrides of recipe keys.
     """
 
     tree: MappingTree
     stem: str
-    chain: tuple[str, ...]
     root: Path | None
     problems: Collector
     overridden: bool = False
@@ -51,7 +50,7 @@ def load_document(name: str) -> Loaded:
     root = None if shipped else place.parent.resolve()
     chain = _Chain(root)
     tree = chain.merged(read(source, chain.problems), place, [name], shipped)
-    return Loaded(tree, stem, tuple(chain.files), root, chain.problems)
+    return Loaded(tree, stem, root, chain.problems)
 
 
 def is_path(name: str) -> bool:
@@ -64,14 +63,12 @@ class _Chain:
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
-        self.files: list[str] = []
         self.problems = Collector()
         self.seen: list[tuple[str, str]] = []
 
     def merged(self, tree: MappingTree, place: Path, trail: list[str], shipped: bool) -> MappingTree:
         """The tree with its parent's under it."""
         self.seen.append((str(place.resolve()) if str(place) != "-" else "-", trail[-1]))
-        self.files.append(trail[-1])
         value = tree.get("extends")
         if value is None:
             return tree

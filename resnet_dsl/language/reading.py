@@ -49,7 +49,7 @@ class Reader(ValueReader):
         return Reference(name, self.given(given, self.tables[family][name], scope), at)
 
     def _kind_reference(self, name: str, at: Location, signature: Signature, given: MappingTree, scope: Scope) -> Reference:
-        bound = self.bind(given, signature.args, name, at, scope, complete=False)
+        bound = self.bind(given, signature.args, name, at, scope)
         return Reference(name, bound.args, at, bound.pairs, bound.words)
 
     def given(self, given: MappingTree, target: Callee, scope: Scope) -> dict[str, Slot]:
@@ -106,10 +106,8 @@ class Reader(ValueReader):
 
     # --- arguments against a signature ---
 
-    def bind(
-        self, given: MappingTree, signature: Mapping[str, Arg], name: str, at: Location, scope: Scope, *, complete: bool = True
-    ) -> Step:
-        """Arguments sorted by form. Defaults are filled in when `complete`; a kind's are filled in where it is used."""
+    def bind(self, given: MappingTree, signature: Mapping[str, Arg], name: str, at: Location, scope: Scope) -> Step:
+        """Arguments sorted by form, with the defaults that are known without an input."""
         args: dict[str, Slot] = {}
         pairs: dict[str, tuple[Slot, Slot]] = {}
         words: dict[str, str] = {}
@@ -368,7 +366,7 @@ class Reader(ValueReader):
                 f"write - {name}: {{kind: {kinds[0]}, ...}}, or - {name}: {kinds[0]}",
             )
             return Step(name, at)
-        bound = self.bind(rest, everything | {"kind": Arg("word", "")}, name, at, scope, complete=False)
+        bound = self.bind(rest, everything | {"kind": Arg("word", "")}, name, at, scope)
         given_only = {k: s for k, s in bound.args.items() if k in rest}
         return Step(name, at, kind=Reference("", given_only, at))
 

@@ -92,13 +92,13 @@ class _Resolver(DefinitionReader):
         return Spec(
             name=given_name.text if isinstance(given_name, Scalar) else _fit_name(document.stem),
             description=description.text if isinstance(description, Scalar) else "",
-            input=inputs, classes=classes, params={**params, "classes": classes},
+            input=inputs, classes=int(classes), params={**params, "classes": classes},
             norm=top["norm"] or Reference("batch", {}, tree.at), act=top["act"] or Reference("relu", {}, tree.at),
             stem=stem, stages=tuple(stages), head=head,
             blocks=table["block"], shortcuts=table["shortcut"], sequences=table["sequence"], merge=top["merge"],
             init_weights=_text(init, "weights", "he"), zero_last=_text(init, "zero_last", "false") == "true",
             expect=expect, train=Train(tree.get("train"), document.root, document.train),
-            at=tree.at, head_at=tree["head"].at if "head" in tree else tree.at, extends=document.chain, overridden=document.overridden, tree=tree,
+            at=tree.at, head_at=tree["head"].at if "head" in tree else tree.at, overridden=document.overridden, tree=tree,
         )  # fmt: skip
 
     def _params(self) -> dict[str, Result]:
@@ -108,14 +108,12 @@ class _Resolver(DefinitionReader):
             scope = Scope({}, "params (those before it)")
             for key, value in group.items():
                 if self.reader.definition_name(key, group.keys_at[key], "params", LANGUAGE_NAMES, " by a name of the language (built-in)"):
-                    number = self._number(key, value, NUMBER, scope, values, whole=False)
+                    number = self._number(key, value, NUMBER, scope, values)
                     values[key] = 1 if number is None else number
                     scope = scope.plus({key: "number"})
         return values
 
-    def _number(
-        self, key: str, tree: Tree | None, rule: Rule, scope: Scope, env: Mapping[str, Result], *, whole: bool = True
-    ) -> int | None:
+    def _number(self, key: str, tree: Tree | None, rule: Rule, scope: Scope, env: Mapping[str, Result]) -> Result | None:
         """A number that is known at once."""
         if tree is None:
             return None
@@ -127,7 +125,7 @@ class _Resolver(DefinitionReader):
         except SlotError as e:
             self.reader.report(e.code, e.message, slot.at, e.help)
             return None
-        return int(value) if whole else value  # type: ignore[return-value]
+        return value
 
     def _input(self, base: Scope, params: Mapping[str, Result]) -> tuple[int, ...] | None:
         group = self.tree.get("input")
@@ -135,7 +133,7 @@ class _Resolver(DefinitionReader):
             return None
         keys = ("features",) if "features" in group and "channels" not in group else ("channels", "height", "width")
         values = [self._number(k, group.get(k), SIZE, base, params) for k in keys]
-        return tuple(v for v in values if v is not None) if None not in values else None
+        return tuple(int(v) for v in values if v is not None) if None not in values else None
 
     def _ends(self, key: str, scope: Scope) -> tuple[Step, ...]:
         """stem or head: a list of steps, or a sequence by name."""
@@ -225,7 +223,7 @@ class _Resolver(DefinitionReader):
         if not isinstance(group, MappingTree):
             return ()
         figures = [(k, self._number(k, group[k], FIGURE, base, params), group[k].at) for k in EXPECTED if k in group]
-        return tuple(Expectation(k, value, at) for k, value, at in figures if value is not None)
+        return tuple(Expectation(k, int(value), at) for k, value, at in figures if value is not None)
 
 
 def _fit_name(stem: str) -> str:

@@ -237,7 +237,7 @@ class Train:
 class Spec:
     """A network, complete: every reference is known, every default is filled in.
 
-    `input` is (channels, height, width) or (features,). `train` says where its recipe stands. `extends` are the files that the spec came from. `overridden`: options changed it, so what its
+    `input` is (channels, height, width) or (features,). `train` says where its recipe stands. `overridden`: options changed it, so what its
     author expects is not tested. `tree` is the merged document, with the place of every value.
     """
 
@@ -261,6 +261,5 @@ class Spec:
     train: Train
     at: Location
     head_at: Location
-    extends: tuple[str, ...] = ()
     overridden: bool = False
     tree: Any = field(default=None, repr=False)

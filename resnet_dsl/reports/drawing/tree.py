@@ -102,11 +102,6 @@ class Scope:
         return tuple(reversed(found))
 
 
-def series(items: list[Box | Scope]) -> tuple[Part, ...]:
-    """Parts one after another."""
-    return tuple(Part(item, (Link(i - 1),)) for i, item in enumerate(items))
-
-
 def boxes(item: Box | Scope) -> Iterator[Box]:
     """Every box, in order."""
     if isinstance(item, Box):
