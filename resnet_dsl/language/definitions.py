@@ -12,14 +12,14 @@ from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.kinds import BLOCK_NAMES, POLICY_NAMES, SEQUENCE_NAMES, STEPS
 from resnet_dsl.language.reading import MAX_STEPS, Reader
 from resnet_dsl.language.source import read
-from resnet_dsl.language.spec import CONDITION, NUMBER, SIZE, Change, Definition, Slot, Step
+from resnet_dsl.language.spec import CONDITION, NUMBER, SIZE, Change, Definition, Family, Slot, Step
 from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.language.tree import Scalar, Tree
 from resnet_dsl.language.tree import Sequence as SequenceTree
 from resnet_dsl.language.values import Callee, Scope
 
 MAX_DEFINITIONS = 256
-SECTIONS = {"blocks": "block", "shortcuts": "shortcut", "sequences": "sequence"}
+SECTIONS: Mapping[str, Family] = {"blocks": "block", "shortcuts": "shortcut", "sequences": "sequence"}
 _PLACES = {"block": "a block", "shortcut": "a shortcut policy", "sequence": "a sequence"}
 _NAMES = {"block": BLOCK_NAMES, "shortcut": POLICY_NAMES, "sequence": SEQUENCE_NAMES}
 _TAKEN = {"block": {*BLOCK_NAMES, "out"}, "shortcut": set(POLICY_NAMES), "sequence": set(SEQUENCE_NAMES)}
@@ -50,7 +50,7 @@ def library() -> Definitions:
 class _Header:
     """A definition before its steps are read. `kinds` are its arguments; None: a broken default declares the name alone."""
 
-    family: str
+    family: Family
     name: str
     at: Location
     body: Tree
@@ -101,7 +101,7 @@ class DefinitionReader:
             self.reader.report("limit", message, names[MAX_DEFINITIONS], "split the spec, or use arguments instead of copies")
         return len(names) > MAX_DEFINITIONS
 
-    def _header(self, section: str, family: str, name: str, at: Location, body: Tree, base: Scope) -> _Header:
+    def _header(self, section: str, family: Family, name: str, at: Location, body: Tree, base: Scope) -> _Header:
         """Arguments and `let`, in order: each sees those before it. What is broken still declares its name."""
         before = len(self.reader.problems.found)
         taken, by = set(self.shipped[family]), " by a built-in of this name"
@@ -201,7 +201,7 @@ class DefinitionReader:
         if not header.broken and len(reader.problems.found) == before:
             self._refuse_unused(name, family, body, {**args, **let}, reader.used)
         own = {*args, *let, "out" if family == "block" else ""}
-        return Definition(family, name, header.at, shipped, args, let, out, steps.get("before", ()), steps.get("body", ()), steps.get("after", ()),  # type: ignore[arg-type]
+        return Definition(family, name, header.at, shipped, args, let, out, steps.get("before", ()), steps.get("body", ()), steps.get("after", ()),
                           merge, change["change"], change["same"], steps.get("steps", ()), frozenset(reader.used - own))  # fmt: skip
 
     def steps(self, tree: Tree, what: str, scope: Scope) -> tuple[Step, ...]:

@@ -166,6 +166,7 @@ class Step:
 
 
 Change = tuple[Step, ...] | Literal["none", "refuse"]
+Family = Literal["block", "shortcut", "sequence"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +176,7 @@ class Definition:
     `uses` are the names that its own expressions read from where it is called.
     """
 
-    family: Literal["block", "shortcut", "sequence"]
+    family: Family
     name: str
     at: Location
     shipped: bool

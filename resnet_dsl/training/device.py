@@ -87,7 +87,7 @@ def _matrix_units(kind: str) -> tuple[bool, str]:
         return torch.cuda.is_bf16_supported(including_emulation=False), "bf16 where the GPU has it"
     if kind == "mps":
         return False, "fp32 on MPS"
-    # Without AMX oneDNN converts bf16 back and forth, which costs more than it saves (measured in docs/results.md).
+    # Without AMX oneDNN converts bf16 back and forth, which costs more than it saves.
     amx = bool(_cpu_facts().get("amx_bf16", False))
     return amx, "the CPU has amx_bf16" if amx else "the CPU has no amx_bf16"
 
