@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from resnet_dsl.cli.options import FormatOption, QuietOption
-from resnet_dsl.cli.output import show_json, show_table
+from resnet_dsl.cli.output import show, show_json, show_table
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
-from resnet_dsl.graph.graph import shape_text
 from resnet_dsl.language import load
 from resnet_dsl.language.definitions import library
 from resnet_dsl.language.files import shipped_specs
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, STEPS, Arg, Signature
 from resnet_dsl.language.spec import Change, Definition, Step, number_text
 from resnet_dsl.reports.inspect import inspect
-from resnet_dsl.reports.table import Column, Table, count, short
+from resnet_dsl.reports.table import Column, Table, short
 
 What = Literal["specs", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data"]
 
@@ -34,20 +35,33 @@ def command(
     table = _TABLES[what]()
     if format == "json":
         show_json([dict(zip([c.key for c in table.columns], row, strict=True)) for row in table.rows])
-    else:
-        show_table(table, format, quiet=quiet)
+        return
+    # In a terminal a heading says what would take a column that the descriptions need.
+    for i, part in enumerate(_by_group(table) if what == "specs" and format == "table" else [table]):
+        if i:
+            show("\n")
+        show_table(part, format, quiet=quiet)
 
 
 def _specs() -> Table:
     rows = []
     for name, path in sorted(shipped_specs().items(), key=_natural):
-        r = inspect(compile(load(name)))
-        rows.append([name, path.parent.name, shape_text(r.input), r.classes, r.depth, r.params, r.macs])
+        spec = load(name)
+        r = inspect(compile(spec))
+        rows.append([name, path.parent.name, spec.description, r.params, r.macs])
     columns = (
-        Column("name", "name"), Column("paper", "paper"), Column("input", "input"), Column("classes", "classes", count, True),
-        Column("depth", "depth", count, True), Column("params", "params", count, True), Column("macs", "MACs", short, True),
+        Column("name", "name"), Column("group", "group"), Column("description", "what it is", wrap=True),
+        Column("params", "params", short, True), Column("macs", "MACs", short, True),
     )  # fmt: skip
     return Table(columns, rows, notes=("A name stands wherever a command takes a SPEC: resnet-dsl inspect resnet50",))
+
+
+def _by_group(table: Table) -> list[Table]:
+    """A table for each value of the second column, without that column; the notes under the last."""
+    groups = [(g, [[row[0], *row[2:]] for row in rows]) for g, rows in groupby(table.rows, key=itemgetter(1))]
+    last = groups[-1][0]
+    columns = (table.columns[0], *table.columns[2:])
+    return [Table(columns, rows, title=str(group), notes=table.notes if group == last else ()) for group, rows in groups]
 
 
 def _blocks() -> Table:
@@ -130,7 +144,7 @@ _HEAD = (Column("name", "name"), Column("arguments", "arguments and defaults", w
 
 
 def _natural(item: tuple[str, Path]) -> tuple[str, list[tuple[int, str]]]:
-    """Papers in order, and resnet20 before resnet110."""
+    """Groups in order, and resnet20 before resnet110."""
     name, path = item
     return path.parent.name, [(int(p), "") if p.isdigit() else (0, p) for p in re.split(r"([0-9]+)", name)]
 

@@ -121,9 +121,10 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", text], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_page_of_errors_is_written_from_the_table() -> None:
-    written = subprocess.run([sys.executable, ROOT / "docs" / "errors.py"], check=True, capture_output=True, text=True).stdout
-    assert (ROOT / "docs" / "errors.md").read_text() == written, "python docs/errors.py > docs/errors.md"
+@pytest.mark.parametrize("name", ["errors", "zoo"])
+def test_a_written_page_is_fresh(name: str) -> None:
+    written = subprocess.run([sys.executable, ROOT / "docs" / f"{name}.py"], check=True, capture_output=True, text=True).stdout
+    assert (ROOT / "docs" / f"{name}.md").read_text() == written, f"python docs/{name}.py > docs/{name}.md"
 
 
 def test_the_table_of_recipe_keys_is_the_recipe() -> None:
