@@ -42,13 +42,26 @@ COMMANDS = (
     Command("inspect", "Understand a network", "parameters, multiply-accumulates, depth and shapes", (
         "resnet-dsl inspect resnet50",
         "resnet-dsl inspect resnet50 --by op --format csv",
+        "resnet-dsl inspect resnet50 --memory --batch 32 --precision bf16",
     )),
     Command("compare", "Understand a network", "networks side by side, with ratios to the first", (
         "resnet-dsl compare resnet34 --vary shortcut=none,A,B,C",
         "resnet-dsl compare resnet18 resnet34 resnet50 --by stage",
     )),
-    Command("draw", "Understand a network", "a picture: svg, png, dot or mmd", (
+    Command("diff", "Understand a network", "what changed between two networks, and whether weights fit", (
+        "resnet-dsl diff resnet50 resnet101",
+        "resnet-dsl diff resnet34 resnet34 --set-b shortcut=C",
+    )),
+    Command("draw", "Understand a network", "a picture, or a page for the browser", (
         "resnet-dsl draw resnet50 -o resnet50.svg",
+        "resnet-dsl draw plain34 resnet34 -o twins.html",
+    )),
+    Command("fit", "Understand a network", "scale a network to a budget", (
+        "resnet-dsl fit resnet50 --params 5M",
+        "resnet-dsl fit resnet18 --like resnet34 --over width,depth",
+    )),
+    Command("lint", "Understand a network", "what is legal and still deserves a second look", (
+        "resnet-dsl lint resnet50",
     )),
     Command("emit", "Use a network", "the network as one readable PyTorch file", (
         "resnet-dsl emit resnet18 -o resnet18.py",

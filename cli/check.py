@@ -55,7 +55,7 @@ def command(
     if format == "json":
         show_json({"ok": all(r.error is None for r in results), "specs": [r.to_dict() for r in results]})
     elif format == "github":
-        show("".join(_github(d) for r in results if r.error for d in r.error.diagnostics))
+        show("".join(github(d) for r in results if r.error for d in r.error.diagnostics))
     elif format != "table":
         show_table(_table(results), format, quiet=quiet)
     failed = [r.error.exit_code for r in results if r.error]
@@ -91,14 +91,14 @@ def _table(results: list[Result]) -> Table:
     return Table(columns, rows)
 
 
-def _github(d: Diagnostic) -> str:
+def github(d: Diagnostic) -> str:
     """A workflow command, which GitHub shows at the line of a pull request."""
     at = d.location
     places = [f"file={_escaped(visible(at.source.name), ':,')}"]
     if at.line:
         places += [f"line={at.line}", f"col={at.column}", f"endColumn={at.column + at.length}"]
     text = _escaped(f"{clean(d.message)}\nhelp: {clean(d.help)}")
-    return f"::error {','.join(places)},title={_escaped(d.code, ':,')}::{text}\n"
+    return f"::{d.level} {','.join(places)},title={_escaped(d.code, ':,')}::{text}\n"
 
 
 def _escaped(text: str, also: str = "") -> str:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
-from resnet_dsl.cli.output import note, show
+from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments, ThemeOption
+from resnet_dsl.cli.output import note, problem, show
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.draw import DPI, ENDINGS, Direction, Style, Theme, draw
+from resnet_dsl.reports.draw import DPI, ENDINGS, Direction, Style, draw
 from resnet_dsl.reports.drawing.levels import By
 
 
@@ -36,17 +36,27 @@ def command(
             help="folded opens as --by says; overview is a card a stage; paper is a box a layer with arcs; full shows all.",
         ),
     ] = "folded",
-    theme: Annotated[Theme, typer.Option(metavar="light|dark|print", help="Colours; print is for paper.")] = "light",
+    theme: ThemeOption = "light",
     direction: Annotated[
         Direction | None,
         typer.Option(metavar="TB|LR", help="Downwards or to the right; left out: what suits the style.", show_default=False),
     ] = None,
+    all: Annotated[bool, typer.Option("--all", help="Draw every block of a network with more than 300 operations.")] = False,
     dpi: Annotated[float, typer.Option(min=10, max=1200, metavar="N", help="Dots an inch of a png.")] = DPI,
     overrides: SetOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Draw a network, or several side by side. Solid shortcuts are identities, dotted ones compute something."""
-    drawing = draw([compile(load(spec, overrides or ())) for spec in specs], by, style, theme, direction)
+    if out.lower().endswith(".html") and (by, style, direction, all) != ("stage", "folded", None, False):
+        raise problem(
+            "usage",
+            "a page opens and closes by itself: --by, --style, --direction and --all are for pictures",
+            "leave them out, or write .svg",
+            at="--out",
+        )
+    drawing = draw([compile(load(spec, overrides or ())) for spec in specs], by, style, theme, direction, all=all)
+    for text in drawing.notes:
+        note(text, quiet=quiet)
     if out == "-":
         show(drawing.svg)
     else:

@@ -10,31 +10,38 @@ import typer
 from resnet_dsl.cli.output import problem, show
 from resnet_dsl.diagnostics import did_you_mean, quote
 from resnet_dsl.explanations import CODES, Explanation
+from resnet_dsl.reports.lint import RULES, Rule
 
 
 def complete_code(incomplete: str) -> list[str]:
     """Codes for the shell."""
-    return [code for code in CODES if code.startswith(incomplete)]
+    return [code for code in (*CODES, *RULES) if code.startswith(incomplete)]
 
 
 def command(
     code: Annotated[
-        str | None, typer.Argument(metavar="CODE", help="What stands in error[...]; all codes without one.", autocompletion=complete_code)
+        str | None,
+        typer.Argument(
+            metavar="CODE", help="What stands in error[...] or warning[...]; all codes without one.", autocompletion=complete_code
+        ),
     ] = None,
 ) -> None:
-    """Explain an error code: why it is an error, a spec that has it, and the same spec mended."""
+    """Explain an error's code or a rule of `lint`: why it is one, a spec that has it, and the same spec mended."""
+    known: dict[str, Explanation | Rule] = {**CODES, **RULES}
     if code is None:
-        width = max(map(len, CODES))
-        show("".join(f"{name:<{width}}  {e.title}\n" for name, e in CODES.items()))
+        width = max(map(len, known))
+        show("".join(f"{name:<{width}}  {e.title}\n" for name, e in known.items()))
         return
-    name = code.removeprefix("error[").removesuffix("]")
-    if name not in CODES:
-        raise problem("unknown-name", f"no such code: {quote(name)}", did_you_mean(name, CODES, what="a code"), at="CODE")
-    show(_text(name, CODES[name]))
+    name = code.removeprefix("error[").removeprefix("warning[").removesuffix("]")
+    if name not in known:
+        raise problem("unknown-name", f"no such code: {quote(name)}", did_you_mean(name, known, what="a code"), at="CODE")
+    show(_text(name, known[name]))
 
 
-def _text(code: str, e: Explanation) -> str:
+def _text(code: str, e: Explanation | Rule) -> str:
     parts = [f"{code}: {e.title}", fill(" ".join(e.why.split()), 80)]
+    if isinstance(e, Rule):
+        parts += [fill(f"What to do: {e.help}.", 80)]
     if e.wrong:
         parts += [f"Wrong:\n\n{indent(e.wrong.strip(), '    ')}", f"Right:\n\n{indent(e.right.strip(), '    ')}"]
     return "\n\n".join(parts) + "\n"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.reports.drawing.theme import ThemeName
 from resnet_dsl.reports.table import Format
 
 
@@ -33,8 +34,9 @@ SetOption = Annotated[
         help="Set a key before validation, as often as you like: shortcut=C, params.k=4, stages.layer3.depth=23.",
     ),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown")]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown|latex")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Only results and errors: no titles, notes or messages.", show_default=False)
 ]
 OutOption = Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")]
+ThemeOption = Annotated[ThemeName, typer.Option(metavar="light|dark|print", help="Colours of a picture or page; print is for paper.")]

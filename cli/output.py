@@ -8,12 +8,12 @@ import re
 import shutil
 import sys
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import typer
 
 from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError
-from resnet_dsl.reports.table import Table
+from resnet_dsl.reports.table import Layout, Table
 
 
 def show(text: str) -> None:
@@ -32,7 +32,7 @@ def show_json(document: Any) -> None:
     show(re.sub(r"\[\n\s+(\d[\d,\s]*?)\n\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text) + "\n")
 
 
-def show_table(table: Table, format: Literal["table", "csv", "markdown"], *, quiet: bool = False) -> None:
+def show_table(table: Table, format: Layout, *, quiet: bool = False) -> None:
     """A table in the format asked for; without its title and notes where `quiet`."""
     show((replace(table, title="", notes=()) if quiet else table).render(format, bold=styled(), width=shutil.get_terminal_size().columns))
 

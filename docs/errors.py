@@ -1,12 +1,15 @@
 """Prints errors.md, the table of `resnet-dsl explain` as a page: python docs/errors.py > docs/errors.md"""
 
 from resnet_dsl.explanations import CODES
+from resnet_dsl.reports.lint import RULES
 
 
 def page() -> str:
     """The page's text."""
     parts = ["# Errors\n\n`resnet-dsl explain CODE` prints one of these. This page is written by `docs/errors.py`.\n"]
-    for code, e in CODES.items():
+    for code, e in {**CODES, **RULES}.items():
+        if code == next(iter(RULES)):
+            parts.append("# Rules of lint\n\nWhat `resnet-dsl lint` finds is legal. A comment `# lint: allow CODE` silences a rule.\n")
         parts.append(f"## {code}\n{e.title[0].upper()}{e.title[1:]}.\n\n{' '.join(e.why.split())}\n")
         if e.wrong:
             parts.append(f"Wrong:\n```text\n{e.wrong.strip()}\n```\n\nRight:\n```text\n{e.right.strip()}\n```\n")

@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from resnet_dsl.graph import compile
     from resnet_dsl.language import load
     from resnet_dsl.reports.compare import compare
+    from resnet_dsl.reports.diff import diff
     from resnet_dsl.reports.draw import draw
     from resnet_dsl.reports.inspect import inspect
     from resnet_dsl.runtime.build import build
     from resnet_dsl.runtime.emit import emit
     from resnet_dsl.training.train import train
 
-__all__ = ["SpecError", "__version__", "build", "compare", "compile", "draw", "emit", "inspect", "load", "train"]
+__all__ = ["SpecError", "__version__", "build", "compare", "compile", "diff", "draw", "emit", "inspect", "load", "train"]
 
 _HOMES = {
     "SpecError": "resnet_dsl.diagnostics",
     "build": "resnet_dsl.runtime.build",
     "compare": "resnet_dsl.reports.compare",
     "compile": "resnet_dsl.graph",
+    "diff": "resnet_dsl.reports.diff",
     "draw": "resnet_dsl.reports.draw",
     "emit": "resnet_dsl.runtime.emit",
     "inspect": "resnet_dsl.reports.inspect",

@@ -10,6 +10,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 MAX_SHOWN = 20
 """Errors shown of one file; the rest is a count (docs/language.md, Errors)."""
@@ -65,6 +66,7 @@ class Diagnostic:
     location: Location
     help: str
     labels: tuple[Label, ...] = ()
+    level: Literal["error", "warning"] = "error"
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form that editors read: positions count from 1."""
@@ -151,7 +153,7 @@ def render(diagnostics: Sequence[Diagnostic]) -> str:
 
 def _render_one(d: Diagnostic) -> str:
     at = d.location
-    lines = [f"{at}: error[{d.code}]: {clean(d.message)}"]
+    lines = [f"{at}: {d.level}[{d.code}]: {clean(d.message)}"]
     if at.line:
         lines += _excerpt(at)
     for label in d.labels:

@@ -183,6 +183,9 @@ _NETWORK = {
 
 _RUNNING = {
     "usage": _E("a mistake in the command line", "`resnet-dsl COMMAND --help` shows what the command takes, and ends with an example."),
+    "budget": _E("a budget that no network of the family keeps",
+        "`fit` scales widths, depths or both. The message shows what the smallest such network costs; allow that much, let more "
+        "change, or start from a smaller spec."),
     "file-exists": _E("a file that is there already", "This command never overwrites. Choose another name, or delete the file."),
     "output": _E("a file that cannot be written",
         "The folder is missing, the disk or its permissions refuse, or something that is no regular file has that name already."),

@@ -20,6 +20,8 @@ def _torch_device(name: str) -> bool:
     return torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
 
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
 NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "fashion-mnist": (
         lambda: Path("/usr/share/datasets/fashion-mnist").is_dir(),
@@ -27,6 +29,8 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     ),
     "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
+    "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
+    "pdflatex": (lambda: shutil.which("pdflatex") is not None, "no LaTeX (Debian: apt-get install texlive-latex-base texlive-pictures)"),
     "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
 

@@ -5,12 +5,14 @@ RESNET_DSL_ACCEPT=1 in the environment writes the golden files anew; look at the
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -18,8 +20,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pypdf
 import pytest
 from networks import NETWORKS, compiled, small
+from PIL import Image
 
 from resnet_dsl.diagnostics import SpecError, visible
 from resnet_dsl.graph import Graph, compile
@@ -188,6 +192,7 @@ def golden() -> Iterator[tuple[str, Drawing]]:
     yield "mlp-op-right.dot", draw(mlp, by="op", direction="LR")
     yield "twins-paper-print.svg", draw([plain, net], style="paper", theme="print")
     yield "overview.svg", draw(net, style="overview")
+    yield "stage.tex", draw(net)
 
 
 @pytest.mark.parametrize(("name", "drawing"), list(golden()), ids=lambda x: x if isinstance(x, str) else "")
@@ -231,6 +236,121 @@ def test_nothing_of_a_users_is_markup() -> None:
     assert nodes(drawing) == nodes(draw(compiled(small(), "small")))
     assert drawing.png().startswith(b"\x89PNG")
     assert "script" not in drawing.mmd
+
+
+@pytest.mark.parametrize("style", ["paper", "full"])
+@pytest.mark.parametrize(("name", "folds"), [("resnet50", False), ("resnet101", True), ("resnet1202", True)])
+def test_deep_networks_fold_unless_all_is_asked_for(name: str, folds: bool, style: Any) -> None:
+    graph = compile(load(name))
+    drawing = draw(graph, style=style)
+    assert bool(drawing.notes) == folds
+    repeats = [f.header[0].text for f in frames(drawing.scene.inside) if f.frame == "repeat"]
+    assert bool(repeats) == folds
+    if name != "resnet1202":
+        every = draw(graph, style=style, all=True)
+        assert not every.notes
+        assert not [f for f in frames(every.scene.inside) if f.frame == "repeat"]
+        assert (len(list(boxes(every.scene.inside))) > len(list(boxes(drawing.scene.inside)))) == folds
+
+
+def test_the_papers_style_folds_what_only_grows() -> None:
+    graph = compile(load(str(Path(__file__).parent / "data" / "legal" / "densenet121.yaml")))
+    scene = draw(graph, style="paper").scene
+    assert [f.header[0].text for f in frames(scene.inside) if f.frame == "repeat"] == ["x6", "x12", "x24", "x16"]
+    said = " | ".join(f"{x.text} {x.tail}" for b in boxes(scene.inside) for x in b.box.lines)
+    assert "concat 96x56x56 to 256x56x56" in said
+
+
+def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        kind, data = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        assert struct.unpack(">I", png[at + 8 + length : at + 12 + length])[0] == zlib.crc32(kind + data)
+        yield kind, data
+        at += 12 + length
+
+
+def test_png_has_the_network_in_it() -> None:
+    graph = replace(compiled(small()), description="caf\u00e9 \u03c0")
+    content = draw(graph).png()
+    found = dict(data.split(b"\0", 1) for kind, data in chunks(content) if kind == b"tEXt")
+    assert found[b"Title"] == b"small"
+    assert found[b"Network"].decode() == graph.text()
+    assert found[b"Description"].endswith(b"caf\xe9 \\u03c0")
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+        assert picture.info["Title"] == "small"  # type: ignore[attr-defined]
+
+
+STROKED = {"paper": {"style": "paper"}, "block": {"by": "block"}, "overview-dark": {"style": "overview", "theme": "dark"}}
+
+
+@pytest.mark.parametrize("kind", STROKED)
+def test_pdf_is_text_with_the_network_in_it(kind: str) -> None:
+    graph = compiled(small(), "small")
+    drawing = draw(graph, **STROKED[kind])  # type: ignore[arg-type]
+    content = drawing.pdf
+    assert content == draw(graph, **STROKED[kind]).pdf  # type: ignore[arg-type]
+    reader = pypdf.PdfReader(io.BytesIO(content))
+    (page,) = reader.pages
+    assert [float(x) for x in page.mediabox[2:]] == pytest.approx([drawing.scene.width, drawing.scene.height], abs=0.01)
+    assert reader.metadata is not None
+    assert reader.metadata.title == "small"
+    assert str(reader.metadata["/Keywords"]) == graph.text()
+    words = page.extract_text()
+    lines = [x for b in boxes(drawing.scene.inside) for x in b.box.lines if x.text.strip()]
+    assert all(x.text in words and x.tail in words for x in lines)
+
+
+def test_without_reportlab_a_pdf_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "reportlab.pdfgen.canvas", None)
+    with pytest.raises(DrawError, match=r"pip install 'resnet-dsl\[pdf\]'") as e:
+        draw(compiled(small())).save(tmp_path / "a.pdf")
+    assert e.value.exit_code == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_tex_is_whole_and_holds_every_word() -> None:
+    graph = replace(compiled(small(), "small"), name='a_b%{$}\\#~^<&>|"\u03c0', description="x\\input{y}\n\\end{document}")
+    for options in ({}, {"style": "paper"}, {"style": "overview", "theme": "dark"}):
+        drawing = draw(graph, **options)  # type: ignore[arg-type]
+        code = [line for line in drawing.tex.splitlines() if not line.startswith("%")]
+        assert [line for line in code if line.startswith((r"\begin{", r"\end{"))] == [
+            r"\begin{document}", r"\begin{tikzpicture}[baseline=(current bounding box.north), x=1bp, y=1bp, inner sep=0pt, outer sep=0pt]",
+            r"\end{tikzpicture}", r"\end{document}",
+        ]  # fmt: skip
+        for line in code:
+            bare = re.sub(r"\\[\\{}%#$&_]", "", line)
+            assert bare.count("{") == bare.count("}")
+            assert not re.search(r"(?<!\\)[%$&#]", line)
+        paints = set(re.findall(r"\\definecolor\{(c\d+)\}", drawing.tex))
+        assert set(re.findall(r"(?:fill|draw|text)=(c\d+)", drawing.tex)) <= paints
+        assert (
+            r"a\_b\%\{\$\}\textbackslash{}\#\textasciitilde{}\textasciicircum{}\textless{}\&\textgreater{}\textbar{}''\textless{}U+03C0\textgreater{}"
+            in drawing.tex
+        )
+        drawn = [line for line in code if line.startswith((r"\draw", r"\node"))]
+        assert len(drawn) > len(drawing.scene.edges) + len([b for b in boxes(drawing.scene.inside) if b.box.look not in ("text", "joint")])
+
+
+def test_tex_that_tex_cannot_measure_is_refused() -> None:
+    tower = draw(compile(load("resnet110")), by="op", all=True)
+    assert tower.scene.height > 10_000
+    with pytest.raises(DrawError, match="longer than TeX can measure"):
+        replace(tower, scene=replace(tower.scene, height=17_000.0)).tex  # noqa: B018
+
+
+@pytest.mark.needs("pdflatex")
+@pytest.mark.parametrize("kind", STROKED)
+def test_tex_compiles(kind: str, tmp_path: Path) -> None:
+    evil = 'a_b%{$}\\#~^<&>|"\u03c0'
+    drawing = draw([compiled(small()), replace(compiled(small(shortcut="A")), name=evil)], **STROKED[kind])  # type: ignore[arg-type]
+    drawing.save(tmp_path / "net.tex")
+    done = subprocess.run(["pdflatex", "-interaction=batchmode", "-halt-on-error", "net.tex"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    (page,) = pypdf.PdfReader(tmp_path / "net.pdf").pages
+    assert [float(x) for x in page.mediabox[2:]] == pytest.approx([drawing.scene.width, drawing.scene.height], abs=0.5)
 
 
 def test_png_has_the_size_asked_for() -> None:
@@ -282,7 +402,10 @@ def test_too_many_boxes_are_refused_before_they_are_made() -> None:
     huge = compiled(small(stages=[{"depth": 100_000, "width": 8}]))
     for options in ({"by": "op"}, {"style": "full"}):
         with pytest.raises(DrawError, match="--by stage"):
-            draw(huge, **options)  # type: ignore[arg-type]
+            draw(huge, all=True, **options)  # type: ignore[arg-type]
+        assert draw(huge, **options).notes == (  # type: ignore[arg-type]
+            "small has 700,006 operations: blocks that are alike are drawn once; --all draws each",
+        )
     many = compiled(small(stages=[{"depth": 2, "width": 8 + i % 2} for i in range(900)]))
     with pytest.raises(DrawError, match="--style overview"):
         draw(many)
@@ -292,7 +415,7 @@ def test_too_many_boxes_are_refused_before_they_are_made() -> None:
 
 def test_a_png_of_a_tower_is_refused() -> None:
     with pytest.raises(DrawError, match="million pixels"):
-        draw(compile(load("resnet110")), by="op").png(1200)
+        draw(compile(load("resnet110")), by="op", all=True).png(1200)
     for dpi in (0.1, float("nan"), 1e9):
         with pytest.raises(DrawError, match="dots an inch"):
             draw(compiled(small())).png(dpi)

@@ -113,8 +113,11 @@ def loaded_after(*commands: str, cwd: Path) -> set[str]:
 
 def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
     names = loaded_after(
-        "check resnet50", "inspect resnet50 --by op", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
-        "draw resnet18 -o a.svg", "draw resnet18 -o a.png", "emit resnet50 -o a.py", "list specs", "list blocks", "list ops",
+        "check resnet50", "inspect resnet50 --by op", "inspect resnet18 --symbolic", "inspect resnet50 --explain-count",
+        "inspect resnet50 --memory --max-memory 24GiB", "compare resnet18 resnet34 -o c.png", "compare --preset he2015-table6",
+        "fit resnet18 --params 5M", "lint resnet50", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
+        "draw resnet18 -o a.svg", "draw resnet18 -o a.png",
+        "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py", "list specs", "list blocks", "list ops",
         "list recipes", "list data", "new", "schema", "explain merge-shape", "train --help", "evaluate --help", "demo --help", cwd=tmp_path,
     )  # fmt: skip
     assert names & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()
@@ -122,7 +125,9 @@ def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
 
 def test_counting_needs_no_networkx_and_no_rich(tmp_path: Path) -> None:
     """Each costs more to import than the rest of `inspect` takes."""
-    names = loaded_after("check resnet50", "inspect resnet50", "compare resnet18 resnet34", "emit resnet18", cwd=tmp_path)
+    names = loaded_after(
+        "check resnet50", "inspect resnet50", "compare resnet18 resnet34", "diff resnet18 resnet18", "emit resnet18", cwd=tmp_path
+    )
     assert names & {"networkx", "rich"} == set()
 
 

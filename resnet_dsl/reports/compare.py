@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from resnet_dsl.graph.graph import Graph, shape_text
@@ -20,18 +20,32 @@ class Entry:
     report: Report
 
 
+SORTS: Mapping[str, Callable[[Entry], int]] = {
+    "params": lambda e: e.report.params,
+    "macs": lambda e: e.report.macs,
+    "activations": lambda e: e.report.activations,
+    "depth": lambda e: e.report.depth,
+}
+"""What rows may be sorted by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Networks in the order given; the first is what the others are measured by."""
+    """Networks and the `first` of those given, which all are measured by."""
 
     entries: tuple[Entry, ...]
+    first: Entry
+
+    def sorted(self, key: str, *, largest_first: bool = False) -> Comparison:
+        """The same with its rows in another order; equal ones keep theirs."""
+        return replace(self, entries=tuple(sorted(self.entries, key=SORTS[key], reverse=largest_first)))
 
     def __str__(self) -> str:
         return self.table().render("table")
 
     def to_dict(self) -> list[dict[str, object]]:
         """The JSON document of `compare --format json`: `inspect`'s, each with `label`, `delta` and `ratio`."""
-        first = self.entries[0].report
+        first = self.first.report
         return [
             {
                 "label": e.label,
@@ -47,23 +61,30 @@ class Comparison:
         return self._by_stage() if by == "stage" else self._by_network()
 
     def _by_network(self) -> Table:
-        first = self.entries[0].report
+        first = self.first.report
         rows = [[e.label, e.report.depth, *_against(e.report, first)] for e in self.entries]
         columns = (Column("label", "network", wrap=True), Column("depth", "depth", count, True), *_FIGURES)
-        return Table(columns, rows, self._title(), notes=(_NOTE, CONVENTION))
+        return Table(columns, rows, self._title(), notes=(self._measure(), CONVENTION))
 
     def _by_stage(self) -> Table:
-        parts = [_parts(e.report) for e in self.entries]
+        parts, measure = [_parts(e.report) for e in self.entries], _parts(self.first.report)
         places = sorted(dict.fromkeys(place for found in parts for place in found), key=lambda place: place[0])
         rows = [
-            [place[1], entry.label, *_against(found[place], parts[0].get(place))]
+            [place[1], entry.label, *_against(found[place], measure.get(place))]
             for place in places
             for entry, found in zip(self.entries, parts, strict=True)
             if place in found
         ]
         return Table(
-            (Column("stage", "stage"), Column("label", "network", wrap=True), *_FIGURES), rows, self._title(), notes=(_NOTE, CONVENTION)
+            (Column("stage", "stage"), Column("label", "network", wrap=True), *_FIGURES),
+            rows,
+            self._title(),
+            notes=(self._measure(), CONVENTION),
         )
+
+    def _measure(self) -> str:
+        moved = self.entries[0] is not self.first
+        return f"Differences and ratios are to {self.first.label if moved else 'the first network'}."
 
     def _title(self) -> str:
         """What all have in common."""
@@ -77,7 +98,8 @@ class Comparison:
 def compare(graphs: Sequence[Graph], labels: Iterable[str] = ()) -> Comparison:
     """The networks against the first of them; `labels` tell them apart where their names do not."""
     names = tuple(labels) or tuple(g.name for g in graphs)
-    return Comparison(tuple(Entry(name, inspect(graph)) for name, graph in zip(names, graphs, strict=True)))
+    entries = tuple(Entry(name, inspect(graph)) for name, graph in zip(names, graphs, strict=True))
+    return Comparison(entries, entries[0])
 
 
 def _parts(report: Report) -> dict[tuple[int, str], Part]:
@@ -85,8 +107,6 @@ def _parts(report: Report) -> dict[tuple[int, str], Part]:
     stages = {(1, s.name): s for s in report.stages}
     return {(0, "stem"): report.stem, **stages, (2, "head"): report.head}
 
-
-_NOTE = "Differences and ratios are to the first network."
 
 _FIGURES = (
     Column("params", "params", count, True),

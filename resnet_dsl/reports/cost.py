@@ -7,15 +7,41 @@ layers, `depth` the weighted layers on the main path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
 from resnet_dsl.graph.ops import OPS
 
 CONVENTION = "MACs: multiply-accumulates of conv and linear for one input; FLOPs = 2 x MACs."
 """What every table of figures says under it."""
+
+Kind = Literal["conv", "linear", "norm", "act", "pool", "add", "bias"]
+
+KINDS: Mapping[Kind, tuple[str, Mapping[str, int]]] = {
+    "conv": ("multiply-accumulates of conv", {"conv": 1}),
+    "linear": ("multiply-accumulates of linear", {"linear": 1}),
+    "norm": ("1 an element of a norm or scale", {"norm": 1, "scale": 1}),
+    "act": ("1 an element of an activation", {"act": 1}),
+    "pool": ("1 an element of a pool's window", {"pool windows": 1}),
+    "add": ("1 an element and operand of a merge beyond the first", {"merge": 1}),
+    "bias": ("1 an element of an added bias", {"conv bias": 1, "linear bias": 1, "bias": 1}),
+}
+"""What may be counted as MACs: what that is in words, and how often each quantity of the op table goes in."""
+
+COUNTED: tuple[Kind, ...] = ("conv", "linear")
+"""What is counted where nothing else is asked for (docs/language.md, What is counted)."""
+
+
+def convention(counted: Collection[Kind] = COUNTED) -> str:
+    """What MACs are, in words that stand under the figures."""
+    if set(counted) == set(COUNTED):
+        return CONVENTION
+    words = "; ".join(text for kind, (text, _) in KINDS.items() if kind in counted)
+    return f"MACs here, for one input: {words.replace('conv; multiply-accumulates of', 'conv and')}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +89,9 @@ class Cost:
 class Costs:
     """The cost of every scope of one graph; equal scopes are one `Program`, which is counted once."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, counted: Collection[Kind] = COUNTED) -> None:
         self.graph = graph
+        self.counted = tuple(kind for kind in KINDS if kind in counted)
         self._known: dict[int, Cost] = {}
         # Blocks that differ in one number, a drop rate say, still share most of their operations.
         self._operations: dict[tuple[object, ...], Cost] = {}
@@ -93,7 +120,7 @@ class Costs:
         else:
             key = (node.op, node.attrs, *in_shapes)
             known = self._operations.get(key)
-            cost = known if known is not None else self._operations.setdefault(key, operation(node, in_shapes))
+            cost = known if known is not None else self._operations.setdefault(key, operation(node, in_shapes, self.counted))
         if node.role == "shortcut":
             return Cost(cost.params, cost.macs, cost.activations, cost.depth, cost.params, cost.macs)
         return cost
@@ -111,11 +138,35 @@ class Costs:
         return Cost(params, macs, activations, depths[program.output], shortcut_params, shortcut_macs)
 
 
-def operation(node: Node, in_shapes: list[Shape] | tuple[Shape, ...]) -> Cost:
+def operation(node: Node, in_shapes: Sequence[Shape], counted: Collection[Kind] = COUNTED) -> Cost:
     """What one operation (no call) costs, from its row of the op table."""
     row, attrs = OPS[node.op], dict(node.attrs)
     params, macs = row.params(attrs, in_shapes, node.shape), row.macs(attrs, in_shapes, node.shape)
+    if counted != COUNTED:
+        done = work(node, in_shapes)
+        macs = sum(times * done.get(what, 0) for kind in counted for what, times in KINDS[kind][1].items())
     return Cost(params, macs, prod(node.shape), 1) if row.weighted else Cost(params, macs)
+
+
+def work(node: Node, in_shapes: Sequence[Shape]) -> dict[str, int]:
+    """All that counters may count of one operation, by what it is; `conv` and `linear` are multiply-accumulates."""
+    row, attrs = OPS[node.op], dict(node.attrs)
+    done = dict(row.work(attrs, in_shapes, node.shape))
+    if row.weighted:
+        done[row.group] = row.macs(attrs, in_shapes, node.shape)
+    return done
+
+
+def total_work(graph: Graph) -> Counter[str]:
+    """The same of a whole network, each distinct scope counted once."""
+    known: dict[int, Counter[str]] = {}
+    for program in graph.programs:
+        total = known[id(program)] = Counter()
+        for node in program.nodes:
+            done = known[id(node.program)] if node.program is not None else work(node, program.in_shapes(node))
+            for what, value in done.items():
+                total[what] += node.times * value
+    return known[id(graph.root)]
 
 
 def _spine(node: Node) -> tuple[str, ...]:

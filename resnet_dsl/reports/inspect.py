@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from math import prod
 from typing import Any, Literal
 
-from resnet_dsl.graph.graph import CALL, Graph, Node, Shape, shape_text
+from resnet_dsl.graph.graph import CALL, SCOPE_INPUT, Graph, Node, Program, Shape, join, shape_text
 from resnet_dsl.graph.ops import OPS
-from resnet_dsl.reports.cost import CONVENTION, Cost, Costs, operation
+from resnet_dsl.reports.cost import COUNTED, Cost, Costs, Kind, convention
+from resnet_dsl.reports.field import Reach, Reaches
+from resnet_dsl.reports.figures import FIGURES, MEMORY, OF_BATCH
+from resnet_dsl.reports.memory import BYTES, STATE, Amount, Memory, Optimizer, Precision, Saving, Storage, memory
 from resnet_dsl.reports.table import Column, Table, count, short
 
 By = Literal["net", "stage", "block", "op"]
-Precision = Literal["fp32", "bf16", "fp16"]
-
-BYTES: Mapping[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
-"""Of one element."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class Part(Cost):
     """A part of a network and what it costs: the stem, a stage, the head, a run of equal blocks, one operation.
 
     `kind` is what it is (`stage`, a block's name, an op), `blocks` how many blocks it holds, `out` the shape it gives,
-    `shortcut` a block's policy (`identity` where it computes nothing), `label` an operation in a few words.
+    `shortcut` a block's policy (`identity` where it computes nothing), `label` an operation in a few words, `reach` what
+    its output sees of the input, `saved` what autograd saves first in it.
     """
 
     path: str
@@ -33,25 +34,49 @@ class Part(Cost):
     blocks: int = 0
     shortcut: str = ""
     label: str = ""
+    reach: Reach
+    saved: Amount
 
     @property
     def name(self) -> str:
         """The path, which is also the prefix in the state_dict."""
         return self.path
 
+    @property
+    def elements(self) -> int:
+        """Of the output, for one input."""
+        return prod(self.out)
+
     def to_dict(self, *keys: str) -> dict[str, object]:
         """The named fields, as JSON has them."""
         return {k: list(v) if isinstance(v := getattr(self, k), tuple) else v for k in keys}
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A node of a scope with its analyses: what its operands see and what it sees, the storage of its first operand."""
+
+    node: Node
+    cost: Cost
+    before: Reach
+    after: Reach
+    entry: Storage
+    saved: Amount
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report(Cost):
-    """What a network costs for one input, in all and by part. `batch` and `precision` matter to bytes alone."""
+    """What a network costs for one input, in all and by part.
+
+    `batch`, `precision` and `optimizer` matter to bytes alone. `costs` say what is counted, `saving` what autograd saves.
+    """
 
     graph: Graph = field(repr=False)
     costs: Costs = field(repr=False)
+    saving: Saving = field(repr=False)
     batch: int = 1
     precision: Precision = "fp32"
+    optimizer: Optimizer = "sgd"
 
     @property
     def name(self) -> str:
@@ -69,63 +94,105 @@ class Report(Cost):
         return self.graph.classes
 
     @property
+    def size(self) -> int:
+        """Bytes of an element in `precision`."""
+        return BYTES[self.precision]
+
+    @property
+    def optimizer_state(self) -> int:
+        """Numbers that the optimizer keeps for each parameter."""
+        return STATE[self.optimizer]
+
+    @property
     def weight_bytes(self) -> int:
         """Of all trainable parameters in `precision`."""
-        return self.params * BYTES[self.precision]
+        return self.params * self.size
 
     @property
     def activation_bytes(self) -> int:
         """Of the outputs of all convolutions and linear layers in `precision`, for `batch` inputs."""
-        return self.activations * BYTES[self.precision] * self.batch
+        return self.activations * self.size * self.batch
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What training it keeps in memory."""
+        return memory(self.params, self.saving, self.optimizer)
+
+    @cached_property
+    def _reaches(self) -> Reaches:
+        return Reaches(self.graph)
+
+    @cached_property
+    def _root(self) -> tuple[_Place, ...]:
+        return tuple(self._places(self.graph.root, Reach(), self.saving.start))
 
     @cached_property
     def stages(self) -> tuple[Part, ...]:
         """One part a stage."""
-        return tuple(self._stage(node, cost) for node, cost in self.costs.nodes(self.graph.root) if node.role == "stage")
+        return tuple(
+            _part(p, p.node.path, "stage", blocks=sum(n.times for n in p.node.callee.nodes if n.role == "block"))
+            for p in self._root
+            if p.node.role == "stage"
+        )
 
     @cached_property
     def stem(self) -> Part:
         """All steps before the stages."""
-        return self._ends("stem", self.graph.input)
+        return self._ends("stem", self.graph.input, Reach())
 
     @cached_property
     def head(self) -> Part:
         """All steps after the stages."""
-        return self._ends("head", self.graph.stages[-1].shape)
+        return self._ends("head", self.stages[-1].out, self.stages[-1].reach)
 
     @cached_property
     def blocks(self) -> tuple[Part, ...]:
         """One part a run of equal blocks (and a step around them), stage by stage, with the stem and the head."""
-        return (self.stem, *(p for node in self.graph.stages for p in self._in_stage(node)), self.head)
+        return (self.stem, *(part for p in self._root if p.node.role == "stage" for part in self._in_stage(p)), self.head)
 
     @cached_property
     def ops(self) -> tuple[Part, ...]:
         """One part an operation, in order."""
-        return tuple(
-            _part(operation(f.node, f.in_shapes), path=f.path, kind=f.node.op, out=f.node.shape,
-                  label=OPS[f.node.op].label(dict(f.node.attrs), f.in_shapes, f.node.shape))
-            for f in self.graph.nodes()
-        )  # fmt: skip
+        return tuple(self._operations(self.graph.root, "", Reach(), self.saving.start))
 
-    def _ends(self, role: Literal["stem", "head"], shape: Shape) -> Part:
-        total = Cost()
-        for node, cost in self.costs.nodes(self.graph.root):
-            if node.role == role:
-                total, shape = total + cost, node.shape
-        return _part(total, path=role, kind=role, out=shape)
+    def _places(self, program: Program, reach: Reach, storage: Storage) -> Iterator[_Place]:
+        """A scope's nodes, where its input sees `reach` and lies in `storage`."""
+        walks = zip(self.costs.nodes(program), self._reaches.nodes(program, reach), self.saving.nodes(program, storage), strict=True)
+        for (node, cost), (_, before, after), (_, entry, saved) in walks:
+            yield _Place(node, cost, before, after, entry, saved)
 
-    def _stage(self, node: Node, cost: Cost) -> Part:
-        blocks = sum(n.times for n in node.callee.nodes if n.role == "block")
-        return _part(cost, path=node.path, kind="stage", out=node.shape, blocks=blocks)
+    def _ends(self, role: Literal["stem", "head"], out: Shape, reach: Reach) -> Part:
+        total, saved = Cost(), Amount()
+        for p in self._root:
+            if p.node.role == role:
+                total, saved, out, reach = total + p.cost, saved + p.saved, p.node.shape, p.after
+        return Part(**_costs(total), path=role, kind=role, out=out, reach=reach, saved=saved)
 
-    def _in_stage(self, stage: Node) -> Iterator[Part]:
-        for node, cost in self.costs.nodes(stage.callee):
+    def _in_stage(self, stage: _Place) -> Iterator[Part]:
+        for p in self._places(stage.node.callee, stage.before, stage.entry):
+            node, name = p.node, stage.node.path
             if node.role == "block":
                 paths = node.paths[0] if node.times == 1 else f"{node.paths[0]}-{node.paths[-1]}"
-                yield _part(cost, path=f"{stage.path}.{paths}", kind=node.callee.kind, out=node.shape,
-                            blocks=node.times, shortcut=_policy(node))  # fmt: skip
+                yield _part(p, join(name, paths), node.callee.kind, blocks=node.times, shortcut=_policy(node))
             else:
-                yield _part(cost, path=f"{stage.path}.{node.path}", kind=node.callee.kind if node.op == CALL else node.op, out=node.shape)
+                yield _part(p, join(name, node.path), node.callee.kind if node.op == CALL else node.op)
+
+    def _operations(self, program: Program, scope: str, reach: Reach, storage: Storage) -> Iterator[Part]:
+        for p in self._places(program, reach, storage):
+            node = p.node
+            if node.program is None:
+                shapes = program.in_shapes(node)
+                label = OPS[node.op].label(dict(node.attrs), shapes, node.shape) + _joined(program, node)
+                yield _part(p, join(scope, node.path), node.op, label=label)
+                continue
+            before, entry = p.before, p.entry
+            for name in node.paths:
+                done = self.saving.call(node, entry)
+                kept = done.saved if self.saving.checkpoint and node.role == "block" else None
+                for part in self._operations(node.program, join(scope, name), before, entry):
+                    yield part if kept is None else replace(part, saved=kept)
+                    kept = kept and Amount()  # a block that runs again keeps what its first operation reads
+                before, entry = before.then(self._reaches.scope(node.program)), done.out
 
     def __str__(self) -> str:
         return self.table().render("table")
@@ -133,94 +200,116 @@ class Report(Cost):
     def to_dict(self, by: By = "stage") -> dict[str, object]:
         """The JSON document of `inspect --format json`: `blocks` is there by block, `ops` by op."""
         part = ("name", "out", "params", "macs", "activations")
+        m = self.memory
         document: dict[str, object] = {
             "name": self.name, "input": list(self.input), "classes": self.classes, "params": self.params, "macs": self.macs,
             "flops": self.flops, "activations": self.activations, "depth": self.depth,
-            "shortcut_params": self.shortcut_params, "shortcut_macs": self.shortcut_macs,
+            "shortcut_params": self.shortcut_params, "shortcut_macs": self.shortcut_macs, "counted": list(self.costs.counted),
             "batch": self.batch, "precision": self.precision, "weight_bytes": self.weight_bytes, "activation_bytes": self.activation_bytes,
-            "stem": self.stem.to_dict(*part),
-            "stages": [s.to_dict("name", "blocks", *part[1:]) for s in self.stages],
-            "head": self.head.to_dict(*part),
+            "memory": {"weights": m.weights, "gradients": m.gradients, "optimizer": m.optimizer, "saved": m.saved.of(self.batch),
+                       "recomputed": m.again(self.batch), "total": m.total(self.batch)},
+            "stem": self._figures(self.stem, *part),
+            "stages": [self._figures(s, "name", "blocks", *part[1:]) for s in self.stages],
+            "head": self._figures(self.head, *part),
         }  # fmt: skip
         if by == "block":
-            document["blocks"] = [b.to_dict("path", "kind", "shortcut", "blocks", *part[1:]) for b in self.blocks]
+            document["blocks"] = [self._figures(b, "path", "kind", "shortcut", "blocks", *part[1:]) for b in self.blocks]
         if by == "op":
-            document["ops"] = [{"path": o.path, "op": o.kind, **o.to_dict("label", *part[1:4])} for o in self.ops]
+            document["ops"] = [{"path": o.path, "op": o.kind, **self._figures(o, "label", *part[1:4])} for o in self.ops]
         return document
 
-    def table(self, by: By = "stage", *, memory: bool = False) -> Table:
-        """One row a part. With `memory` the figures are bytes instead of multiply-accumulates."""
-        figures = self._memory_columns() if memory else _COUNT_COLUMNS if by in ("net", "stage") else _COUNT_COLUMNS[:2]
-        parts, columns = self._parts(by)
+    def _figures(self, p: Part, *keys: str) -> dict[str, object]:
+        """The named fields, and what a part sees and saves."""
+        size, jump = p.reach.size, p.reach.jump
+        seen = {"receptive": list(size) if size else "all", "jump": list(jump) if jump else None} if len(self.input) == 3 else {}
+        return {**p.to_dict(*keys), **seen, "saved": p.saved.of(self.batch)}
+
+    def table(self, by: By = "stage", columns: Sequence[str] = ()) -> Table:
+        """One row a part. `columns` are names of `figures.FIGURES`; left out, what suits `by`."""
+        names = tuple(columns) or _USUAL[by]
+        figures = [FIGURES[name] for name in names]
         if by == "net":
-            columns = (*_NET_COLUMNS[:3], *figures, *_NET_COLUMNS[3:])
-            return Table(_plain(columns), [[get(self) for _, get in columns]], notes=self._notes(by, memory), upright=True)
-        columns = (*columns, *figures)
-        labels = [None] * (len(columns) - len(figures) - 1)
+            pairs = [*_NET[:3], *((f.column, f.total(self)) for f in figures), *_NET[3:]]
+            shown = [(column, get(self) if callable(get) else get) for column, get in pairs]
+            shown = [(column, value) for i, (column, value) in enumerate(shown) if column.key not in {c.key for c, _ in shown[:i]}]
+            return Table(tuple(c for c, _ in shown), [[v for _, v in shown]], notes=self._notes(by, names), upright=True)
+        parts, about = self._parts(by)
         return Table(
-            _plain(columns),
-            [[get(part) for _, get in columns] for part in parts],
+            (*(column for column, _ in about), *(f.column for f in figures)),
+            [[*(get(p) for _, get in about), *(f.part(self, p) for f in figures)] for p in parts],
             f"{self.name}: {shape_text(self.input)} to {self.classes} classes, depth {self.depth}",
-            ["total", *labels, *(get(self) for _, get in figures)],
-            self._notes(by, memory),
+            ["total", *(None for _ in about[1:]), *(f.total(self) for f in figures)],
+            self._notes(by, names),
         )
 
-    def _parts(self, by: By) -> tuple[tuple[Part, ...], tuple[_Figure, ...]]:
+    def _parts(self, by: By) -> tuple[tuple[Part, ...], tuple[tuple[Column, Callable[[Part], object]], ...]]:
         if by == "block":
-            return self.blocks, (
-                _PATH,
-                (Column("kind", "what"), lambda p: p.kind),
-                (Column("blocks", "", _copies), lambda p: p.blocks or None),
-                (Column("shortcut", "shortcut"), lambda p: p.shortcut or None),
-                _OUT,
-            )
-        if by == "op":
-            return self.ops, (_PATH, (Column("op", "op"), lambda p: p.label), _OUT)
-        return (self.stem, *self.stages, self.head), (
-            (Column("name", "stage"), lambda p: p.path),
-            (Column("blocks", "blocks", count, True), lambda p: p.blocks or None),
-            _OUT,
-        )
+            return self.blocks, _ABOUT_BLOCK
+        return (self.ops, _ABOUT_OP) if by == "op" else ((self.stem, *self.stages, self.head), _ABOUT_STAGE)
 
-    def _notes(self, by: By, memory: bool) -> tuple[str, ...]:
-        notes = [CONVENTION]
-        if memory:
-            notes = [
-                f"Bytes in {self.precision}, batch of {self.batch}: weights, all trainable parameters; activations,",
-                "the outputs of conv and linear layers.",
-            ]
-        elif by == "stage":
-            notes.append("Activations: output elements of conv and linear layers for one input.")
-        if self.shortcut_params and by != "net":
+    def _notes(self, by: By, columns: Sequence[str]) -> tuple[str, ...]:
+        notes = []
+        if self.shortcut_params and by != "net" and {"params", "macs"} & set(columns):
             share = self.shortcut_params / self.params
-            notes.insert(0, f"Of this in shortcuts: {self.shortcut_params:,} params ({share:.1%}), {self.shortcut_macs:,} MACs.")
+            notes.append(f"Of this in shortcuts: {self.shortcut_params:,} params ({share:.1%}), {self.shortcut_macs:,} MACs.")
+        if {"macs", "share", "shortcut_macs"} & set(columns):
+            notes += _lines(convention(self.costs.counted))
+        notes += dict.fromkeys(note for name in columns if (note := FIGURES[name].note) and by != "net")
+        if set(columns) & {*MEMORY, *OF_BATCH}:
+            notes += self._memory_notes(columns)
         return tuple(notes)
 
-    def _memory_columns(self) -> tuple[_Figure, ...]:
-        size = BYTES[self.precision]
-        return (
-            _COUNT_COLUMNS[0],
-            (Column("weight_bytes", "weights", _bytes, True), lambda c: c.params * size),
-            (Column("activation_bytes", "activations", _bytes, True), lambda c: c.activations * size * self.batch),
-        )
+    def _memory_notes(self, columns: Sequence[str]) -> list[str]:
+        m, again = self.memory, self.memory.again(self.batch)
+        notes = [f"Bytes for a batch of {self.batch:,} in {self.precision}."]
+        if set(columns) & set(MEMORY):
+            in_half = ", in fp32" if self.precision != "fp32" else ""
+            notes = [
+                f"Training with {self.optimizer}, batch of {self.batch:,}, {self.precision}: {short(m.total(self.batch), 'B')} in all.",
+                f"Weights, gradients and optimizer state{in_half}; saved: what autograd keeps for",
+                "the backward pass, memory that tensors share counted once. Not counted:",
+                "gradients of activations in flight, workspaces, what the allocator wastes.",
+            ]
+            if self.saving.checkpoint:
+                notes.insert(1, f"Each block saves its input and runs again: {short(again, 'B')} more, for one at a time.")
+        return notes
 
 
-def inspect(graph: Graph, *, batch: int = 1, precision: Precision = "fp32") -> Report:
-    """What a network costs. `batch` and `precision` say what the bytes are counted for."""
-    costs = Costs(graph)
-    return Report(**_figures(costs.network), graph=graph, costs=costs, batch=batch, precision=precision)
+def inspect(
+    graph: Graph,
+    *,
+    batch: int = 1,
+    precision: Precision = "fp32",
+    optimizer: Optimizer = "sgd",
+    checkpoint: bool = False,
+    counted: Collection[Kind] = COUNTED,
+) -> Report:
+    """What a network costs. `counted` says what its MACs are, the rest what bytes are counted for; `checkpoint` saves each
+    block's input alone."""
+    costs = Costs(graph, counted)
+    saving = Saving(graph, precision, checkpoint=checkpoint)
+    return Report(**_costs(costs.network), graph=graph, costs=costs, saving=saving, batch=batch, precision=precision, optimizer=optimizer)
 
 
-_Figure = tuple[Column, Callable[[Any], object]]
-
-_PATH: _Figure = (Column("path", "path"), lambda p: p.path)
-_OUT: _Figure = (Column("out", "output", shape_text), lambda p: p.out)
-_COUNT_COLUMNS: tuple[_Figure, ...] = (
-    (Column("params", "params", count, True), lambda c: c.params),
-    (Column("macs", "MACs", count, True), lambda c: c.macs),
-    (Column("activations", "activations", count, True), lambda c: c.activations),
+_PATH: tuple[Column, Callable[[Part], object]] = (Column("path", "path"), lambda p: p.path)
+_ABOUT_STAGE = (
+    (Column("name", "stage"), lambda p: p.path),
+    (Column("blocks", "blocks", count, True), lambda p: p.blocks or None),
 )
-_NET_COLUMNS: tuple[_Figure, ...] = (
+_ABOUT_BLOCK = (
+    _PATH,
+    (Column("kind", "what"), lambda p: p.kind),
+    (Column("blocks", "", lambda blocks: f"x{blocks:,}" if blocks > 1 else ""), lambda p: p.blocks or None),
+    (Column("shortcut", "shortcut"), lambda p: p.shortcut or None),
+)
+_ABOUT_OP = (_PATH, (Column("op", "op"), lambda p: p.label))
+_USUAL: dict[By, tuple[str, ...]] = {
+    "net": ("params", "macs", "activations"),
+    "stage": ("shape", "params", "macs", "activations"),
+    "block": ("shape", "params", "macs"),
+    "op": ("shape", "params", "macs"),
+}
+_NET: tuple[tuple[Column, Any], ...] = (
     (Column("name", "name"), lambda r: r.name),
     (Column("input", "input", shape_text), lambda r: r.input),
     (Column("classes", "classes"), lambda r: r.classes),
@@ -230,24 +319,22 @@ _NET_COLUMNS: tuple[_Figure, ...] = (
 )
 
 
-def _plain(figures: tuple[_Figure, ...]) -> tuple[Column, ...]:
-    return tuple(column for column, _ in figures)
-
-
-def _copies(blocks: int) -> str:
-    return f"x{blocks:,}" if blocks > 1 else ""
-
-
-def _bytes(value: int) -> str:
-    return short(value, "B")
-
-
-def _figures(cost: Cost) -> dict[str, int]:
+def _costs(cost: Cost) -> dict[str, Any]:
     return {f.name: getattr(cost, f.name) for f in fields(Cost)}
 
 
-def _part(cost: Cost, *, path: str, kind: str, out: Shape, blocks: int = 0, shortcut: str = "", label: str = "") -> Part:
-    return Part(**_figures(cost), path=path, kind=kind, out=out, blocks=blocks, shortcut=shortcut, label=label)
+def _part(p: _Place, path: str, kind: str, *, blocks: int = 0, shortcut: str = "", label: str = "") -> Part:
+    return Part(
+        **_costs(p.cost),
+        path=path,
+        kind=kind,
+        out=p.node.shape,
+        blocks=blocks,
+        shortcut=shortcut,
+        label=label,
+        reach=p.after,
+        saved=p.saved,
+    )
 
 
 def _policy(block: Node) -> str:
@@ -256,3 +343,21 @@ def _policy(block: Node) -> str:
         if node.role == "shortcut":
             return node.callee.kind
     return "identity" if any(n.role == "merge" for n in block.callee.nodes) else "none"
+
+
+def _joined(program: Program, node: Node) -> str:
+    """What a block's merge joins its body with."""
+    if node.role != "merge" or program.kind == "branches":
+        return ""
+    kinds = [n.callee.kind for n in program.nodes if n.role == "shortcut" and n.path in node.inputs]
+    return f" shortcut {kinds[0]}" if kinds else " identity" if SCOPE_INPUT in node.inputs else ""
+
+
+def _lines(text: str, width: int = 78) -> list[str]:
+    """A note over several lines, broken where a clause ends."""
+    lines = [""]
+    for clause in text.replace("; ", ";\n").split("\n"):
+        if len(lines[-1]) + len(clause) >= width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {clause}".strip()
+    return lines

@@ -1,4 +1,4 @@
-"""Rows to text: aligned columns for a person, Markdown, CSV. JSON documents are made by the reports themselves.
+"""Rows to text: aligned columns for a person, Markdown, LaTeX, CSV. JSON documents are made by the reports themselves.
 
 A cell is a value; its column knows how people read it. CSV holds the bare values, so that nothing is parsed twice.
 """
@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from resnet_dsl.graph.graph import shape_text
 
-Format = Literal["table", "json", "csv", "markdown"]
+Layout = Literal["table", "csv", "markdown", "latex"]
+Format = Literal["table", "json", "csv", "markdown", "latex"]
 
 _GAP = "  "
 _NARROWEST = 16
@@ -49,7 +50,7 @@ class Table:
     notes: tuple[str, ...] = ()
     upright: bool = False
 
-    def render(self, format: Literal["table", "csv", "markdown"], *, bold: bool = False, width: int = 80) -> str:
+    def render(self, format: Layout, *, bold: bool = False, width: int = 80) -> str:
         """The text, with a line break at its end. `bold` sets off headings by terminal escapes, `width` is where prose wraps."""
         if format == "csv":
             return self._csv()
@@ -62,6 +63,8 @@ class Table:
             rights = wraps = [False, False]
         if format == "markdown":
             return _markdown(head, body, total, rights, self.title, self.notes)
+        if format == "latex":
+            return _latex(head, body, total, rights, self.title, self.notes)
         body = _wrapped(head, body, wraps, width)
         return _aligned(head, body, total, rights, self.title, self.notes, bold)
 
@@ -125,6 +128,24 @@ def _markdown(
     lines += [line(row) for row in body]
     lines += [line([f"**{c}**" if c else c for c in row]) for row in total]
     return "\n".join([*lines, *(x for n in notes for x in ("", n))]) + "\n"
+
+
+_SPECIAL = {**{c: f"\\{c}" for c in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def _latex(head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...]) -> str:
+    """A table of the package booktabs, what is said with it as comments and as its caption."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "  " + " & ".join("".join(_SPECIAL.get(c, c) for c in cell) for cell in cells) + r" \\"
+
+    lines = [f"% {note}" for note in notes]
+    lines += [r"\begin{table}", r"\centering", *([rf"\caption{{{''.join(_SPECIAL.get(c, c) for c in title)}}}"] if title else [])]
+    lines += [rf"\begin{{tabular}}{{{''.join('r' if r else 'l' for r in rights)}}}", r"\toprule"]
+    lines += [line(head), r"\midrule"] if any(head) else []
+    lines += [line(row) for row in body]
+    lines += [r"\midrule", *(line(row) for row in total)] if total else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
 def count(value: int) -> str:

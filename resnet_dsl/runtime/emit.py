@@ -9,6 +9,7 @@ of typed values. This file imports no torch.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,14 @@ def emit(graph: Graph) -> str:
     Equal graphs give equal text.
     """
     return _Emitter(graph).source()
+
+
+def excerpts(graph: Graph) -> dict[int, str]:
+    """The text that makes each distinct scope, by the `id` of its program: its class, or its constructor where it has none."""
+    emitter = _Emitter(graph)
+    classes = {m[1]: part for part in emitter.source().split("\n\n\n") if (m := re.match(r"class (\w+)\(", part))}
+    inline = {key: made.text for key, made in emitter.made.items() if key not in emitter.class_names}
+    return inline | {key: classes[name] for key, name in emitter.class_names.items()}
 
 
 def class_name(graph: Graph) -> str:

@@ -64,6 +64,8 @@ class _Writer:
             "color": f'"{paint.line}"',
             "label": self._label(box.lines, paint, left=box.look == "text"),
         }
+        if "bold" in paint.style:
+            attributes["penwidth"] = "1.8"
         if box.tip:
             attributes["tooltip"] = quoted(box.tip)
         return f"n{placed.id} [{', '.join(f'{k}={v}' for k, v in attributes.items())}]"

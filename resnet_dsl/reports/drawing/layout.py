@@ -21,7 +21,7 @@ HEADER_GAP = 12.0
 NOTE_GAP = 10.0
 
 FRAME_PADDING = {"none": 0.0, "stage": 10.0, "repeat": 8.0, "scope": 8.0}
-_EQUAL = ("box", "light")
+_EQUAL = ("box", "light", "same", "added", "removed", "changed", "ghost")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from resnet_dsl.reports.drawing.tree import Frame, Look
+
+ThemeName = Literal["light", "dark", "print"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,10 @@ class Paint:
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """`paper` is the ground; `tint` is how much of a stage's hue its frame shows, from 0 to 1."""
+    """`paper` is the ground; `tint` is how much of a stage's hue its frame shows, from 0 to 1.
+
+    `marks` are the fill and the outline of what differs in a comparison.
+    """
 
     paper: str
     line: str
@@ -33,6 +39,7 @@ class Theme:
     hues: tuple[str, ...]
     neutral: str
     tint: float
+    marks: Mapping[Look, tuple[str, str]]
 
     def hue(self, number: int | None) -> str:
         """The colour of a stage; they come round again after the last."""
@@ -45,6 +52,11 @@ class Theme:
             return Paint(self.line, self.line, self.ink, self.soft, "invis" if look == "joint" else "")
         if look in ("side", "merge", "pill"):
             return Paint(self.paper, self.line, self.ink, self.soft, "rounded,filled,dashed" if look == "side" else "rounded,filled")
+        if look == "ghost":
+            return Paint(self.paper, mix(self.paper, self.line, 0.35), self.soft, self.soft, "rounded,filled,dotted")
+        if look in self.marks:
+            fill, line = self.marks[look]
+            return Paint(fill, line, "#000000", "#333333", _MARKED[look])
         fill = hue if look == "box" else mix(hue, "#ffffff", 0.45)
         return Paint(fill, mix(hue, "#000000", 0.45), "#000000", "#333333", "rounded,filled")
 
@@ -63,11 +75,33 @@ def mix(a: str, b: str, share: float) -> str:
     return "#" + "".join(f"{round(x + (y - x) * share):02x}" for x, y in pairs)
 
 
+# Who cannot see the colours sees the outline, and who cannot see that reads the sign.
+_MARKED: Mapping[Look, str] = {
+    "same": "rounded,filled",
+    "changed": "rounded,filled,bold",
+    "added": "rounded,filled,bold",
+    "removed": "rounded,filled,dashed",
+}
+
+# After Okabe and Ito (2008): blue, vermilion and yellow differ for every kind of colour vision, and in grey.
+_MARKS: Mapping[Look, tuple[str, str]] = {
+    "same": ("#ececec", "#8a8a8a"),
+    "changed": ("#fff1b3", "#8a6d00"),
+    "added": ("#c5e3f6", "#00588f"),
+    "removed": ("#fbd3bb", "#a84600"),
+}
+_GREY_MARKS: Mapping[Look, tuple[str, str]] = {
+    "same": ("#ffffff", "#999999"),
+    "changed": ("#f2f2f2", "#000000"),
+    "added": ("#e0e0e0", "#000000"),
+    "removed": ("#ffffff", "#000000"),
+}
+
 _TOL_LIGHT = ("#77aadd", "#eedd88", "#ffaabb", "#44bb99", "#ee8866", "#99ddff", "#bbcc33", "#aaaa00")
 
 THEMES: Mapping[str, Theme] = {
-    "light": Theme("#ffffff", "#333333", "#111111", "#555555", _TOL_LIGHT, "#dddddd", 0.25),
-    "dark": Theme("#16181d", "#c8ccd4", "#f2f4f8", "#b4bac4", _TOL_LIGHT, "#cccccc", 0.2),
-    "print": Theme("#ffffff", "#000000", "#000000", "#333333", ("#ffffff", "#e4e4e4"), "#f4f4f4", 0.3),
+    "light": Theme("#ffffff", "#333333", "#111111", "#555555", _TOL_LIGHT, "#dddddd", 0.25, _MARKS),
+    "dark": Theme("#16181d", "#c8ccd4", "#f2f4f8", "#b4bac4", _TOL_LIGHT, "#cccccc", 0.2, _MARKS),
+    "print": Theme("#ffffff", "#000000", "#000000", "#333333", ("#ffffff", "#e4e4e4"), "#f4f4f4", 0.3, _GREY_MARKS),
 }
 """What a picture is painted with: on white, on black, or for printing without colour."""

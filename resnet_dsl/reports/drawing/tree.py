@@ -12,9 +12,9 @@ from typing import Literal
 
 from resnet_dsl.reports.drawing.text import Line, block_size
 
-Look = Literal["box", "light", "pill", "merge", "side", "text", "joint"]
+Look = Literal["box", "light", "pill", "merge", "side", "text", "joint", "same", "added", "removed", "changed", "ghost"]
 """How a box looks: a layer or a summary; a norm or activation; the input; a merge; a part of a shortcut; a caption; nothing
-but a point where two lines meet."""
+but a point where two lines meet; and in a comparison what is alike, what differs, and the gap that something leaves."""
 
 Frame = Literal["none", "stage", "repeat", "scope"]
 """What is drawn around a scope: nothing, a tinted stage, a plate around what repeats, a thin line."""
@@ -36,6 +36,11 @@ _PADDING = {
     "side": (7.0, 4.0),
     "text": (0.0, 0.0),
     "joint": (0.0, 0.0),
+    "same": (8.0, 4.0),
+    "added": (8.0, 4.0),
+    "removed": (8.0, 4.0),
+    "changed": (8.0, 4.0),
+    "ghost": (8.0, 4.0),
 }
 
 

@@ -1,0 +1,139 @@
+"""The rules: each finds its own example and not the mended one, and the shipped specs have only what was looked at."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from test_explain import BASE
+
+from resnet_dsl.cli.app import main
+from resnet_dsl.diagnostics import Diagnostic, SpecError
+from resnet_dsl.explanations import CODES
+from resnet_dsl.language import load
+from resnet_dsl.language.files import shipped_specs
+from resnet_dsl.reports.lint import RULES, lint
+
+# What is found in the zoo, and why it stays.
+REVIEWED = {
+    "resnet50": {"late-stride"},  # torchvision's placement, as its description says; resnet50-v1 is the paper's
+    "resnet101": {"late-stride"},
+    "resnet152": {"late-stride"},
+    "vgg16": {"halved-map"},  # VGG stays at 512
+    "vgg19": {"halved-map"},
+}
+
+
+def written(folder: Path, excerpt: str) -> str:
+    given = re.findall(r"^(\w+):", excerpt, re.MULTILINE)
+    base = {} if "extends" in given else BASE
+    path = folder / "spec.yaml"
+    path.write_text("".join(f"{k}: {v}\n" for k, v in base.items() if k not in given) + excerpt + "\n")
+    return str(path)
+
+
+def found(folder: Path, excerpt: str) -> list[Diagnostic]:
+    return lint(load(written(folder, excerpt)))
+
+
+def codes(folder: Path, excerpt: str) -> set[str]:
+    return {d.code for d in found(folder, excerpt)}
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_example(code: str, tmp_path: Path) -> None:
+    assert codes(tmp_path, RULES[code].wrong) == {code}
+    assert codes(tmp_path, RULES[code].right) == set()
+
+
+@pytest.mark.parametrize("name", shipped_specs())
+def test_the_zoo(name: str) -> None:
+    assert {d.code for d in lint(load(name))} == REVIEWED.get(name, set())
+
+
+def test_codes_are_their_own() -> None:
+    assert not set(RULES) & set(CODES)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in RULES)
+
+
+BLOCK = "blocks:\n  mine:\n    body:\n      - conv: {out: mid, kernel: 1}\n      - norm\n      - act\n      - conv: {out: mid, kernel: 3, stride: stride}\n      - norm\n      - act\n      - conv: {out: out, kernel: 1}\n    let: {mid: width // 4}\n    after: [act]\nblock: mine\nstages: [{depth: 1, width: 16, stride: 2}]"
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "expected"),
+    [
+        # Rules read the graph: a block of another name, a stem by hand, a policy of one's own.
+        (BLOCK, {"late-stride"}),
+        ("stem: [conv: {out: 16, kernel: 5, stride: 2}, norm, act, maxpool: {kernel: 2}]", {"imagenet-stem"}),
+        ("stem: imagenet\ninput: {channels: 3, height: 224, width: 224}", set()),
+        ("shortcuts: {mine: {change: [subsample: {stride: stride, when: stride > 1}, pad_channels: {out: out}]}}\nshortcut: mine\n"
+         "stages: [{depth: 1, width: 16}, {depth: 1, width: 64, stride: 2}]  # lint: allow halved-map", {"mostly-zeros"}),
+        ("block: dense\nshortcut: D\nstages: [{depth: 2, width: 8}, {depth: 2, width: 8, stride: 2}]", set()),
+        ("stem: [conv: {out: 16, kernel: 3, bias: true}, norm: {kind: group, groups: 4}, act]", set()),
+        ("stem: [conv: {out: 16, kernel: 3, bias: true}, act]", set()),
+        ("stem: [cifar, act: gelu]", set()),
+        ("norm: none\nstages: [{depth: 20, width: 16}]\ninit: {zero_last: true}", set()),
+        ("norm: none\nstages: [{depth: 5, width: 16}]", set()),
+        ("params: {k: 16}\nblocks: {mine: {body: [conv: {out: out, kernel: 3, stride: stride}, norm]}}\nblock: mine\nstages: [{depth: 1, width: k}]", set()),
+        ("blocks: {mine: {body: [conv: {out: out, kernel: 3, stride: stride}, norm, act: sigmoid]}}\nblock: mine", set()),
+        ("extends: resnet20\nstages: {layer3: {depth: 9}}", {"uneven-stages"}),
+        ("extends: resnet50", {"late-stride"}),
+    ],
+)  # fmt: skip
+def test_rules_read_the_graph(excerpt: str, expected: set[str], tmp_path: Path) -> None:
+    assert codes(tmp_path, excerpt) == expected
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "line", "shown"),
+    [
+        ("stem: imagenet", "stem: imagenet", "stem"),
+        ("stages:\n  - {depth: 1, width: 16}\n  - {depth: 1, width: 24, stride: 2}", "  - {depth: 1, width: 24, stride: 2}", "24"),
+        ("stem:\n  - conv: {out: 16, kernel: 3, bias: true}\n  - norm\n  - act", "  - conv: {out: 16, kernel: 3, bias: true}", "conv"),
+        ("extends: resnet50\nblock: {bottleneck: {se: 16}}", "block: {bottleneck: {se: 16}}", "bottleneck"),
+    ],
+)
+def test_places(excerpt: str, line: str, shown: str, tmp_path: Path) -> None:
+    (one,) = found(tmp_path, excerpt)
+    at = one.location
+    assert at.source.line(at.line) == line
+    assert line[at.column - 1 :].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "left"),
+    [
+        ("# lint: allow same-map\nstages: [{depth: 1, width: 16}, {depth: 1, width: 32}]", set()),
+        ("stages: [{depth: 1, width: 16}, {depth: 1, width: 32}]  # on purpose; # lint: allow same-map", set()),
+        ("# lint: allow twice, same-map\nstem: [cifar, act]\nstages: [{depth: 1, width: 16}, {depth: 1, width: 32}]", set()),
+        ("stem: [cifar, act]  # lint: allow same-map\nstages: [{depth: 1, width: 16}, {depth: 1, width: 32}]", {"twice", "same-map"}),
+        ("# lint: allow late-stride\nextends: resnet50", set()),
+    ],
+)
+def test_comments_silence(excerpt: str, left: set[str], tmp_path: Path) -> None:
+    assert codes(tmp_path, excerpt) == left
+
+
+def test_a_comment_may_not_allow_what_is_no_rule(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="did you mean 'late-stride'"):
+        found(tmp_path, "# lint: allow late-strid\nextends: resnet50")
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[str, str, int]:
+    code = main(["lint", *args])
+    out, err = capsys.readouterr()
+    return out, err, code
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _, code = run(capsys, "resnet50", "resnet18")
+    assert (code, "warning[late-stride]" in out, out.splitlines()[-1]) == (0, True, "ok resnet18")
+    assert run(capsys, "resnet50", "--strict")[2] == 1
+    assert run(capsys, "resnet50", "--strict", "--allow", "late-stride", "-q") == ("", "", 0)
+    assert "did you mean 'late-stride'" in run(capsys, "resnet50", "--allow", "late-strides")[1]
+    assert run(capsys, "resnet50", "nothing")[2] == 2
+    document = json.loads(run(capsys, "resnet50", "resnet18", "-f", "json")[0])
+    assert [(d["spec"], [f["code"] for f in d["findings"]]) for d in document] == [("resnet50", ["late-stride"]), ("resnet18", [])]
+    assert run(capsys, "resnet50", "-f", "github")[0].startswith("::warning file=resnet50.yaml,line=3,col=8,")
