@@ -34,12 +34,12 @@ def late_strides(graph: Graph) -> list[LateStride]:
 
 
 def _late(block: Program, times: int) -> LateStride | None:
-    """A bottleneck (1x1 convs, a wider one, a 1x1) whose stride is in the wider."""
+    """A bottleneck (1x1 convs, a wider one, a 1x1) whose stride is in the wider; grouped convs came later, with theirs there."""
     convs = [n for n in main_path(block) if n.program is None and OPS[n.op].group == "conv"]
     strided = next((i for i, n in enumerate(convs) if n.pair("stride") != (1, 1)), 0)
     before, after = convs[:strided], convs[strided + 1 :]
     points = all(n.pair("kernel") == (1, 1) for n in before) and any(n.pair("kernel") == (1, 1) for n in after)
-    if not before or not points or convs[strided].pair("kernel") == (1, 1):
+    if not before or not points or convs[strided].pair("kernel") == (1, 1) or convs[strided]["groups"] > 1:
         return None
     spared = sum(_macs(block, n) - _macs(block, n) * prod(convs[strided].shape[1:]) // prod(n.shape[1:]) for n in before)
     return LateStride(block, convs[strided], times * spared)
