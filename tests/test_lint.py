@@ -19,18 +19,22 @@ from resnet_dsl.reports.lint import RULES, lint
 # What is found in the zoo, and why it stays.
 REVIEWED = {
     # torchvision's placement, as the descriptions say; resnet50-v1 and its like are the paper's
-    **dict.fromkeys(("resnet50", "resnet101", "resnet152", "resnet50-gn", "wide-resnet50-2", "wide-resnet101-2"), {"late-stride"}),
-    **dict.fromkeys(("resnet14t", "resnet26d", "resnet50d", "resnet101d", "resnet152d"), {"late-stride"}),
-    **dict.fromkeys(("preresnet50", "preresnet101", "preresnet152", "preresnet200"), {"late-stride"}),
-    **dict.fromkeys(("se-resnet50", "se-resnet101", "se-resnet152"), {"late-stride"}),
+    **dict.fromkeys(
+        ("resnet50", "resnet101", "resnet152", "resnet50-gn", "wide-resnet50-2", "wide-resnet101-2"), frozenset({"late-stride"})
+    ),
+    **dict.fromkeys(("resnet14t", "resnet26d", "resnet50d", "resnet101d", "resnet152d"), frozenset({"late-stride"})),
+    **dict.fromkeys(("preresnet50", "preresnet101", "preresnet152", "preresnet200"), frozenset({"late-stride"})),
+    **dict.fromkeys(("se-resnet50", "se-resnet101", "se-resnet152"), frozenset({"late-stride"})),
     # VGG stays at 512; torchvision's convs have a bias with batch norm too
-    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), {"halved-map"}),
-    **dict.fromkeys(("vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn"), {"halved-map", "bias-before-norm"}),
+    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), frozenset({"halved-map"})),
+    **dict.fromkeys(("vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn"), frozenset({"halved-map", "bias-before-norm"})),
     # widths of their own: found by search, or after FitNets
-    **dict.fromkeys((f"regnetx-{n}" for n in ("200mf", "400mf", "600mf", "800mf", "1.6gf", "3.2gf", "4.0gf", "6.4gf")), {"halved-map"}),
+    **dict.fromkeys(
+        (f"regnetx-{n}" for n in ("200mf", "400mf", "600mf", "800mf", "1.6gf", "3.2gf", "4.0gf", "6.4gf")), frozenset({"halved-map"})
+    ),
     "regnetx-8.0gf": {"halved-map", "late-stride"},  # its first stage is one group
-    **dict.fromkeys(("mobilenetv2", "efficientnet-b0"), {"halved-map", "same-map"}),
-    **dict.fromkeys(("squeezenet", "squeezenet-bypass"), {"same-map"}),
+    **dict.fromkeys(("mobilenetv2", "efficientnet-b0"), frozenset({"halved-map", "same-map"})),
+    **dict.fromkeys(("squeezenet", "squeezenet-bypass"), frozenset({"same-map"})),
     "highway19": {"halved-map"},
     "highway32": {"halved-map", "no-norm", "uneven-stages"},
 }
