@@ -6,6 +6,7 @@ leaves out fails the test. `.ci/run` sets it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     ),
     "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
+    "webdataset": (lambda: importlib.util.find_spec("webdataset") is not None, "webdataset is not installed (the extra wds)"),
     "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
 
