@@ -72,6 +72,16 @@ COMMANDS = (
     Command("evaluate", "Use a network", "test accuracy of a run, or of a spec with weights", (
         "resnet-dsl evaluate runs/resnet20-digits-001",
     )),
+    Command("predict", "Use a network", "the classes of pictures, from a run or a spec with weights", (
+        "resnet-dsl predict runs/mine-001 photo.png pictures/",
+    )),
+    Command("runs", "Use a network", "list runs, and compare their curves", (
+        "resnet-dsl runs",
+        "resnet-dsl runs runs/first runs/second -o curves.svg",
+    )),
+    Command("bench", "Use a network", "images a second and memory, against the plain module", (
+        "resnet-dsl bench resnet20 --batch 64 --seconds 2",
+    )),
     Command("demo", "Use a network", "train a residual network and its plain twin, and compare them", (
         "resnet-dsl demo",
     )),

@@ -8,9 +8,13 @@ from typing import Annotated, Literal
 import typer
 
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import problem, show_json, show_table
+from resnet_dsl.cli.output import problem, show, show_json, show_table
+from resnet_dsl.diagnostics import quote
+from resnet_dsl.reports.confusion import classes_table, confusion_table
 from resnet_dsl.reports.training import scores_table
 from resnet_dsl.training.data.catalog import SOURCES
+
+MAX_SIDE = 8192
 
 
 def command(
@@ -21,7 +25,8 @@ def command(
         ),
     ],
     weights: Annotated[
-        Path | None, typer.Option("--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors file.", show_default=False)
+        Path | None,
+        typer.Option("--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file.", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
@@ -36,6 +41,26 @@ def command(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
     ] = None,
+    part: Annotated[
+        Literal["test", "validation", "train"],
+        typer.Option(metavar="test|validation|train", help="Which images; training images are not augmented."),
+    ] = "test",
+    confusion: Annotated[bool, typer.Option("--confusion", help="Also the confusion matrix: true classes against predicted ones.")] = False,
+    by: Annotated[
+        Literal["class"] | None,
+        typer.Option(metavar="class", help="Also one row a class: recall, precision, F1, what it is taken for.", show_default=False),
+    ] = None,
+    crops: Annotated[
+        Literal["1", "10"], typer.Option(metavar="1|10", help="Of each picture file: its middle, or ten crops whose outputs are averaged.")
+    ] = "1",
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,...",
+            help="Whole picture files in place of crops, the shorter side scaled to each: 224,256,384,480,640 is the paper's.",
+            show_default=False,
+        ),
+    ] = None,
     overrides: SetOption = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
     precision: Annotated[
@@ -45,22 +70,48 @@ def command(
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
-    """Measure top-1 and top-5 accuracy and the loss on the test images: of a run, or of a spec with weights."""
+    """Measure top-1 and top-5 accuracy and the loss on the test images: of a run, or of a spec with weights.
+
+    JSON always holds the confusion matrix and the classes; CSV is one table: the scores, the matrix or the classes.
+    """
     if weights is None and overrides:
         raise problem("usage", "a run is evaluated as it was trained", "leave out --set, or give a spec and --weights", at="--set")
     if weights is None and not Path(target).is_dir():
         raise problem("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
+    if format == "csv" and confusion and by:
+        raise problem("usage", "CSV is one table", "leave out --confusion or --by class", at="--format")
+    sides = _sides(scales)
+    if sides and crops != "1":
+        raise problem("usage", "--crops and --scales exclude each other", "keep one of the two", at="--scales")
 
     from resnet_dsl.language import load
-    from resnet_dsl.training.assess import assess_run, assess_weights
+    from resnet_dsl.training.assess import Views, assess_run, assess_weights
     from resnet_dsl.training.train import fitting_name
 
+    views = Views(10 if crops == "10" else 1, sides)
     if weights is None:
-        found = assess_run(Path(target), data=data, data_dir=data_dir, device=device, precision=precision)
+        found = assess_run(Path(target), data=data, data_dir=data_dir, device=device, precision=precision, part=part, views=views)
     else:
         spec = load(target, overrides or ())
-        found = assess_weights(spec, weights, data=data or fitting_name(spec), data_dir=data_dir, device=device, precision=precision)
+        found = assess_weights(
+            spec, weights, data=data or fitting_name(spec), data_dir=data_dir, device=device, precision=precision, part=part, views=views
+        )
     if format == "json":
         show_json(found)
-    else:
-        show_table(scores_table(found), format, quiet=quiet)
+        return
+    tables = [scores_table(found)] if format != "csv" or not (confusion or by) else []
+    if confusion:
+        tables.append(confusion_table(found["confusion"], [c["class"] for c in found["classes"]], format))
+    if by:
+        tables.append(classes_table(found["classes"], format))
+    for i, table in enumerate(tables):
+        show("\n" if i else "")
+        show_table(table, format, quiet=quiet)
+
+
+def _sides(text: str | None) -> tuple[int, ...]:
+    """`--scales` as numbers."""
+    words = [] if text is None else text.split(",")
+    if not all(w.strip().isdecimal() and w.isascii() and 1 <= int(w) <= MAX_SIDE for w in words):
+        raise problem("usage", f"{quote(text or '')} is no list of sides in pixels", "write --scales 224,256,384, say", at="--scales")
+    return tuple(int(w) for w in words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,24 @@ SetOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown|latex")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Only results and errors: no titles, notes or messages.", show_default=False)
+]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"] | None,
+    typer.Option("--precision", metavar="auto|fp32|bf16", help="Of the arithmetic; auto goes by the device.", show_default=False),
+]
+CompileOption = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Train through torch.compile, or not; left out: if it pays.", show_default=False),
+]
+PlanOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        metavar="PART=VALUE,...|RUN",
+        help="Pin parts of the device plan: precision=bf16,layout=channels_last,compile=no,fused=yes,data=device,threads=2; "
+        "or take a run's whole plan.",
+        show_default=False,
+    ),
 ]
 OutOption = Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")]
 ThemeOption = Annotated[ThemeName, typer.Option(metavar="light|dark|print", help="Colours of a picture or page; print is for paper.")]

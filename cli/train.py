@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
+from resnet_dsl.cli.options import CompileOption, FormatOption, PlanOption, QuietOption, SetOption, complete_spec
 from resnet_dsl.cli.output import note, problem, show_json, show_table
+from resnet_dsl.diagnostics import quote
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.reports.rehearsal import dry_run_table, rates_table
+from resnet_dsl.reports.table import Table
 from resnet_dsl.reports.training import results_table
 from resnet_dsl.training.data.catalog import SOURCES
+from resnet_dsl.training.stop import seconds
+
+if TYPE_CHECKING:
+    from resnet_dsl.training.ranks import World
 
 RESUMABLE = 75
 
@@ -80,9 +88,73 @@ def command(
         ),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the data into the cache (or --data-dir) if it is not here.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            metavar="N",
+            help="Processes that decode picture files; left out: one for each core but one.",
+            show_default=False,
+        ),
+    ] = None,
     limit_train: Annotated[
         int | None, typer.Option("--limit-train", min=1, metavar="N", help="Use N training images only.", show_default=False)
     ] = None,
+    limit_batches: Annotated[
+        int | None, typer.Option("--limit-batches", min=1, metavar="N", help="An epoch is at most N batches.", show_default=False)
+    ] = None,
+    overfit_batch: Annotated[
+        bool,
+        typer.Option("--overfit-batch", help="Train on one batch, not augmented, and evaluate on it: does the network learn at all?"),
+    ] = False,
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", metavar="TIME", help="Save and stop (exit 75) after 90s, 10m or 1h30m.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, time a few steps, say what the run would take; write nothing.")
+    ] = False,
+    find_lr: Annotated[bool, typer.Option("--find-lr", help="Search the learning rate instead of training; write nothing.")] = False,
+    compiled: CompileOption = None,
+    plan: PlanOption = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            "-w",
+            metavar="FILE|RUN",
+            help="Begin with these weights (.safetensors, a state_dict in .pth, a run); the head is new where the classes differ.",
+            show_default=False,
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Modules that do not train, as often as you like: layer1, 'layer*.0', conv1,bn1; their batch norms keep their statistics.",
+            show_default=False,
+        ),
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard as well, into the run's folder.")] = False,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Log to a logger that another package brings, as often as you like.", show_default=False),
+    ] = None,
+    parallel: Annotated[
+        Literal["ddp", "fsdp"] | None,
+        typer.Option(
+            metavar="ddp|fsdp",
+            help="Under torchrun: every process holds the whole network (ddp, the default), or a part of each tensor (fsdp).",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint_activations: Annotated[
+        bool, typer.Option("--checkpoint-activations", help="Compute each block twice instead of keeping what is in it: less memory.")
+    ] = False,
+    sync_batchnorm: Annotated[
+        bool, typer.Option("--sync-batchnorm", help="Under torchrun, on GPUs: batch norm sees the images of all processes.")
+    ] = False,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -90,43 +162,109 @@ def command(
 
     Ctrl-C saves and prints the command that goes on. Any key of the recipe can be set: --set train.label_smoothing=0.1.
     """
-    given = {"epochs": epochs, "steps": steps, "batch": batch, "lr": lr, "seed": seed, "precision": precision}
+    length = {"epochs": epochs, "steps": steps}
+    given = {**length, "batch": batch, "lr": lr, "seed": seed, "precision": precision}
     settings = [*(overrides or ()), *(f"train.{key}={value}" for key, value in given.items() if value is not None)]
     run = _run_to_resume(spec, out) if resume else None
-    if run is not None and (settings or recipe or data or limit_train):
+    others = overrides or recipe or data or limit_train or limit_batches or overfit_batch or weights or freeze or tensorboard or logger
+    others = others or parallel or checkpoint_activations or sync_batchnorm
+    if run is not None and (
+        others or plan or compiled is not None or any(value is not None for key, value in given.items() if key not in length)
+    ):
         raise problem(
             "usage",
             "a run goes on as it was begun",
-            "leave out all but --data-dir and --device, or begin a new run without --resume",
+            "leave out all but --data-dir, --device, --workers, --max-time, and --epochs or --steps to make it longer; or begin a new run without --resume",
             at="--resume",
         )
+    if epochs is not None and steps is not None:
+        raise problem("recipe", "epochs and steps exclude each other", "keep one of the two", at="--steps")
     if run is None and spec is None:
         raise problem("usage", "which network?", "write train SPEC, or train --resume RUN", at="SPEC")
+    if sum((resume, dry_run, find_lr)) > 1:
+        raise problem("usage", "--resume, --dry-run and --find-lr exclude each other", "keep one of them", at="--dry-run")
+    limit = _seconds(max_time)
 
+    from resnet_dsl.training import rehearse
     from resnet_dsl.training.errors import Interrupted
+    from resnet_dsl.training.job import Request
+    from resnet_dsl.training.plan import wishes
     from resnet_dsl.training.progress import watcher
-    from resnet_dsl.training.session import Request, begin
+    from resnet_dsl.training.ranks import joined
+    from resnet_dsl.training.session import begin
     from resnet_dsl.training.session import resume as go_on
     from resnet_dsl.training.train import fitting_name
 
-    watch = watcher(sys.stderr, quiet)
+    table: Callable[[dict[str, Any]], Table] = _one_run
     try:
-        if run is not None:
-            results = go_on(run, data_dir=data_dir, device=device, watcher=watch)
-        else:
-            chosen = load(str(spec), settings)
-            where = chosen.train
-            loaded = load_recipe(where.value, where.root, recipe, where.overrides)
-            request = Request(data or fitting_name(chosen), data_dir, limit_train, device or "auto", download)
-            line = ["resnet-dsl", *map(shlex.quote, sys.argv[1:])]
-            results = begin(chosen, loaded.recipe, request, out=out, again=resume, command=line, watcher=watch)
+        with joined(device or "auto") as world:
+            watch = watcher(sys.stderr, quiet or not world.main)
+            _require_several(world, dry_run or find_lr, parallel is not None, sync_batchnorm)
+            if run is not None:
+                results = go_on(
+                    run,
+                    data_dir=data_dir,
+                    device=device,
+                    epochs=epochs,
+                    steps=steps,
+                    max_seconds=limit,
+                    workers=workers,
+                    watcher=watch,
+                    world=world,
+                )
+            else:
+                chosen = load(str(spec), settings, recipe=recipe)
+                where = chosen.train
+                how = load_recipe(where.value, where.root, recipe, where.overrides).recipe
+                pinned = wishes(device or "auto", precision, compiled, plan)
+                request = Request(
+                    data or fitting_name(chosen), data_dir, limit_train, pinned.device or "auto", download, limit_batches, overfit_batch, workers, pinned,
+                    weights=weights, freeze=tuple(freeze or ()), tensorboard=tensorboard, loggers=tuple(logger or ()),
+                    parallel=parallel or "ddp", checkpoint_activations=checkpoint_activations, sync_batchnorm=sync_batchnorm,
+                )  # fmt: skip
+                if dry_run:
+                    results, table = rehearse.dry_run(chosen, how, request, out=out, watcher=watch), dry_run_table
+                elif find_lr:
+                    results, table = rehearse.find_lr(chosen, how, request, watcher=watch), rates_table
+                else:
+                    line = ["resnet-dsl", *map(shlex.quote, sys.argv[1:])]
+                    results = begin(
+                        chosen, how, request, out=out, again=resume, max_seconds=limit, command=line, watcher=watch, world=world
+                    )
     except Interrupted as e:
         note(f"{e}\nresume with: resnet-dsl train --resume {shlex.quote(str(e.folder))}")
         raise typer.Exit(RESUMABLE) from None
+    if not world.main:
+        return
     if format == "json":
         show_json(results)
     else:
-        show_table(results_table([results]), format, quiet=quiet)
+        show_table(table(results), format, quiet=quiet)
+
+
+def _require_several(world: World, rehearsal: bool, spread: bool, synchronised: bool) -> None:
+    """Refuse what several processes do not do, and what one alone cannot."""
+    if world.size > 1 and rehearsal:
+        raise problem("usage", "a rehearsal is for one process", "leave torchrun out", at="--dry-run, --find-lr")
+    if world.size == 1 and (spread or synchronised):
+        raise problem(
+            "usage", "one process has nothing to share", "start it with torchrun --nproc-per-node N -m resnet_dsl train ..., or leave it out",
+            at="--parallel" if spread else "--sync-batchnorm",
+        )  # fmt: skip
+
+
+def _one_run(results: dict[str, Any]) -> Table:
+    return results_table([results])
+
+
+def _seconds(text: str | None) -> int | None:
+    """`--max-time` in seconds."""
+    if text is None:
+        return None
+    try:
+        return seconds(text)
+    except ValueError:
+        raise problem("usage", f"{quote(text)} is no length of time", "write 90s, 10m or 1h30m", at="--max-time") from None
 
 
 def _run_to_resume(spec: str | None, out: Path | None) -> Path | None:

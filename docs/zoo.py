@@ -27,6 +27,7 @@ PAPERS = {
     "darknet": "Redmon, Farhadi: YOLOv3, 2018 (arXiv 1804.02767)",
     "squeezenet": "Iandola et al.: SqueezeNet, 2016 (arXiv 1602.07360)",
     "mlp": "the residual MLP of many courses",
+    "small": "ours, for the recipe `fast`",
 }
 
 
@@ -39,7 +40,11 @@ def page() -> str:
         "MACs are multiply-accumulates of convolutions and linear layers for one input. This page is written by `docs/zoo.py`.",
     ]
     for group, paper in PAPERS.items():
-        rows = [f"## {group}", f"{paper}.", "| name | what it is | lines | params | MACs | depth |\n|---|---|---:|---:|---:|---:|"]
+        rows = [
+            f"## {group}",
+            f"{paper[0].upper()}{paper[1:]}.",
+            "| name | what it is | lines | params | MACs | depth |\n|---|---|---:|---:|---:|---:|",
+        ]
         for name, path in sorted(specs.items(), key=_natural):
             if path.parent.name == group:
                 spec = load(name)

@@ -19,7 +19,7 @@ import typer
 
 from resnet_dsl.cli.app import app
 from resnet_dsl.language import load
-from resnet_dsl.language.recipe import Augment, Recipe
+from resnet_dsl.language.recipe import keys
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,7 +28,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # Not run here: they make an environment, or train for minutes. That they are what Makefile and program know is tested.
 NOT_RUN = re.compile(
     r"make \w+( \w+=\S+)*$|python3 -m venv|pip install|source |(\.venv/bin/)?pytest|python benchmarks/"
-    r"|resnet-dsl (train|evaluate|demo).*(fashion-mnist|cifar|demo|imagefolder|--resume)"
+    r"|resnet-dsl (train|evaluate|demo).*(fashion-mnist|cifar|demo|imagefolder|--resume runs/resnet)"
 )
 
 
@@ -50,7 +50,7 @@ def commands(page: Path) -> list[tuple[str, str | None]]:
 
 def settled(text: str, command: str) -> str:
     """What a command prints, without what differs from run to run: figures of training, and the columns that they fill."""
-    if not re.match(r"resnet-dsl (train|evaluate|doctor) ", command):
+    if not re.match(r"resnet-dsl (train|evaluate|predict|runs|doctor)\b", command):
         return text
     return re.sub(r" +", " ", re.sub(r"\d+([.:,]\d+)*", "0", text))
 
@@ -128,7 +128,7 @@ def test_a_written_page_is_fresh(name: str) -> None:
 
 
 def test_the_table_of_recipe_keys_is_the_recipe() -> None:
-    fields = {**Recipe.model_fields, **{f"augment.{key}": field for key, field in Augment.model_fields.items()}}
+    fields = keys()
     table = (ROOT / "docs" / "training.md").read_text().partition("| key | default | |")[2].partition("\n\n")[0]
     shown = dict(re.findall(r"^\| `([a-z_.]+)` \| [^|]* \| (.*) \|$", table, flags=re.M))
     assert shown == {key: field.description for key, field in fields.items() if key != "augment"}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+RUNS = Path(__file__).parent / "data" / "runs"
 
 EMIT = ("resnet_dsl.runtime.emit", "resnet_dsl.runtime.initial", "resnet_dsl.runtime.writing")
 """The part of `runtime` that writes text and needs no torch."""
@@ -30,7 +31,10 @@ ORDER = (
 )
 LINE = {name: line for line, names in enumerate(ORDER) for name in names}
 TORCH = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.lab")
-TORCH_FREE = (*EMIT, "resnet_dsl.training.errors", "resnet_dsl.training.data.catalog", "resnet_dsl.training.data.search")
+TORCH_FREE = (
+    *EMIT, "resnet_dsl.training.errors", "resnet_dsl.training.files", "resnet_dsl.training.run", "resnet_dsl.training.runs",
+    "resnet_dsl.training.logs", "resnet_dsl.training.data.catalog", "resnet_dsl.training.data.search",
+)  # fmt: skip
 HEAVY = {"torch", "numpy", "safetensors", "matplotlib", "PIL"}
 """Imported by the rooms above alone, and by the command line's `doctor` within its function."""
 
@@ -117,8 +121,9 @@ def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
         "inspect resnet50 --memory --max-memory 24GiB", "compare resnet18 resnet34 -o c.png", "compare --preset he2015-table6",
         "fit resnet18 --params 5M", "lint resnet50", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
         "draw resnet18 -o a.svg", "draw resnet18 -o a.png",
-        "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py", "list specs", "list blocks", "list ops",
-        "list recipes", "list data", "new", "schema", "explain merge-shape", "train --help", "evaluate --help", "demo --help", cwd=tmp_path,
+        "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py",
+        "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "schema", "explain merge-shape", "train --help",
+        "evaluate --help", "predict --help", "demo --help", f"runs {RUNS} -o c.svg", cwd=tmp_path,
     )  # fmt: skip
     assert names & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()
 

@@ -74,6 +74,34 @@ def test_zero_last(name: str) -> None:
     assert not any(after[k].any() for k in zeroed)
 
 
+AGAIN = {"conv": {"out": "out", "kernel": 3}}
+STARTS: dict[str, dict[str, Any]] = {
+    "zero gamma": {"init": {"zero_last": True}},
+    "zero gamma, bottleneck": {"init": {"zero_last": True}, "block": {"bottleneck": {"expansion": 1}}},
+    "fixup": {
+        "init": {"weights": "fixup"},
+        "norm": "none",
+        "block": "own",
+        "blocks": {"own": {"body": ["bias", CONV, "act", AGAIN, "scale"], "after": ["act"]}},
+    },
+    "skipinit": {
+        "norm": "none",
+        "block": "own",
+        "blocks": {"own": {"body": [CONV, "act", AGAIN, {"scale": {"init": 0}}], "after": ["act"]}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_block_starts_as_its_shortcut(name: str) -> None:
+    """What enters is the output of an activation, so the last act changes nothing."""
+    x = torch.rand(2, 64, 8, 8, generator=torch.Generator().manual_seed(1))
+    block = model(**STARTS[name]).layer1[1]
+    for training in (True, False):
+        assert torch.equal(block.train(training)(x), x)
+    assert not torch.equal(model().layer1[1](x), x)
+
+
 def test_fixup_counts_a_bodys_layers_through_its_chains() -> None:
     body = [{"conv": {"out": "out", "kernel": 3, "stride": "stride"}}, {"repeat": {"times": 2, "steps": [{"conv": {"kernel": 3}}]}}]
     m = model(block="own", blocks={"own": {"body": body}}, init={"weights": "fixup"})

@@ -222,7 +222,7 @@ def test_nothing_is_resized(tmp_path: Path) -> None:
     ("change", "code", "message"),
     [
         (lambda d: (d / "train/cat/1.png").write_bytes(b"no picture"), "data-damaged", "no picture that can be read"),
-        (lambda d: (d / "train/cat/1.png").write_bytes((d / "train/cat/0.png").read_bytes()[:60]), "data-unreadable", "1.png"),
+        (lambda d: (d / "train/cat/1.png").write_bytes((d / "train/cat/0.png").read_bytes()[:60]), "data-damaged", "1.png"),
         (lambda d: Image.fromarray(np.zeros((4, 6), np.uint16)).save(d / "train/dog/1.png"), "data-damaged", "8-bit"),
         (lambda d: (d / "val/cow").mkdir(), "data-damaged", "has a class cow"),
         (lambda d: (d / "train").rename(d / "training"), "data-missing", "no folder train/"),

@@ -24,11 +24,28 @@ def test_he2015_is_the_papers() -> None:
     assert (r.optimizer, r.lr, r.momentum, r.weight_decay, r.batch, r.steps) == ("sgd", 0.1, 0.9, 1e-4, 128, 64_000)
     assert [m * 64_000 for m in r.milestones] == [32_000, 48_000]
     assert (r.gamma, r.validation, r.augment.pad_crop, r.augment.flip, r.warmup) == (0.1, 5_000, 4, True, 0)
+    assert r.slow_start is not None
+    assert (r.slow_start.lr, r.slow_start.error, r.slow_start.depth) == (0.01, 0.8, 110)
+
+
+def test_wrn_is_the_papers() -> None:
+    r = load_recipe(None, None, "wrn").recipe
+    assert (r.optimizer, r.lr, r.momentum, r.nesterov, r.weight_decay, r.batch, r.epochs) == ("sgd", 0.1, 0.9, True, 5e-4, 128, 200)
+    assert [m * 200 for m in r.milestones] == [60, 120, 160]
+    assert (r.gamma, r.augment.pad_crop, r.augment.fill, r.augment.flip, r.warmup) == (0.2, 4, "reflect", True, 0)
 
 
 @pytest.mark.parametrize(
     "name",
-    [*shipped_recipes(), {"optimizer": "adamw", "lr": 1e-7}, {"steps": 5, "schedule": "step", "milestones": [0.1, 0.5], "warmup": 0.0}],
+    [
+        *shipped_recipes(),
+        {"optimizer": "adamw", "lr": 1e-7},
+        {"steps": 5, "schedule": "step", "milestones": [0.1, 0.5], "warmup": 0.0},
+        {"schedule": "plateau", "patience": 2, "slow_start": {}, "warmup": 0.0, "stop_early": {"metric": "loss"}, "best": "loss"},
+        {"accumulate": 4, "clip_norm": 1.0, "ema": 0.99, "drop_path": 0.1, "resolution": {}, "test_flip": True, "decay_norm": False},
+        {"augment": {"shorter_side": [256, 480], "crop": 224, "color_pca": 0.1}},
+        {"augment": {"flip": "alternate", "fill": "reflect", "cutout": 8, "erase": 0.25, "mixup": 0.2, "cutmix": 1.0}},
+    ],
 )
 def test_what_is_written_reads_back(name: str | dict[str, Any], tmp_path: Any) -> None:
     recipe = load_recipe(None, None, name).recipe if isinstance(name, str) else Recipe.model_validate(name)
@@ -55,8 +72,23 @@ def test_what_is_written_reads_back(name: str | dict[str, Any], tmp_path: Any) -
         ({"lr": "0.1"}, "valid number"),
         ({"lr": True}, "valid number"),
         ({"epochs": 1.5}, "valid integer"),
-        ({"augment": {"flip": "yes"}}, "valid boolean"),
-        ({"augment": {"cutout": 4}}, "not permitted"),
+        ({"augment": {"flip": "yes"}}, "True, False or 'alternate'"),
+        ({"augment": {"flip": 1}}, "not a number"),
+        ({"augment": {"cut": 4}}, "not permitted"),
+        ({"augment": {"crop": 8, "pad_crop": 2}}, "crop and pad_crop exclude each other"),
+        ({"augment": {"shorter_side": [8, 9]}}, "shorter_side needs crop"),
+        ({"augment": {"shorter_side": [9, 8], "crop": 8}}, "must not fall"),
+        ({"augment": {"shorter_side": [8, 9], "crop": 9}}, "does not fit in a shorter side of 8"),
+        ({"patience": 3}, "patience goes with schedule: plateau"),
+        ({"batch": 96, "accumulate": 36}, "does not divide"),
+        ({"slow_start": {}}, "slow_start and warmup exclude each other"),
+        ({"slow_start": {}, "warmup": 0.0, "lr": 0.01}, "would be no slow start"),
+        ({"slow_start": {"layers": 3}}, "not permitted"),
+        ({"stop_early": {"metric": "accuracy"}}, "'top1', 'top5' or 'loss'"),
+        ({"resolution": {"start": 1.0}}, "less than 1"),
+        ({"ema": 1.0}, "less than 1"),
+        ({"drop_path": 1.0}, "less than 1"),
+        ({"clip_norm": 0.0}, "greater than 0"),
         ({"learning_rate": 0.1}, "not permitted"),
         ({"label_smoothing": 1.0}, "less than 1"),
     ],
@@ -75,6 +107,11 @@ def test_refused(values: dict[str, Any], message: str) -> None:
         ({"schedule": "step", "milestones": [0.5], "gamma": 0.2}, {"schedule": "cosine"}, {"schedule": "cosine"}),
         ({"schedule": "step", "milestones": [0.5]}, {"milestones": [0.6]}, {"schedule": "step", "milestones": [0.6]}),
         ({"momentum": 0.9, "nesterov": True}, {"optimizer": "adamw"}, {"optimizer": "adamw"}),
+        ({"schedule": "step", "milestones": [0.5], "gamma": 0.2}, {"schedule": "plateau"}, {"schedule": "plateau", "gamma": 0.2}),
+        ({"schedule": "plateau", "patience": 2, "gamma": 0.2}, {"schedule": "constant"}, {"schedule": "constant"}),
+        ({"warmup": 0.1}, {"slow_start": {"lr": 0.01}}, {"slow_start": {"lr": 0.01}, "warmup": 0.0}),
+        ({"slow_start": {"lr": 0.01}, "warmup": 0.0}, {"warmup": 0.1}, {"warmup": 0.1}),
+        ({"slow_start": {"lr": 0.01}, "warmup": 0.0}, {"slow_start": None}, {"slow_start": None, "warmup": 0.0}),
     ],
 )
 def test_merge(below: dict[str, Any], over: dict[str, Any], joined: dict[str, Any]) -> None:
@@ -88,7 +125,11 @@ def test_merge(below: dict[str, Any], over: dict[str, Any], joined: dict[str, An
         ("train.lr=fast", "train.lr", "number"),
         ("train.schedule=cos", "train.schedule", "cosine"),
         ("train.augment.flip=yes", "train.augment.flip", "true"),
+        ("train.augment.flip=alternat", "train.augment.flip", "alternate"),
         ("train.batch=0", "train.batch", "at least 1"),
+        ("train.slow_start.layers=20", "train.slow_start.layers", "depth"),
+        ("train.stop_early.metric=acc", "train.stop_early.metric", "top1"),
+        ("train.augment.shorter_side=256", "train.augment.shorter_side", "list"),
     ],
 )
 def test_a_mistake_in_an_option_is_located_there(setting: str, place: str, help: str) -> None:

@@ -65,6 +65,8 @@ DERIVED = {
     # Four scalar biases and a scale a block, one bias behind the stem and one before the head, for the norms.
     "fixup-20": 269_722 - 2 * (7 * 16 + 6 * 32 + 6 * 64) + 9 * 5 + 2,
     "fixup-110": 1_727_962 - 2 * (37 * 16 + 36 * 32 + 36 * 64) + 54 * 5 + 2,
+    # The stem, three stages of four 3x3 convs and a projection, their norms, the classifier.
+    "resnet14-fmnist": 9 * 16 + 2 * 16 + sum(9 * w * (e + 3 * w) + e * w + 5 * 2 * w for e, w in ((16, 32), (32, 64), (64, 128))) + 1290,
     # 31 convs with a bias, of which 28 come twice (with their gate), and the classifier.
     "highway32": (27 + 1) * 24 + 18 * (9 * 24 + 1) * 24 + (9 * 24 + 1) * 40 + 18 * (9 * 40 + 1) * 40 + (9 * 40 + 1) * 70
     + 20 * (9 * 70 + 1) * 70 + 71 * 10,

@@ -26,7 +26,8 @@ class Loaded:
     """A document with its parents merged in and the overrides set.
 
     `stem` is that of its file, `root` the folder that paths in it may not leave (None
-    for a shipped spec), `problems` what is wrong with its form, `train` the overrides of recipe keys.
+    for a shipped spec), `problems` what is wrong with its form, `recipe` what is laid over the spec's own recipe, by
+    name or path, `train` the overrides of recipe keys.
     """
 
     tree: MappingTree
@@ -35,6 +36,7 @@ class Loaded:
     problems: Collector
     overridden: bool = False
     train: MappingTree | None = None
+    recipe: str | None = None
 
 
 def load_document(name: str) -> Loaded:

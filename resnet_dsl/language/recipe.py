@@ -7,52 +7,84 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, model_validator
+from pydantic.fields import FieldInfo
+
+from resnet_dsl.language.augment import FORM, Augment, complaint
 
 DEFAULT_EPOCHS = 4
-
-_FORM = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+SCHEDULE_KEYS: Mapping[str, frozenset[str]] = {
+    "milestones": frozenset({"step"}),
+    "gamma": frozenset({"step", "plateau"}),
+    "patience": frozenset({"plateau"}),
+}
+"""The schedules that a key belongs to."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Metric = Literal["top1", "top5", "loss"]
 
 
-def _complaint(message: str, help: str) -> PydanticCustomError:
-    # Braces are pydantic's template syntax: the texts travel in the context instead.
-    return PydanticCustomError("recipe", "{message}", {"message": message, "help": help})
+class SlowStart(BaseModel):
+    """He et al. 2015, section 4.2: a low learning rate until a deep network begins to learn."""
 
+    model_config = FORM
 
-class Augment(BaseModel):
-    """What is done to a training image, drawn anew for each image in each epoch."""
-
-    model_config = _FORM
-
-    pad_crop: int = Field(
-        2, ge=0, le=64, description="Pixels of padding on each side before a crop of the image's own size at random; 0: none.", examples=[4]
+    lr: float = Field(0.01, gt=0, le=1e6, description="The learning rate until then.", examples=[0.01])
+    error: float = Field(
+        0.8,
+        gt=0,
+        lt=1,
+        description="It ends where the training error since the last line of the log is below this share.",
+        examples=[0.8],
     )
-    fill: Literal["black", "mean"] = Field(
-        "black", description="What is padded: black, or the training set's mean colour.", examples=["mean"]
+    depth: int = Field(
+        110, ge=1, le=100_000, description="Networks of fewer layers (depth as inspect counts it) begin with lr at once.", examples=[110]
     )
-    flip: bool = Field(True, description="Mirror left and right half of the time. Not for digits or text.", examples=[False])
+
+
+class StopEarly(BaseModel):
+    """The end of a run that gets no better."""
+
+    model_config = FORM
+
+    metric: Metric = Field("top1", description="What is compared from evaluation to evaluation: top1, top5 or loss.", examples=["loss"])
+    patience: int = Field(
+        10, ge=1, le=1_000_000, description="The run ends after this many evaluations in a row without a new best.", examples=[5]
+    )
+
+
+class Resolution(BaseModel):
+    """Progressive resizing: small images first."""
+
+    model_config = FORM
+
+    start: float = Field(0.5, ge=0.1, lt=1, description="The side of the images at the beginning, as a share of their own.", examples=[0.6])
+    until: float = Field(0.6, gt=0, le=1, description="The part of the run after which images have their own size.", examples=[0.8])
 
 
 class Recipe(BaseModel):
     """How a network is trained. Every key has a default; `epochs` and `steps` exclude each other."""
 
-    model_config = _FORM
+    model_config = FORM
 
     description: str = Field("", description="One line on what the recipe is for.", examples=["ResNet-20 on CIFAR-10 as in the paper"])
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd, or adamw with betas 0.9 and 0.999.", examples=["sgd"])
     lr: float = Field(0.2, gt=0, le=1e6, description="The highest learning rate of the run.", examples=[0.1])
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.", examples=[0.9])
     nesterov: bool = Field(False, description="Nesterov's form of momentum (sgd).", examples=[True])
-    weight_decay: float = Field(5e-4, ge=0, le=1e3, description="L2 penalty on every parameter (decoupled in adamw).", examples=[1e-4])
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = Field(
+    weight_decay: float = Field(5e-4, ge=0, le=1e3, description="L2 penalty on the parameters (decoupled in adamw).", examples=[1e-4])
+    decay_norm: bool = Field(
+        True, description="Weight decay also on biases and on the parameters of norms and scales (all that are vectors).", examples=[False]
+    )
+    clip_norm: float | None = Field(
+        None, gt=0, le=1e6, description="The longest that a step's whole gradient may be; a longer one is scaled down.", examples=[1.0]
+    )
+    schedule: Literal["constant", "step", "plateau", "cosine", "onecycle"] = Field(
         "onecycle",
         description="How the learning rate goes on after the warm-up: constant; step, times gamma at each milestone; "
-        "cosine, to 0; onecycle, a straight line to 0.",
+        "plateau, times gamma where the evaluated error stops falling; cosine, to 0; onecycle, a straight line to 0.",
         examples=["cosine"],
     )
     warmup: float = Field(
@@ -68,13 +100,28 @@ class Recipe(BaseModel):
         description="Where step multiplies the learning rate by gamma, as parts of the run, rising.",
         examples=[[0.5, 0.75]],
     )
-    gamma: float = Field(0.1, gt=0, lt=1, description="What step multiplies the learning rate by.", examples=[0.1])
+    gamma: float = Field(0.1, gt=0, lt=1, description="What step and plateau multiply the learning rate by.", examples=[0.2])
+    patience: int = Field(
+        5, ge=1, le=1_000_000, description="plateau: evaluations in a row without a lower top-1 error before each drop.", examples=[3]
+    )
+    slow_start: SlowStart | None = Field(
+        None,
+        description="He et al. 2015, section 4.2: deep networks begin at a low learning rate. Left out: none do.",
+        examples=[{"lr": 0.01, "error": 0.8, "depth": 110}],
+    )
     batch: int = Field(
         128,
         ge=1,
         le=65_536,
         description="Images in a step. An epoch's last images that fill no batch are left out of that epoch.",
         examples=[256],
+    )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="A batch is computed in this many equal parts, one after the other, to save memory. Batch norm sees a part at a time.",
+        examples=[4],
     )
     epochs: int | None = Field(
         None,
@@ -85,11 +132,31 @@ class Recipe(BaseModel):
     )
     steps: int | None = Field(None, ge=1, le=1_000_000_000, description="Batches in all, in place of epochs.", examples=[64_000])
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each target that is spread over all classes.", examples=[0.1])
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Stochastic depth (Huang et al. 2016): the last block's share of dropped images; the share rises from block to block "
+        "in a straight line. For blocks that take drop_path.",
+        examples=[0.1],
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="The share that a running average of the weights keeps at each step; the average is what is evaluated and saved.",
+        examples=[0.999],
+    )
+    resolution: Resolution | None = Field(
+        None,
+        description="Progressive resizing: training images begin small and grow. Left out: they have their own size throughout.",
+        examples=[{"start": 0.5, "until": 0.6}],
+    )
     augment: Augment = Field(Augment(), description="Augmentation of the training images.", examples=[{"pad_crop": 4, "flip": True}])
     normalize: Literal["channel", "pixel_mean"] = Field(
         "channel",
-        description="channel: subtract each channel's mean and divide by its deviation; pixel_mean: subtract the mean image "
-        "(He et al. 2015, section 4.2), then divide by the one overall deviation.",
+        description="channel: subtract each channel's mean and divide by its deviation; pixel_mean: subtract the mean image and divide by "
+        "nothing (He et al. 2015, section 4.2), pixels counting from 0 to 1.",
         examples=["channel"],
     )
     validation: int = Field(
@@ -112,6 +179,19 @@ class Recipe(BaseModel):
         description="Epochs from one evaluation to the next; fractions are fine. The end of the run is always evaluated.",
         examples=[5],
     )
+    test_flip: bool = Field(
+        False, description="Evaluate on each image and its mirror image, the two outputs averaged. Not for digits or text.", examples=[True]
+    )
+    best: Metric | None = Field(
+        None,
+        description="Keep the weights of the best evaluation by top1, top5 or loss as the run's weights; left out: those of the end.",
+        examples=["top1"],
+    )
+    stop_early: StopEarly | None = Field(
+        None,
+        description="End a run that gets no better. Left out: it goes on to its end.",
+        examples=[{"metric": "top1", "patience": 10}],
+    )
     checkpoint_every: float = Field(
         1.0, gt=0, le=1e6, description="Epochs from one checkpoint to the next; fractions are fine.", examples=[0.5]
     )
@@ -125,34 +205,70 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
         if self.epochs is not None and self.steps is not None:
-            raise _complaint("epochs and steps exclude each other", "keep one of the two")
+            raise complaint("epochs and steps exclude each other", "keep one of the two")
         if self.nesterov and self.momentum == 0:
-            raise _complaint("nesterov needs momentum above 0", "set momentum, 0.9 say, or nesterov: false")
+            raise complaint("nesterov needs momentum above 0", "set momentum, 0.9 say, or nesterov: false")
         if self.optimizer != "sgd" and (given := self.model_fields_set & {"momentum", "nesterov"}):
-            raise _complaint(f"{min(given)} is for sgd, not for {self.optimizer}", f"leave {min(given)} out, or set optimizer: sgd")
+            raise complaint(f"{min(given)} is for sgd, not for {self.optimizer}", f"leave {min(given)} out, or set optimizer: sgd")
+        if self.schedule != "plateau" and "patience" in self.model_fields_set:
+            raise complaint("patience goes with schedule: plateau", "leave patience out, or set schedule: plateau")
         if (self.schedule == "step") != bool(self.milestones):
             help = "add milestones: [0.5, 0.75], say" if self.schedule == "step" else "leave milestones out, or set schedule: step"
-            raise _complaint("milestones go with schedule: step, and step needs them", help)
+            raise complaint("milestones go with schedule: step, and step needs them", help)
         if any(b <= a for a, b in zip(self.milestones, self.milestones[1:], strict=False)):
-            raise _complaint("milestones must rise", "write them in order, such as [0.5, 0.75]")
+            raise complaint("milestones must rise", "write them in order, such as [0.5, 0.75]")
         if self.milestones and self.milestones[0] < self.warmup:
-            raise _complaint("the first milestone lies within the warm-up", f"use a milestone above {self.warmup:g}, or a shorter warmup")
+            raise complaint("the first milestone lies within the warm-up", f"use a milestone above {self.warmup:g}, or a shorter warmup")
+        if self.batch % self.accumulate:
+            parts = max(n for n in range(1, self.accumulate) if self.batch % n == 0)
+            raise complaint(
+                f"accumulate: {self.accumulate} does not divide batch: {self.batch}", f"use accumulate: {parts}, or another batch"
+            )
+        if self.slow_start is not None and self.warmup > 0:
+            raise complaint("slow_start and warmup exclude each other", "set warmup: 0, or slow_start: null")
+        if self.slow_start is not None and self.slow_start.lr >= self.lr:
+            raise complaint(
+                f"slow_start.lr is {self.slow_start.lr:g}, and lr is {self.lr:g}: it would be no slow start",
+                f"set slow_start.lr below {self.lr:g}, or slow_start: null",
+            )
         return self
+
+
+def keys(form: type[BaseModel] = Recipe, prefix: str = "") -> dict[str, FieldInfo]:
+    """Every key that a value can be given to, by its dotted name; a part such as `augment` is followed by its own keys."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in form.model_fields.items():
+        found[prefix + name] = field
+        if (part := part_of(field)) is not None:
+            found |= keys(part, f"{prefix}{name}.")
+    return found
+
+
+def part_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The form of a key that holds a mapping, such as `slow_start`; None for any other."""
+    choices = (field.annotation, *get_args(field.annotation))
+    return next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's mapping with another's laid over it, key by key.
 
     Where the upper one decides something, what the lower one said of the alternative goes: steps replace epochs,
-    a schedule without milestones drops them, adamw drops sgd's own keys.
+    a schedule drops the keys that are another's, a warm-up drops a slow start and the other way round (so slow_start alone means no
+    warm-up), adamw drops sgd's own keys.
     """
     joined = dict(base)
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if one in over and other not in over:
             joined.pop(other, None)
-    if over.get("schedule", "step") != "step":
-        joined.pop("milestones", None)
-        joined.pop("gamma", None)
+    if "schedule" in over:
+        for key, schedules in SCHEDULE_KEYS.items():
+            if over["schedule"] not in schedules:
+                joined.pop(key, None)
+    if over.get("warmup"):
+        joined.pop("slow_start", None)
+    if over.get("slow_start") is not None:
+        joined["warmup"] = 0.0
     if over.get("optimizer", "sgd") != "sgd":
         joined.pop("momentum", None)
         joined.pop("nesterov", None)
@@ -169,6 +285,7 @@ def write(recipe: Recipe) -> str:
         values["epochs"] = recipe.epochs_or_default
     if recipe.optimizer != "sgd":
         del values["momentum"], values["nesterov"]
-    if recipe.schedule != "step":
-        del values["milestones"], values["gamma"]
+    for key, schedules in SCHEDULE_KEYS.items():
+        if recipe.schedule not in schedules:
+            del values[key]
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())

@@ -16,7 +16,7 @@ from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.files import fault, read_file
 from resnet_dsl.language.forms import boolean_help
-from resnet_dsl.language.recipe import Augment, Recipe, merge
+from resnet_dsl.language.recipe import Recipe, merge, part_of
 from resnet_dsl.language.source import read
 from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.language.tree import Scalar, Tree, describe, plain
@@ -112,8 +112,9 @@ def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
         return Diagnostic("recipe", f"recipe: {ctx.get('message', 'not valid')}", at, str(ctx.get("help", "mend the recipe")))
     key = keys[-1]
     if e["type"] == "extra_forbidden":
-        known = Augment.model_fields if len(keys) > 1 else Recipe.model_fields
-        return unknown_key(key, tree, known, "a key of a recipe" if len(keys) == 1 else f"a key of {keys[-2]}")
+        part = part_of(Recipe.model_fields[keys[0]]) if len(keys) > 1 else Recipe
+        assert part is not None
+        return unknown_key(key, tree, part.model_fields, "a key of a recipe" if part is Recipe else f"a key of {keys[0]}")
     at = at_value(tree)
     message, help = _wrong(e["type"], ctx, tree)
     return Diagnostic("recipe", f"{quote(key)} {message}", at, help)
@@ -139,9 +140,10 @@ def _wrong(kind: str, ctx: Mapping[str, object], tree: Tree) -> tuple[str, str]:
             f"use a number {words} {ctx[name]:g}",
         )
     if kind == "literal_error":
-        words_ = re.findall(r"'([^']+)'", str(ctx["expected"]))
+        words_ = [w.strip("'").lower() if w in ("True", "False") else w.strip("'") for w in re.split(r", | or ", str(ctx["expected"]))]
         given = tree.text if isinstance(tree, Scalar) else ""
-        return f"is one of {', '.join(words_)}, not {describe(tree)}", did_you_mean(given, words_, what="it")
+        help = boolean_help(tree) if "true" in words_ and not given.isalpha() else did_you_mean(given, words_, what="it")
+        return f"is one of {', '.join(words_)}, not {describe(tree)}", help
     wanted = _WANTED.get(kind.split("_")[0], "a value of another kind")
     help = boolean_help(tree) if kind.startswith("bool") else f"write {wanted}"
     return f"must be {wanted}, not {describe(tree)}", help

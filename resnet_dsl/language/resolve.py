@@ -213,7 +213,7 @@ class _Resolver(DefinitionReader):
             from resnet_dsl.language.recipes import load_recipe  # a recipe's models are built only where one is read
 
             try:
-                load_recipe(train if named else None, document.root, None, document.train)
+                load_recipe(train if named else None, document.root, document.recipe, document.train)
             except SpecError as e:
                 for d in e.diagnostics:
                     self.reader.problems.add(d)

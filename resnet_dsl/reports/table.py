@@ -68,6 +68,12 @@ class Table:
         body = _wrapped(head, body, wraps, width)
         return _aligned(head, body, total, rights, self.title, self.notes, bold)
 
+    @property
+    def width(self) -> int:
+        """The columns of a terminal that the rows take where nothing wraps."""
+        rows = [[c.title for c in self.columns], *map(self._texts, self.rows)]
+        return sum(max(map(len, cells)) for cells in zip(*rows, strict=True)) + len(_GAP) * (len(self.columns) - 1)
+
     def _texts(self, row: Sequence[object]) -> list[str]:
         return ["" if v is None else c.text(v) for c, v in zip(self.columns, row, strict=True)]
 
@@ -173,3 +179,8 @@ def signed(text: Callable[[Any], str]) -> Callable[[Any], str]:
 def times(value: float) -> str:
     """A ratio: 1.57x."""
     return f"{value:.2f}x"
+
+
+def share(value: float) -> str:
+    """Of a whole: 91.25%."""
+    return f"{value:.2%}"

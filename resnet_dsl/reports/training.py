@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from resnet_dsl.reports.table import Column, Table, count
+from resnet_dsl.reports.table import Column, Table, count, share
 
 
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
@@ -16,8 +16,8 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
         Column("params", "params", count, right=True),
         Column("epochs", "epochs", _number, right=True),
         Column("train_loss", "train loss", _loss, right=True),
-        Column("train_accuracy", "train", _share, right=True),
-        Column("test_top1", "test", _share, right=True),
+        Column("train_accuracy", "train", share, right=True),
+        Column("test_top1", "the batch" if all(r.get("overfit_batch") for r in results) else "test", share, right=True),
         Column("seconds", "seconds", lambda v: f"{v:,.1f}", right=True),
         Column("folder", "run folder"),
     )
@@ -35,15 +35,26 @@ def scores_table(found: Mapping[str, Any]) -> Table:
         Column("data", "data"),
         Column("part", "images of"),
         Column("images", "images", count, right=True),
-        Column("top1", "top-1", _share, right=True),
-        Column("top5", "top-5", _share, right=True),
+        Column("top1", "top-1", share, right=True),
+        Column("top5", "top-5", share, right=True),
         Column("loss", "loss", _loss, right=True),
     )
     return Table(columns, [[found[c.key] for c in columns]], upright=True)
 
 
-def _share(value: float) -> str:
-    return f"{value:.2%}"
+def predictions_table(found: Sequence[Mapping[str, Any]], format: Literal["table", "csv", "markdown"]) -> Table:
+    """One row a picture. CSV has a pair of columns for each of the likeliest classes, a person one line of those after the first."""
+    first = (Column("file", "picture"), Column("class", "class"), Column("probability", "probability", share, right=True))
+    ranks = range(1, max((len(p["top"]) for p in found), default=1))
+    if format == "csv":
+        further = [Column(f"{key}{i + 1}", "") for i in ranks for key in ("class", "probability")]
+        rows = [[p["file"], *(t[key] for t in p["top"] for key in ("class", "probability"))] for p in found]
+        return Table((*first, *further), rows)
+    if not ranks:
+        return Table(first, [[p[c.key] for c in first] for p in found])
+    rest = [", ".join(f"{t['class']} {share(t['probability'])}" for t in p["top"][1:]) for p in found]
+    rows = [[*(p[c.key] for c in first), text] for p, text in zip(found, rest, strict=True)]
+    return Table((*first, Column("next", "then", wrap=True)), rows)
 
 
 def _loss(value: float) -> str:

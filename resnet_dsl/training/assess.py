@@ -1,76 +1,144 @@
-"""A trained network on test images: from a run's folder alone, or from a spec, a file of weights and a data set."""
+"""How good a trained network is on a part of a data set: scores, and which classes it takes for which."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from resnet_dsl.graph import Graph, compile
-from resnet_dsl.language import Spec, load
-from resnet_dsl.runtime.build import build
-from resnet_dsl.training import weights
+import torch
+
+from resnet_dsl.language import Spec
+from resnet_dsl.reports.confusion import by_class
 from resnet_dsl.training.batches import Normalisation
-from resnet_dsl.training.data.dataset import Dataset, require_fit
+from resnet_dsl.training.crops import score_scales, score_ten_crops
+from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device import choose
 from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.evaluate import score
-from resnet_dsl.training.run import REQUEST, SPEC, WEIGHTS, RunFolder
+from resnet_dsl.training.plan import choose
+from resnet_dsl.training.trained import Trained, from_run, from_weights
+
+PartName = Literal["test", "validation", "train"]
 
 
-def assess_run(path: Path, *, data: str | None, data_dir: Path | None, device: str, precision: str | None) -> dict[str, Any]:
-    """Scores of a run's weights, on its own data set unless `data` says otherwise. Raises SpecError (exit 2 or 3)."""
-    folder = RunFolder.open(path)
-    record = folder.read_json(REQUEST)
-    file = path / WEIGHTS
-    if not file.is_file():
-        raise RunError("weights-missing", "the run has no weights yet", f"train it first: resnet-dsl train --resume {path}", at=path)
-    artifact = weights.load(file)
-    own = data is None or data == record.get("data")
-    where = data_dir or (Path(record["data_dir"]) if own and record.get("data_dir") else None)
-    spec = load(str(path / SPEC))
-    graph = compile(spec)
-    found = open_dataset(data or str(record.get("data")), graph.input, where)
-    if artifact.normalisation is None:
-        raise RunError("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file)
-    return _assess(
-        graph,
-        artifact,
-        artifact.normalisation,
-        file,
-        found,
-        spec.name,
-        device,
-        precision or str(record.get("plan", {}).get("precision", "auto")),
-    )
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What is seen of each picture: one middle crop, ten crops, or all of it with its shorter side scaled to each of `scales`.
+
+    The last two are for pictures in files (see `crops`).
+    """
+
+    crops: Literal[1, 10] = 1
+    scales: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the result; nothing where it is the usual one."""
+        return {"crops": self.crops} if self.crops > 1 else {"scales": list(self.scales)} if self.scales else {}
 
 
-def assess_weights(spec: Spec, file: Path, *, data: str, data_dir: Path | None, device: str, precision: str | None) -> dict[str, Any]:
-    """Scores of a file of weights in a network. A file that was not made here is used with the data's own mean and deviation.
+ONE = Views()
+
+
+def assess_run(
+    path: Path, *, data: str | None, data_dir: Path | None, device: str, precision: str | None, part: PartName = "test", views: Views = ONE
+) -> dict[str, Any]:
+    """What is found of a run's weights, on its own data set unless `data` says otherwise. Raises SpecError (exit 2 or 3)."""
+    trained = from_run(path)
+    own = data is None or data == trained.record.get("data")
+    where = data_dir or (Path(trained.record["data_dir"]) if own and trained.record.get("data_dir") else None)
+    found = open_dataset(data or str(trained.record.get("data")), trained.graph.input, where, crop=_crop(trained, views))
+    images = _part(found, trained if own else None, part)
+    assert trained.artifact.normalisation is not None  # from_run has seen to it
+    return _assess(trained, trained.artifact.normalisation, found, images, part, device, precision, views)
+
+
+def assess_weights(
+    spec: Spec,
+    file: Path,
+    *,
+    data: str,
+    data_dir: Path | None,
+    device: str,
+    precision: str | None,
+    part: PartName = "test",
+    views: Views = ONE,
+) -> dict[str, Any]:
+    """What is found of a file of weights in a network. A file that was not made here is used with the data's own mean and deviation.
 
     Raises SpecError (exit 2 or 3).
     """
-    graph = compile(spec)
-    artifact = weights.load(file)
-    found = open_dataset(data, graph.input, data_dir)
-    normalisation = artifact.normalisation or Normalisation.measure(found.train, "channel")
-    return _assess(graph, artifact, normalisation, file, found, spec.name, device, precision or "auto")
+    trained = from_weights(spec, file)
+    found = open_dataset(data, trained.graph.input, data_dir, crop=_crop(trained, views))
+    normalisation = trained.artifact.normalisation or Normalisation.measure(found.train, "channel")
+    return _assess(trained, normalisation, found, _part(found, None, part), part, device, precision, views)
+
+
+def _crop(trained: Trained, views: Views) -> int | None:
+    """The side of the squares that are cut out of own pictures; None where they are taken as they are."""
+    return trained.graph.input[-1] if trained.recipe.augment.crop is None and views != ONE else trained.recipe.augment.crop
+
+
+def _part(data: Dataset, trained: Trained | None, part: PartName) -> Images:
+    """The images of a part; training and validation images as the run split them. Raises RunError (exit 2)."""
+    if part == "test":
+        return data.test
+    if trained is None or not trained.record:
+        if part == "train":
+            return data.train
+        raise RunError(
+            "usage", "only a run knows which images it held out", "use --part test or train, or give the run", at="--part", exit_code=2
+        )
+    train, held_out = split(data.train, trained.recipe.validation, trained.record.get("limit_train"))
+    chosen = train if part == "train" else held_out
+    if chosen is None:
+        raise RunError("usage", "the run held out no images for validation", "use --part test or train", at="--part", exit_code=2)
+    return chosen
 
 
 def _assess(
-    graph: Graph,
-    artifact: weights.Artifact,
+    trained: Trained,
     normalisation: Normalisation,
-    file: Path,
     data: Dataset,
-    name: str,
+    images: Images,
+    part: PartName,
     device: str,
-    precision: str,
+    precision: str | None,
+    views: Views,
 ) -> dict[str, Any]:
-    require_fit(data, graph.input, graph.classes, name)
-    plan = choose(device, precision)
-    model = build(graph)
-    weights.put(model, artifact.tensors, file)
-    scores = score(plan.place(model), data.test, normalisation, plan)
+    require_fit(data, trained.graph.input, trained.graph.classes, trained.graph.name)
+    plan = choose(device, precision or trained.precision)
+    model = trained.model(plan)
+    confusion = Confusion(trained.graph.classes)
+    if views.crops == 10:
+        scores = score_ten_crops(model, images, normalisation, plan, trained.graph.input[-1], seen=confusion)
+    elif views.scales:
+        scores = score_scales(model, images, normalisation, plan, views.scales, seen=confusion)
+    else:
+        scores = score(model, images, normalisation, plan, flip=trained.recipe.test_flip, seen=confusion)
     assert scores is not None  # nothing asked it to stop
-    return {"name": name, "data": data.name, "part": "test", **scores.to_finite(), "device": plan.device, "precision": plan.precision}
+    counts = confusion.counts.view(trained.graph.classes, -1).tolist()
+    return {
+        "name": trained.graph.name,
+        "data": data.name,
+        "part": part,
+        **views.to_dict(),
+        **scores.to_finite(),
+        "device": plan.device,
+        "precision": plan.precision,
+        "classes": by_class(counts, data.classes),
+        "confusion": counts,
+    }
+
+
+class Confusion:
+    """Counts which classes are taken for which: `counts` is (classes * classes,), true class times `classes` plus first guess."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.counts = torch.zeros(classes * classes, dtype=torch.int64)
+
+    def __call__(self, outputs: torch.Tensor, labels: torch.Tensor) -> None:
+        """Outputs (N, classes) and labels (N,). The first guess is topk's, as in the scores, where two are equal."""
+        first = outputs.topk(min(5, self.classes), dim=1).indices[:, 0]
+        self.counts += torch.bincount(labels * self.classes + first, minlength=len(self.counts)).cpu()

@@ -4,121 +4,155 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from resnet_dsl.language.recipe import Augment, Recipe
-from resnet_dsl.training.data.dataset import Part
-from resnet_dsl.training.device import Plan
-from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.seeds import generator
+from resnet_dsl.language.recipe import Recipe, Resolution
+from resnet_dsl.training import augment
+from resnet_dsl.training.data.dataset import Images
+from resnet_dsl.training.feeds import Raw, feed
+from resnet_dsl.training.mixing import Targets, mix
+from resnet_dsl.training.order import Share
+from resnet_dsl.training.plan import Plan
 
-_CHUNK = 4096
+_CHUNK = 1 << 24
+"""Bytes of images that are measured at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Normalisation:
-    """What makes numbers of pixels 0..255: (pixel - mean) / std. `mean` is (C, 1, 1) or (C, H, W); `std` is (C, 1, 1)."""
+    """What makes numbers of pixels 0..255: (pixel - mean) / std. `mean` is (C, 1, 1) or (C, H, W); `std` is (C, 1, 1).
+
+    `axes` (C, C) are the principal axes of the training images' colours as columns, times their eigenvalues, in units of pixels
+    (see `augment.color_noise`); None where they were never measured.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
+    axes: torch.Tensor | None = None
 
     @staticmethod
-    def measure(train: Part, kind: str) -> Normalisation:
-        """From training images, exactly (sums are whole numbers). `kind` as the recipe's `normalize`."""
-        n, c, h, w = train.pixels.shape
-        total, squares = torch.zeros(c, h, w, dtype=torch.int64), torch.zeros(c, h, w, dtype=torch.int64)
-        for chunk in torch.split(train.pixels, _CHUNK):
-            wide = chunk.to(torch.int32)
-            total += wide.sum(0)
-            squares += (wide * wide).sum(0)
+    def measure(train: Images, kind: str) -> Normalisation:
+        """From training images, exactly: all sums are whole numbers below 2**53. `kind` as the recipe's `normalize`.
+
+        Of pictures that stay in their files a sample is measured, the middle of each. Raises RunError (exit 3) where one is damaged.
+        """
+        c, h, w = train.shape
+        total, products = torch.zeros(c, h, w, dtype=torch.int64), torch.zeros(c, c, dtype=torch.float64)
+        count = 0
+        for pixels, _ in train.sample().chunks(max(1, _CHUNK // (c * h * w))):
+            total += pixels.sum(0, dtype=torch.int64)
+            flat = pixels.transpose(0, 1).reshape(c, -1).double()
+            products += flat @ flat.T
+            count += flat.shape[1]
+        colour = total.sum((1, 2)).double() / count
+        covariance = products / count - colour[:, None] * colour
         if kind == "channel":
-            count = n * h * w
-            mean = total.sum((1, 2), dtype=torch.float64) / count
-            variance = squares.sum((1, 2), dtype=torch.float64) / count - mean * mean
+            mean, variance = colour[:, None, None], covariance.diagonal()
         else:
-            mean = total.double() / n
-            variance = (squares.double() / n - mean * mean).mean().expand(c)
+            mean, variance = total.double() / (count // (h * w)), torch.full((c,), 255.0**2, dtype=torch.float64)
         # Images of one grey have no deviation to divide by.
         std = torch.where(variance > 0, variance.clamp_min(0).sqrt(), torch.ones_like(variance))
-        return Normalisation((mean[:, None, None] if mean.ndim == 1 else mean).float(), std[:, None, None].float())
+        return Normalisation(mean.float(), std[:, None, None].float(), _axes(covariance).float())
 
     def to(self, device: torch.device) -> Normalisation:
         """On a device."""
-        return Normalisation(self.mean.to(device), self.std.to(device))
+        return Normalisation(self.mean.to(device), self.std.to(device), None if self.axes is None else self.axes.to(device))
 
-    def apply(self, pixels: torch.Tensor, plan: Plan) -> torch.Tensor:
-        """(N, C, H, W) uint8 to float32, in the plan's memory format."""
-        return pixels.to(torch.float32, memory_format=plan.memory_format).sub_(self.mean).div_(self.std)
+    def everywhere(self) -> Normalisation:
+        """The same for images of any size: of a mean image the mean colour is left."""
+        return Normalisation(self.mean.mean((1, 2), keepdim=True), self.std, self.axes)
+
+    def apply(self, pixels: torch.Tensor, plan: Plan, shift: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, H, W) uint8 to float32, in the plan's memory format; `shift` (N, C, 1, 1) is added to the pixels before."""
+        numbers = pixels.to(torch.float32)
+        if shift is not None:
+            numbers = numbers.add_(shift)
+        # Laid out last: the mean of a channel is slow to subtract where channels lie side by side.
+        return numbers.sub_(self.mean).div_(self.std).contiguous(memory_format=plan.memory_format)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for the weights' metadata."""
-        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+        return {
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            **({} if self.axes is None else {"axes": self.axes.tolist()}),
+        }
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Normalisation:
         """The inverse of `to_dict`."""
-        return Normalisation(torch.tensor(data["mean"]), torch.tensor(data["std"]))
+        axes = torch.tensor(data["axes"]) if "axes" in data else None
+        return Normalisation(torch.tensor(data["mean"]), torch.tensor(data["std"]), axes)
 
 
-def augment(pixels: torch.Tensor, draws: torch.Tensor, how: Augment, fill: torch.Tensor) -> torch.Tensor:
-    """Pad, crop and mirror a batch (N, C, H, W), each image by its own row of `draws` (N, 3), uniform in [0, 1).
+def _axes(covariance: torch.Tensor) -> torch.Tensor:
+    """Eigenvectors as columns, each times its eigenvalue. Pixels count from 0 to 1 in the eigenvalue, to 255 in the result."""
+    values, vectors = torch.linalg.eigh(covariance / 255**2)
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    axes: torch.Tensor = vectors * largest.sign() * values.clamp_min(0) * 255
+    return axes
 
-    `fill` (C,) is the colour of the padding. Every output pixel is one gather, so nothing is copied twice.
-    """
-    pad, (n, c, h, w) = how.pad_crop, pixels.shape
-    if not pad and not how.flip:
-        return pixels
-    top, left = (draws[:, :2] * (2 * pad + 1)).long().unbind(1)
-    rows = torch.arange(h, device=pixels.device) + top[:, None]
-    columns = torch.arange(w, device=pixels.device).expand(n, w)
-    if how.flip:
-        columns = torch.where(draws[:, 2:] < 0.5, w - 1 - columns, columns)
-    columns = columns + left[:, None]
-    padded = fill.view(1, c, 1, 1).repeat(n, 1, h + 2 * pad, w + 2 * pad)
-    padded[:, :, pad : pad + h, pad : pad + w] = pixels
-    source = (rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]).view(n, 1, h * w).expand(n, c, h * w)
-    return padded.view(n, c, -1).gather(2, source).view(n, c, h, w)
+
+class Batch(NamedTuple):
+    """Images (N, C, H, W) float32 in the plan's memory format, and what they should be taken for."""
+
+    images: torch.Tensor
+    targets: Targets
 
 
 class Batches:
-    """The training batches of a run. Step s (from 0) gives the same batch whenever and wherever it is asked for.
+    """The training batches of a run. A step (from 0) gives the same batch whenever and wherever it is asked for.
 
-    An epoch is a permutation of (seed, epoch); an image's augmentation is drawn from (seed, epoch, image). The images that
-    fill no whole batch are left out of that epoch. Raises RunError (exit 2) where the batch is larger than the data.
+    Images come from a feed, as bytes; here each is augmented by draws from (seed, epoch, image) and normalised, the batch is shrunk where the
+    recipe begins with small images, and mixed. All of it happens on the device, and nothing waits for the device.
+    Raises RunError (exit 2) where recipe, data and `share` do not fit.
     """
 
-    def __init__(self, train: Part, recipe: Recipe, normalisation: Normalisation, plan: Plan) -> None:
-        if recipe.batch > len(train):
-            raise RunError(
-                "data-batch",
-                f"batch {recipe.batch:,} is larger than the training set of {len(train):,} images",
-                f"use --set train.batch={len(train)} or less",
-                at="recipe",
-                exit_code=2,
-            )
-        self.train, self.recipe, self.plan = train.to(plan.torch_device), recipe, plan
-        self.normalisation = normalisation.to(plan.torch_device)
-        self.per_epoch = len(train) // recipe.batch
-        mean = normalisation.mean.mean((1, 2)).round() if recipe.augment.fill == "mean" else torch.zeros(train.pixels.shape[1])
-        self.fill = mean.to(plan.torch_device, torch.uint8)
-        self._begin(0)
+    def __init__(self, train: Images, recipe: Recipe, normalisation: Normalisation, plan: Plan, share: Share = Share()) -> None:  # noqa: B008
+        self.train, self.recipe, self.plan, self.normalisation = train, recipe, plan, normalisation.to(plan.torch_device)
+        c, h, w = train.shape
+        augment.require_padding(recipe.augment, h, w)
+        self.feed = feed(train, recipe, share, plan)
+        self.per_epoch, self.parts = self.feed.per_epoch, recipe.accumulate
+        self.total = total_steps(recipe, self.per_epoch)
+        self.mean = normalisation.mean.mean((1, 2)).round().to(plan.torch_device, torch.uint8)
+        self.fill = self.mean if recipe.augment.fill == "mean" else torch.zeros_like(self.mean)
+        self.noise = augment.make_noise((c, h, w), recipe.seed).to(plan.torch_device) if recipe.augment.erase else None
 
-    def _begin(self, epoch: int) -> None:
-        n, seed, device = len(self.train), self.recipe.seed, self.plan.torch_device
-        self.epoch = epoch
-        self.order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(device)
-        self.draws = torch.rand(n, 3, generator=generator(seed, "augment", epoch)).to(device)
+    def __call__(self, step: int, part: int = 0) -> Batch:
+        """This rank's rows of a step; with accumulation, part `part` of `parts` of them."""
+        raw = self.feed(step, part)
+        images = self.normalisation.apply(self._augmented(raw), self.plan, self._shift(raw))
+        if (how := self.recipe.resolution) is not None:
+            h, w = (side(how, step, self.total, full) for full in images.shape[2:])
+            images = augment.shrink(images, (h, w))
+        return Batch(*mix(images, raw.labels, self.recipe.augment, self.recipe.seed, step))
 
-    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (N, C, H, W) float32 and labels (N,)."""
-        epoch, place = divmod(step, self.per_epoch)
-        if epoch != self.epoch:
-            self._begin(epoch)
-        chosen = self.order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
-        pixels = augment(self.train.pixels[chosen], self.draws[chosen], self.recipe.augment, self.fill)
-        return self.normalisation.apply(pixels, self.plan), self.train.labels[chosen]
+    def _augmented(self, raw: Raw) -> torch.Tensor:
+        how = self.recipe.augment
+        pixels = augment.pad_crop_flip(raw.pixels, raw.draws["augment"], how, self.fill)
+        if how.cutout:
+            pixels = augment.cutout(pixels, raw.draws["cutout"], how.cutout, self.mean)
+        if self.noise is not None:
+            pixels = augment.erase(pixels, raw.draws["erase"], how.erase, self.noise)
+        return pixels
+
+    def _shift(self, raw: Raw) -> torch.Tensor | None:
+        if self.normalisation.axes is None or not self.recipe.augment.color_pca:
+            return None
+        return augment.color_noise(raw.draws["color"], self.recipe.augment.color_pca, self.normalisation.axes)
+
+    def close(self) -> None:
+        """End processes that read ahead."""
+        self.feed.close()
+
+
+def side(how: Resolution, step: int, total: int, full: int) -> int:
+    """The side of the images at a step: from `how.start` of the `full` one it rises in a straight line, in steps of 4 pixels."""
+    share = how.start + (1 - how.start) * min(1.0, step / (how.until * total))
+    return full - 4 * round((1 - share) * full / 4)
 
 
 def total_steps(recipe: Recipe, per_epoch: int) -> int:

@@ -10,15 +10,17 @@ import io
 import json
 import pickle
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from resnet_dsl.training import faults
 from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.files import discard, write_atomic
 
-FORMAT = 1
+FORMAT = 2
 KEEP = 2
 _ENDING = ".ckpt"
 _HEADER_LIMIT = 4096
@@ -34,15 +36,18 @@ class Damaged:
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write the checkpoint of a step and drop all but the newest two. Raises RunError (exit 3); older ones stay then."""
+    reached = partial(faults.reach, step=step)
+    reached("before_save")
     # Serialised in memory first: torch.save to a path leaves half a file behind, and hides why.
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
     header = json.dumps({"format": FORMAT, "step": step, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     path = folder / f"step-{step:09d}{_ENDING}"
-    write_atomic(path, header.encode() + b"\n" + content)
+    write_atomic(path, header.encode() + b"\n" + content, reached)
     for old in _newest_first(folder)[KEEP:]:
         discard(old)
+    reached("after_prune")
     return path
 
 

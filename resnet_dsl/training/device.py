@@ -1,65 +1,54 @@
-"""The device plan: where a run computes, in which precision and memory layout, decided once and recorded with the run."""
+"""The devices: which there are, and the facts about one of them that a plan is made from."""
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import os
+import shutil
+import sys
+import sysconfig
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from resnet_dsl.training.errors import RunError
 
-Precision = Literal["fp32", "bf16"]
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+Units = Literal["matrix", "vector", "none"]
+"""How a device multiplies bf16: by matrix units (AMX, tensor cores), by vector instructions alone, or no better than fp32."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`device` is torch's name for it; `precision` bf16 means autocast, weights stay fp32; `threads` counts the CPU's."""
+class Facts:
+    """One device. `device` is torch's name for it, `name` its maker's; `threads` are the CPU's that torch computes with.
+
+    `no_compiler` says why torch.compile cannot be used here; it is empty where it can. `memory` is the device's whole
+    memory in bytes, None where nothing tells.
+    """
 
     device: str
-    precision: Precision
-    channels_last: bool
+    name: str
+    bf16: Units
+    no_compiler: str
     threads: int
-    reason: str
+    memory: int | None = None
 
     @property
-    def torch_device(self) -> torch.device:
-        """The device itself."""
-        return torch.device(self.device)
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """How maps lie in memory."""
-        return torch.channels_last if self.channels_last else torch.contiguous_format
-
-    def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The model itself, moved to the device and laid out as planned."""
-        return model.to(self.torch_device, memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
-
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """What a forward pass runs under."""
-        return torch.autocast(self.torch_device.type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext()
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the run's record."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        layout = "channels_last" if self.channels_last else "channels_first"
-        threads = f", {self.threads} threads" if self.device == "cpu" else ""
-        return f"{self.device}{threads}, {self.precision}, {layout} ({self.reason})"
+    def kind(self) -> str:
+        """cpu, cuda or mps."""
+        return self.device.partition(":")[0]
 
 
-def choose(device: str, precision: str) -> Plan:
-    """The plan for a device (`auto` takes CUDA, then MPS, then the CPU) and a precision as in a recipe.
+def find(device: str) -> Facts:
+    """The facts about a device; `auto` takes CUDA, then MPS, then the CPU.
 
     Raises RunError: exit 2 for an unknown device, 3 for one that is not there.
     """
-    kind = device.split(":")[0]
+    kind = device.partition(":")[0]
     if kind not in DEVICES:
         raise RunError("unknown-name", f"{device} is no device", f"use one of {', '.join(DEVICES)}", at="--device", exit_code=2)
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -76,36 +65,55 @@ def choose(device: str, precision: str) -> Plan:
         raise RunError(
             "device-missing", f"there is no {device}: {torch.cuda.device_count()} CUDA devices are here", "use --device cuda", at="--device"
         )
-    fast, why = _matrix_units(kind)
-    chosen: Precision = "bf16" if precision == "bf16" or (precision == "auto" and fast) else "fp32"
-    return Plan(device, chosen, kind != "mps", torch.get_num_threads(), why if precision == "auto" else "as asked")
-
-
-def _matrix_units(kind: str) -> tuple[bool, str]:
-    """Does the device multiply bf16 matrices faster than fp32 ones? And why."""
+    threads = torch.get_num_threads()
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False), "bf16 where the GPU has it"
+        matrix = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Facts(
+            device, torch.cuda.get_device_name(device), "matrix" if matrix else "none", _no_triton(), threads,
+            torch.cuda.get_device_properties(device).total_memory,
+        )  # fmt: skip
     if kind == "mps":
-        return False, "fp32 on MPS"
-    # Without AMX oneDNN converts bf16 back and forth, which costs more than it saves.
-    amx = bool(_cpu_facts().get("amx_bf16", False))
-    return amx, "the CPU has amx_bf16" if amx else "the CPU has no amx_bf16"
+        return Facts(device, "Apple GPU", "none", "torch.compile is not used on MPS", threads)
+    found = _cpu()
+    units: Units = "matrix" if found.get("amx_bf16") else "vector" if found.get("avx512_bf16") else "none"
+    return Facts(device, str(found.get("cpu_name", "")), units, _no_cpp(), threads, _memory())
 
 
-def _cpu_facts() -> Mapping[str, Any]:
+def wait(device: torch.device) -> None:
+    """Until the device has done all that was asked of it, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _cpu() -> Mapping[str, Any]:
     # Older builds of torch that are still supported cannot tell; they get the plan that is never slow.
     facts: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return facts
 
 
-def describe(plan: Plan) -> dict[str, Any]:
-    """The hardware as torch names it, for env.json."""
-    kind = plan.torch_device.type
-    name = (
-        torch.cuda.get_device_name(plan.torch_device)
-        if kind == "cuda"
-        else str(_cpu_facts().get("cpu_name", ""))
-        if kind == "cpu"
-        else "Apple GPU"
-    )
-    return {"device": plan.device, "device_name": name, "cores": os.cpu_count(), "threads": plan.threads}
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _no_cpp() -> str:
+    """Why torch's inductor can build nothing for the CPU. It calls $CXX, else the platform's own, and includes Python.h."""
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        return f"no C++ compiler ({compiler})"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return "no Python.h for the C++ compiler (Debian: apt-get install python3-dev)"
+    return ""
+
+
+def _no_triton() -> str:
+    """Why torch's inductor can build nothing for CUDA: Triton makes the kernels, a C compiler what starts them."""
+    if importlib.util.find_spec("triton") is None:
+        return "no Triton"
+    if not any(map(shutil.which, filter(None, (os.environ.get("CC"), "clang", "gcc")))):
+        return "no C compiler, which Triton needs"
+    return ""

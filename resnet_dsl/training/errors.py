@@ -18,8 +18,8 @@ class RunError(SpecError):
 
 
 class Interrupted(Exception):
-    """A signal came; the state after `step` is saved in `folder`."""
+    """A signal came, or the time was up (`why`); the state after `step` is saved in `folder`."""
 
-    def __init__(self, folder: Path, step: int, total: int) -> None:
-        super().__init__(f"interrupted after step {step:,} of {total:,}; saved in {folder}")
+    def __init__(self, folder: Path, step: int, total: int, why: str = "interrupted") -> None:
+        super().__init__(f"{why} after step {step:,} of {total:,}; saved in {folder}")
         self.folder, self.step, self.total = folder, step, total

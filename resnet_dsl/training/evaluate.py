@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import torch
 from torch.nn import functional
 
 from resnet_dsl.training.batches import Normalisation
-from resnet_dsl.training.data.dataset import Part
-from resnet_dsl.training.device import Plan
+from resnet_dsl.training.data.dataset import Images
+from resnet_dsl.training.plan import Plan
+from resnet_dsl.training.ranks import World, alone
 
 BATCH = 500
 
@@ -35,25 +37,44 @@ class Scores:
 
 
 def score(
-    model: torch.nn.Module, part: Part, normalisation: Normalisation, plan: Plan, stop: Callable[[], bool] = lambda: False
+    model: torch.nn.Module,
+    part: Images,
+    normalisation: Normalisation,
+    plan: Plan,
+    stop: Callable[[], bool] = lambda: False,
+    *,
+    flip: bool = False,
+    world: World | None = None,
+    seen: Callable[[torch.Tensor, torch.Tensor], None] = lambda logits, labels: None,
 ) -> Scores | None:
-    """Scores of `model` on `part`, without augmentation; None if `stop` said so on the way. The model's mode is kept."""
+    """Scores of `model` on `part`, without augmentation; None if `stop` said so on the way. The model's mode is kept.
+
+    `flip`: on each image and its mirror image, the two outputs averaged. Each rank of `world` takes its share of the images, and all
+    must call it. `seen` is shown the logits (N, classes) and labels (N,) of each batch.
+    """
+    world = alone() if world is None else world
     was_training = model.training
     model.eval()
     moved = normalisation.to(plan.torch_device)
-    loss, first, five = (torch.zeros((), device=plan.torch_device) for _ in range(3))
+    sums = torch.zeros(3, device=plan.torch_device)
+    chunks = iter(part.chunks(BATCH))
     try:
-        with torch.inference_mode(), plan.autocast():
-            for pixels, labels in zip(torch.split(part.pixels, BATCH), torch.split(part.labels, BATCH), strict=True):
-                if stop():
+        with torch.inference_mode(), plan.autocast(), plan.as_written():
+            # One batch for each rank in turn, so that all are in step: in the last round some may have none.
+            while group := list(islice(chunks, world.size)):
+                if world.agree(stop()):
                     return None
-                target = labels.to(plan.torch_device)
-                logits = model(moved.apply(pixels.to(plan.torch_device), plan)).float()
-                loss += functional.cross_entropy(logits, target, reduction="sum")
+                pixels, labels = group[world.rank] if world.rank < len(group) else (t[:0] for t in group[0])
+                images, target = moved.apply(pixels.to(plan.torch_device), plan), labels.to(plan.torch_device)
+                logits = model(images).float()
+                if flip:
+                    logits = (logits + model(images.flip(3)).float()) / 2
+                seen(logits, target)
+                loss = functional.cross_entropy(logits, target, reduction="sum")
                 hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == target[:, None]
-                first += hits[:, 0].sum()
-                five += hits.sum()
+                sums += torch.stack((loss, hits[:, 0].sum().to(loss.dtype), hits.sum().to(loss.dtype)))
     finally:
         model.train(was_training)
     n = len(part)
-    return Scores(float(loss) / n, float(first) / n, float(five) / n, n)
+    loss, first, five = (value / n for value in world.sum(sums).tolist())
+    return Scores(loss, first, five, n)

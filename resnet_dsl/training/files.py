@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from resnet_dsl.training.errors import RunError
@@ -12,8 +13,11 @@ PARTIAL = ".partial"
 """The ending of a file that is being written; one that stays behind is from a process that was killed."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, or leave it as it was. Raises RunError (exit 3) naming the path and the bytes needed."""
+def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = lambda _: None) -> None:
+    """Replace `path` by `content`, or leave it as it was. Raises RunError (exit 3) naming the path and the bytes needed.
+
+    `reached` is told each phase: mid_write, after_tmp_write, after_rename.
+    """
     partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
         # A rename over a device, a pipe or a link would replace it.
@@ -25,10 +29,16 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise write_error(path, len(content), e) from None
     try:
         with partial.open("wb") as f:
-            f.write(content)
+            half = len(content) // 2
+            f.write(memoryview(content)[:half])
+            f.flush()
+            reached("mid_write")
+            f.write(memoryview(content)[half:])
             f.flush()
             os.fsync(f.fileno())
+        reached("after_tmp_write")
         partial.replace(path)
+        reached("after_rename")
         sync_folder(path.parent)
     except OSError as e:
         discard(partial)

@@ -4,7 +4,9 @@ spec.yaml, recipe.yaml   resolved, with every default and override filled in
 run.json                 what else was asked for: data, device plan
 command.txt, env.json    how and where it ran
 model.py                 the network as plain PyTorch
-metrics.jsonl            one line a logging interval and an evaluation
+metrics.jsonl            one line a logging interval and an evaluation; metrics.csv: the same as a table
+tensorboard/             the same for TensorBoard, where asked for
+initial.safetensors      what the run began with, where it was given weights
 checkpoints/             state for --resume, the newest two
 model.safetensors        the weights, with spec, class names and normalisation in its metadata
 results.json             written when the run has ended
@@ -24,14 +26,14 @@ from types import TracebackType
 from typing import Any
 
 from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.files import PARTIAL, discard, write_atomic, write_error
+from resnet_dsl.training.files import PARTIAL, discard, sync_folder, write_atomic, write_error
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
-METRICS = "metrics.jsonl"
+METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"
 CHECKPOINTS = "checkpoints"
 COMMAND, SOURCE, ENVIRONMENT, LOCK = "command.txt", "model.py", "env.json", "lock"
 _COMPLETE = (SPEC, RECIPE, REQUEST)
-_BEGINNING = frozenset((*_COMPLETE, COMMAND, SOURCE, ENVIRONMENT, LOCK))
+_BEGINNING = frozenset((*_COMPLETE, INITIAL, COMMAND, SOURCE, ENVIRONMENT, LOCK))
 
 
 class RunFolder:
@@ -52,17 +54,24 @@ class RunFolder:
             if out is None:
                 return RunFolder(_next_free(Path("runs"), name))
             out.mkdir(parents=True, exist_ok=True)
-            if any(not (again and (p.name in _BEGINNING or p.name.endswith(PARTIAL))) for p in out.iterdir()):
-                raise RunError(
-                    "run-exists",
-                    "is not empty, and runs are never overwritten",
-                    f"choose another --out, or continue it: resnet-dsl train --resume {out}",
-                    at=out,
-                    exit_code=2,
-                )
+            RunFolder.require_new(out, again=again)
             return RunFolder(out)
         except OSError as e:
             raise RunError("disk", f"cannot make the run's folder: {e.strerror}", "choose another --out", at=out or "runs") from None
+
+    @staticmethod
+    def require_new(out: Path | None, *, again: bool = False) -> None:
+        """Refuse a folder that holds something else than what `create` allows. Raises RunError (exit 2)."""
+        if out is None or not out.is_dir():
+            return
+        if any(not (again and (p.name in _BEGINNING or p.name.endswith(PARTIAL))) for p in out.iterdir()):
+            raise RunError(
+                "run-exists",
+                "is not empty, and runs are never overwritten",
+                f"choose another --out, or continue it: resnet-dsl train --resume {out}",
+                at=out,
+                exit_code=2,
+            )
 
     @staticmethod
     def open(path: Path) -> RunFolder:
@@ -100,6 +109,8 @@ class RunFolder:
             raise RunError("disk", f"cannot lock it: {e.strerror}", "use a folder on a local disk that may be written", at=path) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        # A process that reads pictures for this one may outlive it for some seconds, and must not hold the lock then.
+        os.register_at_fork(after_in_child=self._unlock)
         for folder in (self.path, self.checkpoints):
             for leftover in folder.glob(f".*{PARTIAL}"):
                 discard(leftover)
@@ -107,6 +118,9 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         """Give the lock back."""
+        self._unlock()
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -125,6 +139,14 @@ class RunFolder:
     def write_json(self, name: str, data: object) -> None:
         """Write one of the folder's JSON files whole."""
         self.write(name, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+    def remove(self, name: str) -> None:
+        """Remove one of the folder's files. Raises RunError (exit 3)."""
+        try:
+            (self.path / name).unlink(missing_ok=True)
+            sync_folder(self.path)
+        except OSError as e:
+            raise write_error(self.path / name, 0, e) from None
 
     def read(self, name: str) -> str:
         """One of the folder's files. Raises RunError (exit 3)."""

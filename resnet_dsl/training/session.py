@@ -2,81 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
-from resnet_dsl.graph import Graph, compile
+from resnet_dsl.graph import compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.language.resolved import resolved
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.emit import emit
-from resnet_dsl.training import checkpoint, weights
-from resnet_dsl.training.batches import Batches, Normalisation
-from resnet_dsl.training.data.dataset import Dataset, require_fit, split
+from resnet_dsl.training import finetune, sharded, weights
+from resnet_dsl.training.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device import Plan, choose, describe
 from resnet_dsl.training.errors import Interrupted, RunError
 from resnet_dsl.training.evaluate import Scores, score
+from resnet_dsl.training.job import Job, Request, digest, make, settle, without_recipe
+from resnet_dsl.training.keeping import EXTENSIONS, Keeping, keep_weights, newest_state, note_session, record
+from resnet_dsl.training.logs import makers, open_loggers
 from resnet_dsl.training.loop import Judge, Loop
+from resnet_dsl.training.plan import Plan, taken_up
+from resnet_dsl.training.planning import planned
 from resnet_dsl.training.progress import Watcher
-from resnet_dsl.training.run import (
-    CHECKPOINTS,
-    COMMAND,
-    ENVIRONMENT,
-    METRICS,
-    RECIPE,
-    REQUEST,
-    RESULTS,
-    SOURCE,
-    SPEC,
-    WEIGHTS,
-    Metrics,
-    RunFolder,
-)
+from resnet_dsl.training.ranks import World, alone
+from resnet_dsl.training.run import COMMAND, INITIAL, METRICS, RECIPE, REQUEST, RESULTS, SOURCE, SPEC, WEIGHTS, Metrics, RunFolder
 from resnet_dsl.training.stop import StopWish
-from resnet_dsl.version import __version__
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a run is asked for beside its spec and recipe.
-
-    `data` is a data set's name, `data_dir` where it lies if not in the usual places, `limit_train` how many training images
-    are used at most, `device` as in `device.choose`, `download`: fetch data that is not here.
-    """
-
-    data: str
-    data_dir: Path | None = None
-    limit_train: int | None = None
-    device: str = "auto"
-    download: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """Everything that decides a run, resolved."""
-
-    spec_text: str
-    recipe_text: str
-    graph: Graph
-    recipe: Recipe
-    request: Request
-    plan: Plan
-    data: Dataset
+__all__ = ["Request", "begin", "resume"]
 
 
 def begin(
@@ -86,46 +40,72 @@ def begin(
     *,
     out: Path | None = None,
     again: bool = False,
+    max_seconds: float | None = None,
     command: Sequence[str] = (),
     watcher: Watcher,
+    world: World | None = None,
 ) -> dict[str, Any]:
     """Train a network in a new run folder (`out`, or a numbered one under runs/) and give its results.
 
-    `again`: if `out` holds this very run already, go on with it.
+    `again`: if `out` holds this very run already, go on with it. `max_seconds`: stop, with the state saved, when they have gone by.
     Raises SpecError: exit 2 where spec, recipe and data do not fit, 3 for data and disk, 1 where the loss is not finite;
-    Interrupted where a signal came, with the state saved.
+    Interrupted where a signal came or the time was up, with the state saved.
     """
-    if again and out is not None and RunFolder.is_run(out):
+    world = alone() if world is None else world
+    stop = StopWish(max_seconds)
+    spec, recipe = settle(spec, recipe, request)
+    if world.restarts and (out is None or not again):
+        raise RunError(
+            "usage", "processes that are started again must know where to go on", "add --out DIR --resume", at="torchrun --max-restarts",
+            exit_code=2,
+        )  # fmt: skip
+    if again and out is not None and world.share(RunFolder.is_run(out)):
         _require_same(RunFolder.open(out), spec, recipe, request)
-        return resume(out, data_dir=request.data_dir, device=None if request.device == "auto" else request.device, watcher=watcher)
-    graph = compile(spec)
-    plan = choose(request.device, recipe.precision)
-    data = open_dataset(request.data, graph.input, request.data_dir, request.download, watcher.say)
-    require_fit(data, graph.input, graph.classes, spec.name)
-    if request.data_dir is not None:
-        request = replace(request, data_dir=request.data_dir.resolve())
-    job = _Job(_without_recipe(spec), write(recipe), graph, recipe, request, plan, data)
-    batches, judge = _prepare(job)
-    name = spec.name if spec.name.endswith(f"-{data.name}") else f"{spec.name}-{data.name}"
-    with StopWish() as stop, RunFolder.create(out, name, again=again) as folder:
-        folder.write(SPEC, job.spec_text)
-        folder.write(RECIPE, job.recipe_text)
-        folder.write_json(REQUEST, _record(job))
-        folder.write(COMMAND, " ".join(command) + "\n")
-        folder.write(SOURCE, emit(graph))
-        return _execute(job, folder, batches, judge, watcher, stop)
+        device = None if request.device == "auto" else request.device
+        return resume(
+            out, data_dir=request.data_dir, device=device, max_seconds=max_seconds, workers=request.workers, watcher=watcher, world=world
+        )  # fmt: skip
+    job = make(spec, recipe, request, watcher, world)
+    # One rank times the plans; the others take its choice.
+    job = (planned(job) if world.main else job).agreed(world)
+    batches, judge = job.prepare(world)
+    name = spec.name if spec.name.endswith(f"-{job.data.name}") else f"{spec.name}-{job.data.name}"
+    with stop, _held(lambda: RunFolder.create(out, name, again=again), world) as folder:
+        if world.main:
+            folder.write(SPEC, job.spec_text)
+            folder.write(RECIPE, job.recipe_text)
+            if job.start is not None:
+                # Before run.json, which makes the folder a run's: that can then be resumed without the file it began with.
+                keep_weights(folder.path / INITIAL, job.beginning().state_dict(), job, batches.normalisation)
+            folder.write_json(REQUEST, record(job))
+            folder.write(COMMAND, " ".join(command) + "\n")
+            folder.write(SOURCE, emit(job.graph))
+        world.barrier()
+        return _execute(job, folder, batches, judge, watcher, stop, world)
+
+
+@contextlib.contextmanager
+def _held(find: Callable[[], RunFolder], world: World) -> Iterator[RunFolder]:
+    """The run's folder: rank 0 finds or makes it and holds its lock; the others learn where it is, and read."""
+    if not world.main:
+        yield RunFolder(world.share(None))
+        return
+    with find() as folder:
+        world.share(folder.path)
+        yield folder
 
 
 def _require_same(folder: RunFolder, spec: Spec, recipe: Recipe, request: Request) -> None:
     """Refuse to go on with a run as if it were another. Raises RunError (exit 2)."""
-    record = folder.read_json(REQUEST)
-    asked = {SPEC: _without_recipe(spec), RECIPE: write(recipe), "--data": request.data, "--limit-train": request.limit_train}
-    held = {SPEC: folder.read(SPEC), RECIPE: folder.read(RECIPE), "--data": record.get("data"), "--limit-train": record.get("limit_train")}
+    held = {f"--{k.replace('_', '-')}": v for k, v in folder.read_json(REQUEST).items()}
+    held |= {SPEC: folder.read(SPEC), RECIPE: folder.read(RECIPE)}
+    asked = {f"--{k.replace('_', '-')}": v for k, v in request.lasting().items()}
+    asked |= {SPEC: without_recipe(spec), RECIPE: write(recipe)}
     for name, value in asked.items():
-        if value != held[name]:
+        if value != held.get(name):
             raise RunError(
                 "run-differs",
-                f"holds a run with another {name}{_first_difference(held[name], value)}",
+                f"holds a run with another {name}{_first_difference(held.get(name), value)}",
                 f"go on with it as it is: resnet-dsl train --resume {folder.path}; or choose another --out",
                 at=folder.path,
                 exit_code=2,
@@ -139,208 +119,195 @@ def _first_difference(held: object, asked: object) -> str:
     return ""
 
 
-def resume(path: Path, *, data_dir: Path | None, device: str | None, watcher: Watcher) -> dict[str, Any]:
+def resume(
+    path: Path,
+    *,
+    data_dir: Path | None,
+    device: str | None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    max_seconds: float | None = None,
+    workers: int | None = None,
+    watcher: Watcher,
+    world: World | None = None,
+) -> dict[str, Any]:
     """Go on with a run from its newest whole checkpoint, or give its results where it has ended.
 
-    What was decided when it began stays: data, precision, device (unless `device` says otherwise). Raises as `begin`.
+    What was decided when it began stays: data, precision, device (unless `device` says otherwise). With `epochs` or `steps`
+    the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step
+    that was reached. Raises as `begin`; RunError (exit 2) where the new length is not above the old one.
     """
-    with StopWish() as stop, RunFolder.open(path) as folder:
-        if (path / RESULTS).is_file():
+    world = alone() if world is None else world
+    longer = epochs is not None or steps is not None
+    with StopWish(max_seconds) as stop, _held(lambda: RunFolder.open(path), world) as folder:
+        if world.share((path / RESULTS).is_file()) and not longer:
             watcher.say(f"{path} has ended already")
             return folder.read_json(RESULTS)
-        spec = load(str(path / SPEC))
-        recipe = load_recipe(None, None, str(path / RECIPE)).recipe
-        record = folder.read_json(REQUEST)
-        try:
-            before = record["plan"]
-            where = Path(record["data_dir"]) if record["data_dir"] else None
-            request = Request(record["data"], data_dir or where, record["limit_train"], device or before["device"])
-            expected = record["data_sha256"]
-        except (KeyError, TypeError):
-            raise RunError(
-                "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST
-            ) from None
-        graph = compile(spec)
-        plan = replace(choose(request.device, before["precision"]), reason="as it began")
-        data = open_dataset(request.data, graph.input, request.data_dir, say=watcher.say)
-        if data.sha256 != expected:
-            raise RunError(
-                "data-changed",
-                f"{data.origin} is not what the run began with: SHA-256 {data.sha256[:16]}..., then {expected[:16]}...",
-                "give the original data with --data-dir",
-                at=path,
-            )
-        for name, now, then in (
-            ("device", plan.device, before["device"]),
-            ("threads", plan.threads, before["threads"]),
-            ("torch", torch.__version__, record["torch"]),
-        ):
-            if now != then:
-                watcher.say(f"note: {name} is {now}, the run began with {then}: the result will not be the same to the bit")
-        job = _Job(folder.read(SPEC), folder.read(RECIPE), graph, recipe, request, plan, data)
-        return _execute(job, folder, *_prepare(job), watcher, stop)
+        job = _stored(folder, data_dir, device, workers, watcher, world).agreed(world)
+        if longer:
+            wanted = job.with_recipe(job.recipe.model_copy(update={"epochs": epochs, "steps": steps}))
+            batches, judge = wanted.prepare(world)
+            if world.main:
+                _lengthen(job, wanted, batches.per_epoch, folder, watcher)
+            world.barrier()
+            job = wanted
+        else:
+            batches, judge = job.prepare(world)
+        return _execute(job, folder, batches, judge, watcher, stop, world)
 
 
-def _without_recipe(spec: Spec) -> str:
-    """The resolved spec. The recipe has its own file, and a path to one would lead nowhere from the run's folder."""
-    tree = MappingTree(spec.tree.at)
-    for key, value in spec.tree.items():
-        if key != "train":
-            tree.put(key, spec.tree.keys_at[key], value)
-    return resolved(replace(spec, tree=tree), origins=False)
-
-
-def _prepare(job: _Job) -> tuple[Batches, Judge]:
-    """Batches and the judge, but for the judge's model: what can be refused before a folder is made."""
-    part, held_out = split(job.data.train, job.recipe.validation, job.request.limit_train)
-    normalisation = Normalisation.measure(part, job.recipe.normalize)
-    batches = Batches(part, job.recipe, normalisation, job.plan)
-    on, judged = ("test", job.data.test) if held_out is None else ("validation", held_out)
-    return batches, Judge(on, judged.to(job.plan.torch_device), normalisation)
-
-
-@dataclass(frozen=True, slots=True)
-class _Keeper:
-    """Puts a loop's log, checkpoints and weights into the run's folder."""
-
-    job: _Job
-    folder: RunFolder
-    metrics: Metrics
-    model: torch.nn.Module
-    normalisation: Normalisation
-
-    def log(self, row: dict[str, Any]) -> None:
-        self.metrics.add(row)
-
-    def save(self, step: int, state: dict[str, Any]) -> None:
-        state = {**state, "metrics": self.metrics.sync(), "identity": _identity(self.job)}
-        checkpoint.save(self.folder.checkpoints, step, state)
-        self.save_weights()
-
-    def save_weights(self) -> str:
-        return weights.save(
-            self.folder.path / WEIGHTS, self.model, spec=self.job.spec_text, classes=self.job.data.classes,
-            normalisation=self.normalisation, data=self.job.data.name,
-        )  # fmt: skip
-
-
-def _execute(job: _Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher, stop: StopWish) -> dict[str, Any]:
-    state = _newest_state(job, folder, watcher)
-    _note_session(job, folder, state["step"] if state else 0)
-    model = job.plan.place(build(job.graph, seed=job.recipe.seed))
-    metrics = Metrics(folder.path / METRICS, state["metrics"] if state else 0)
-    keeper = _Keeper(job, folder, metrics, model, batches.normalisation)
-    loop = Loop(model, batches, judge, keeper, watcher, stop)
-    if state is not None:
-        loop.restore(state)
-        watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
-    watcher.say(f"training {job.graph.name} on {job.data.name} ({len(batches.train):,} images, from {job.data.origin}) into {folder.path}")
-    watcher.say(f"device plan: {job.plan}")
+def _stored(folder: RunFolder, data_dir: Path | None, device: str | None, workers: int | None, watcher: Watcher, world: World) -> Job:
+    """The job that a run's folder holds. Raises RunError."""
+    path = folder.path
+    spec = load(str(path / SPEC))
+    recipe = load_recipe(None, None, str(path / RECIPE)).recipe
+    held = folder.read_json(REQUEST)
     try:
-        test = _train_and_test(job, loop, judge, stop)
+        before = Plan.from_dict(held["plan"])
+        where = Path(held["data_dir"]) if held["data_dir"] else None
+        lasting = {name: held[name] for name in Request("").lasting()}
+        request = Request(data_dir=data_dir or where, device=device or before.device, workers=workers, **lasting)
+        expected = held["data_sha256"]
+    except (KeyError, TypeError, ValueError):
+        raise RunError(
+            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST
+        ) from None
+    graph = compile(spec)
+    plan = taken_up(before, world.device(device or before.device))
+    data = open_dataset(request.data, graph.input, request.data_dir, say=watcher.say, crop=recipe.augment.crop, workers=workers)
+    if data.sha256 != expected:
+        raise RunError(
+            "data-changed",
+            f"{data.origin} is not what the run began with: SHA-256 {data.sha256[:16]}..., then {expected[:16]}...",
+            "give the original data with --data-dir",
+            at=path,
+        )
+    for name, now, then in (
+        ("device", plan.device, before.device),
+        ("compilation", plan.compile, before.compile),
+        ("torch", torch.__version__, held["torch"]),
+    ):
+        if now != then:
+            watcher.say(f"note: {name} is {now}, the run began with {then}: the result will not be the same to the bit")
+    start = None if request.weights is None else finetune.from_copy(path / INITIAL)
+    return Job(folder.read(SPEC), folder.read(RECIPE), graph, recipe, request, plan, data, start)
+
+
+def _lengthen(job: Job, wanted: Job, per_epoch: int, folder: RunFolder, watcher: Watcher) -> None:
+    """Put a longer recipe into a run's folder. Killed anywhere, the run is the old one or the new one.
+
+    Raises RunError (exit 2) where it is no longer one.
+    """
+    before, after = total_steps(job.recipe, per_epoch), total_steps(wanted.recipe, per_epoch)
+    if after <= before:
+        raise RunError(
+            "run-shorter",
+            f"is {before:,} steps long already ({before / per_epoch:,.6g} epochs), and {after:,} are asked for",
+            f"ask for more than that, or leave the length out: resnet-dsl train --resume {folder.path}",
+            at=folder.path,
+            exit_code=2,
+        )
+    held = folder.read_json(REQUEST)
+    added = {"steps_before": before, "steps_after": after, "recipe_sha256": digest(job.recipe_text)}
+    known = [e for e in held.get(EXTENSIONS, []) if e != added]
+    folder.write_json(REQUEST, {**held, EXTENSIONS: [*known, added]})
+    folder.remove(RESULTS)
+    folder.write(RECIPE, wanted.recipe_text)
+    watcher.say(
+        f"extending {folder.path} from {before:,} to {after:,} steps; the learning rate is the recipe's for the new length "
+        f"({wanted.recipe.schedule}), entered at the step that was reached"
+    )
+
+
+def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher, stop: StopWish, world: World) -> dict[str, Any]:
+    state = newest_state(job, folder, watcher, world)
+    if world.main:
+        note_session(job, folder, state["step"] if state else 0, world)
+    job.plan.take_threads()
+    network = job.network(world)
+    metrics = Metrics(folder.path / METRICS, state["metrics"] if state else 0) if world.main else None
+    asked = job.request
+    loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.loggers), say=watcher.say) if world.main else ()
+    keeper = Keeping(job, folder, metrics, network.model, batches.normalisation, loggers, world)
+    loop = Loop(network, batches, judge, keeper, watcher, stop, depth=job.depth, world=world)
+    if state is not None:
+        loop.restore(sharded.read(state, loop.state(), world) if job.request.layout.parallel == "fsdp" else state)
+        if state["renewed"]:
+            loop.renew()
+        watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
+    what = f"one batch of {len(judge.part):,}" if judge.on == "batch" else f"{len(batches.train):,}"
+    watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
+    watcher.say(f"device plan: {job.plan}")
+    if not job.data.exact:
+        watcher.say("note: shards are read as they come: a resumed or repeated run sees other batches, and ends with other weights")
+    if judge.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
+        watcher.say(f"note: {chosen} goes by the test set, which flatters the result; set validation to hold training images out for it")
+    try:
+        test = _train_and_test(job, loop, judge, stop, folder)
     finally:
         watcher.close()
-        metrics.close()
+        for logger in loggers:
+            logger.close()
+        if metrics is not None:
+            metrics.close()
+        batches.close()
     if test is None:
-        raise Interrupted(folder.path, loop.step, loop.total)
-    results = _results(job, loop, test, keeper.save_weights(), folder)
-    folder.write_json(RESULTS, results)
-    return results
+        raise Interrupted(folder.path, loop.step, loop.total, stop.why)
+    results: dict[str, Any] | None = None
+    if world.main:
+        results = _results(job, loop, test, folder)
+        folder.write_json(RESULTS, results)
+    found: dict[str, Any] = world.share(results)
+    return found
 
 
-def _train_and_test(job: _Job, loop: Loop, judge: Judge, stop: StopWish) -> Scores | None:
-    """The scores on the test set at the end; None where a signal came first."""
+def _chosen_by_the_test_set(recipe: Recipe) -> str | None:
+    rules = (("best", recipe.best is not None), ("stop_early", recipe.stop_early is not None), ("plateau", recipe.schedule == "plateau"))
+    return ", ".join(name for name, on in rules if on) or None
+
+
+def _train_and_test(job: Job, loop: Loop, judge: Judge, stop: StopWish, folder: RunFolder) -> Scores | None:
+    """The scores of the run's weights on the test set; None where the run was stopped before."""
     if not loop.run():
         return None
-    if judge.on == "test":
-        return loop.scores
-    return score(loop.model, job.data.test, judge.normalisation, job.plan, stop)
+    if loop.best is None:
+        # Once more: the process that wrote the last checkpoint may have been killed before it came to the weights.
+        with loop.stepper.judged():
+            loop.keeper.keep()
+    path = folder.path / WEIGHTS
+    found = loop.scores if loop.best is None else loop.best.scores
+    if judge.on != "validation":
+        return found
+    with loop.stepper.judged():
+        if loop.best is not None:
+            # Rank 0 may still be writing them.
+            loop.world.barrier()
+            weights.put(loop.model, weights.load(path).tensors, path)
+        test = job.data.test.to(job.plan.torch_device)
+        return score(loop.model, test, judge.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
 
 
-def _newest_state(job: _Job, folder: RunFolder, watcher: Watcher) -> dict[str, Any] | None:
-    """The state to go on from. Raises RunError (exit 3) where it belongs to another spec, recipe or data."""
-    folder.make(CHECKPOINTS)
-    state, damaged = checkpoint.load_newest(folder.checkpoints, job.plan.torch_device)
-    for d in damaged:
-        watcher.say(f"warning: {d.path} is not used: {d.reason}")
-    if state is None:
-        return None
-    for name, now in _identity(job).items():
-        if (then := state["identity"][name]) != now:
-            raise RunError(
-                "checkpoint-fit",
-                f"its checkpoints are of another {name}: SHA-256 {then[:16]}..., now {now[:16]}...",
-                f"put the {name} back as it was, or begin a new run",
-                at=folder.path,
-            )
-    return state
-
-
-def _identity(job: _Job) -> dict[str, str]:
-    """What a checkpoint belongs to."""
-    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (("spec", job.spec_text), ("recipe", job.recipe_text))}
-    return {**sums, "data": job.data.sha256}
-
-
-def _record(job: _Job) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "data": job.data.name,
-        "data_dir": str(job.request.data_dir) if job.request.data_dir else None,
-        "origin": job.data.origin,
-        "data_sha256": job.data.sha256,
-        "classes": list(job.data.classes),
-        "limit_train": job.request.limit_train,
-        "plan": job.plan.to_dict(),
-        "torch": torch.__version__,
-    }
-
-
-def _note_session(job: _Job, folder: RunFolder, step: int) -> None:
-    """Add this process to env.json: a run may be trained by several, one after the other."""
-    sessions = folder.read_json(ENVIRONMENT).get("sessions", []) if (folder.path / ENVIRONMENT).is_file() else []
-    here = {
-        "from_step": step,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "resnet_dsl": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "platform": platform.platform(),
-        **describe(job.plan),
-        "executable": sys.executable,
-        "folder": os.getcwd(),
-        "git": _git_commit(),
-    }
-    folder.write_json(ENVIRONMENT, {"sessions": [*sessions, here]})
-
-
-def _git_commit() -> str | None:
-    """The commit of the folder that the run was started in, with + where files differ from it."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return head + ("+" if changed else "")
-
-
-def _results(job: _Job, loop: Loop, test: Scores, sha256: str, folder: RunFolder) -> dict[str, Any]:
+def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> dict[str, Any]:
     assert loop.last_train is not None
+    best = loop.best
+    validation = (loop.scores if best is None else best.scores) if loop.judge.on == "validation" else None
     return {
         "name": job.graph.name,
         "data": job.data.name,
         "folder": str(folder.path),
-        "params": sum(p.numel() for p in loop.model.parameters() if p.requires_grad),
-        "steps": loop.total,
-        "epochs": round(loop.total / loop.batches.per_epoch, 4),
+        "params": sum(p.numel() for p in loop.model.parameters()),
+        "steps": loop.step,
+        "epochs": round(loop.step / loop.batches.per_epoch, 4),
+        **({"stopped_early": True} if loop.stopped_early else {}),
+        **({"best_step": best.step} if best is not None else {}),
+        **({"overfit_batch": True} if job.request.overfit_batch else {}),
         "train_loss": loop.last_train[0],
         "train_accuracy": loop.last_train[1],
         "test": test.to_finite(),
-        **({"validation": loop.scores.to_finite()} if loop.judge.on == "validation" and loop.scores else {}),
+        **({"validation": validation.to_finite()} if validation else {}),
         "seconds": round(loop.elapsed(), 2),
         "images_per_s": round(loop.rate, 1),
         "device": job.plan.device,
         "precision": job.plan.precision,
-        "weights_sha256": sha256,
+        "weights_sha256": weights.fingerprint(weights.load(folder.path / WEIGHTS).tensors),
     }

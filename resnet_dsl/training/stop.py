@@ -1,24 +1,50 @@
-"""SIGINT, SIGTERM and SIGHUP as a wish that the loop asks for between steps; the second one ends the process at once."""
+"""What ends a run before its end: SIGINT, SIGTERM and SIGHUP, and the time it was given, as a wish that the loop asks for between steps."""
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?\Z")
+
+
+def seconds(text: str) -> int:
+    """90s, 10m, 1h30m. Raises ValueError."""
+    found = _DURATION.match(text)
+    parts = [int(part) if part else 0 for part in found.groups()] if found else []
+    if not any(parts) or len(text) > 20:
+        raise ValueError(text)
+    hours, minutes, rest = parts
+    return 3600 * hours + 60 * minutes + rest
 
 
 class StopWish:
-    """Inside `with`, calling it says whether a signal has come."""
+    """Calling it says whether a signal has come inside `with`, or `limit` seconds have gone by since it was made.
 
-    def __init__(self) -> None:
+    The second signal ends the process.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        self._end = None if limit is None else time.monotonic() + limit
         self._come = False
         self._before: dict[signal.Signals, object] = {}
 
     def __call__(self) -> bool:
-        """Has a signal come?"""
-        return self._come
+        """Should the run stop?"""
+        return self._come or self._late
+
+    @property
+    def why(self) -> str:
+        """What to say of a run that was stopped."""
+        return "time is up" if self._late and not self._come else "interrupted"
+
+    @property
+    def _late(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
 
     def __enter__(self) -> StopWish:
         """Take over the signals, but for those that are ignored (nohup). Outside the main thread Python has none to give."""

@@ -13,6 +13,7 @@ from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.training.data.catalog import SOURCES, fitting
 from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.progress import watcher
+from resnet_dsl.training.ranks import joined
 from resnet_dsl.training.session import Request, begin
 
 
@@ -28,21 +29,28 @@ def train(
     download: bool = False,
     limit_train: int | None = None,
     device: str = "auto",
+    weights: str | Path | None = None,
+    freeze: Iterable[str] = (),
+    tensorboard: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Train a network into a run folder and give its results, as `resnet-dsl train` does.
 
     `spec` is a loaded spec, a path or a shipped name; `overrides` (`{"train.lr": "0.05"}`) apply where it is one of the
     last two. `data` left out is the data set that fits. `resume`: go on where `out` holds this very run.
+    `weights`: a file or a run to begin with; `freeze`: patterns of modules that do not train.
     Raises SpecError; `training.errors.Interrupted` where a signal came, with the state saved.
     """
-    chosen = spec if isinstance(spec, Spec) else load(spec, overrides)
-    where = chosen.train
-    loaded = load_recipe(where.value, where.root, recipe, where.overrides)
-    request = Request(data or fitting_name(chosen), Path(data_dir) if data_dir else None, limit_train, device, download)
-    return begin(
-        chosen, loaded.recipe, request, out=Path(out) if out else None, again=resume, command=sys.argv, watcher=watcher(sys.stderr, quiet)
-    )
+    with joined(device) as world:
+        chosen = spec if isinstance(spec, Spec) else load(spec, overrides, recipe=recipe)
+        where = chosen.train
+        loaded = load_recipe(where.value, where.root, recipe, where.overrides)
+        request = Request(data or fitting_name(chosen), Path(data_dir) if data_dir else None, limit_train, device, download,
+            weights=str(weights) if weights else None, freeze=tuple(freeze), tensorboard=tensorboard)  # fmt: skip
+        return begin(
+            chosen, loaded.recipe, request, out=Path(out) if out else None, again=resume, command=sys.argv,
+            watcher=watcher(sys.stderr, quiet or not world.main), world=world,
+        )  # fmt: skip
 
 
 def fitting_name(spec: Spec) -> str:

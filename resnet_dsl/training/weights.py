@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +20,12 @@ from safetensors.torch import save as save_tensors
 from resnet_dsl.training.batches import Normalisation
 from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.files import write_atomic
+from resnet_dsl.training.parallel import put as load_whole
 
 FORMAT = "resnet-dsl/1"
+
+_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9c")
+"""How a file of torch.save begins: a zip archive, or before torch 1.6 a pickle of its magic number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,9 +39,11 @@ class Artifact:
     data: str | None
 
 
-def save(path: Path, model: torch.nn.Module, *, spec: str, classes: tuple[str, ...], normalisation: Normalisation, data: str) -> str:
-    """Write a model's weights; the SHA-256 over names and bytes. Raises RunError (exit 3)."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+def save(
+    path: Path, tensors: Mapping[str, torch.Tensor], *, spec: str, classes: tuple[str, ...], normalisation: Normalisation, data: str
+) -> str:
+    """Write weights by state_dict key; the SHA-256 over names and bytes. Raises RunError (exit 3)."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     digest = fingerprint(tensors)
     metadata = {
         "format": FORMAT,
@@ -60,11 +69,16 @@ def _ordered(content: bytes) -> bytes:
 
 
 def load(path: Path) -> Artifact:
-    """Read weights, ours or any safetensors file. Raises RunError (exit 3) where the file is missing or damaged."""
+    """Read weights: ours, any safetensors file, or a state_dict that torch.save wrote (of which nothing is executed).
+
+    Raises RunError (exit 3) where the file is missing, damaged or something else.
+    """
     try:
         content = path.read_bytes()
     except OSError as e:
         raise RunError("weights-missing", f"cannot be read: {e.strerror}", "check the path", at=path) from None
+    if content.startswith(_TORCH):
+        return Artifact(_state_dict(content, path), None, None, None, None)
     try:
         tensors = load_tensors(content)
         size = int.from_bytes(content[:8], "little")
@@ -82,6 +96,26 @@ def load(path: Path) -> Artifact:
         return Artifact(tensors, metadata["spec"], classes, normalisation, metadata["data"])
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise RunError("weights-damaged", f"is no readable safetensors file: {str(e)[:120]}", "copy the file again", at=path) from None
+
+
+def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:
+    try:
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise RunError(
+            "weights-damaged", "holds more than tensors, and loading that could run programs",
+            "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path,
+        ) from None  # fmt: skip
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, struct.error) as e:
+        message = str(e).split("\n", 1)[0][:120]
+        raise RunError("weights-damaged", f"is no readable file of torch.save: {message}", "copy the file again", at=path) from None
+    if isinstance(found, Mapping) and found and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items()):
+        return dict(found)
+    keys = ", ".join(str(k) for k in list(found)[:5]) if isinstance(found, Mapping) else type(found).__name__
+    raise RunError(
+        "weights-damaged", f"is no state_dict of tensors: it holds {keys or 'nothing'}",
+        "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path,
+    )  # fmt: skip
 
 
 def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -105,7 +139,7 @@ def put(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], at: Path) -
         k = wrong[0]
         problem = f"{k} is {tuple(tensors[k].shape)}, in the network {tuple(wanted[k].shape)}"
     else:
-        model.load_state_dict(dict(tensors))
+        load_whole(model, tensors)
         return
     raise RunError(
         "weights-fit", f"does not fit the network: {problem}", "use the spec that the weights were made with", at=at, exit_code=2

@@ -102,7 +102,12 @@ _ALL = (
     ),
     Source(
         "imagefolder",
-        "your own pictures: DIR/train/<class>/*.png and DIR/val (or test)/<class>/*.png, all of one size (with --data-dir DIR)",
+        "your own pictures: DIR/train/<class>/*.jpg and DIR/val (or test)/<class>/*.jpg, of one size or with a recipe that crops them "
+        "(with --data-dir DIR)",
+    ),
+    Source(
+        "webdataset",
+        "your own pictures in tar shards: --data-dir DIR with an index.json, or --data-dir 'shards-{0000..0007}.tar'; needs the extra wds",
     ),
 )
 

@@ -1,11 +1,12 @@
-"""A data set in memory: bytes as they were read, labels, names; how it is split, fingerprinted and fitted to a network."""
+"""A data set: images in memory or elsewhere, labels, names; how it is split, fingerprinted and fitted to a network."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,29 @@ from resnet_dsl.training.seeds import generator
 
 _HELD_OUT = 0
 """The seed of the split into training and validation: fixed, so that runs with different seeds compare on the same images."""
+
+
+class Images(Protocol):
+    """A part of a data set, wherever it lies: `Part` in memory, `Pictures` in files, `Shards` in archives."""
+
+    @property
+    def shape(self) -> Shape:
+        """(channels, height, width) of an image."""
+
+    def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Pixels (N, C, H, W) uint8 and labels (N,) int64 of all images in order, `size` at a time; without augmentation."""
+
+    def sample(self) -> Images:
+        """Few enough images to measure means on, always the same ones."""
+
+    def take(self, index: torch.Tensor) -> Images:
+        """The images at these positions. Raises RunError (exit 2) where there is no choice."""
+
+    def to(self, device: torch.device) -> Images:
+        """On a device, as far as it is held in memory."""
+
+    def __len__(self) -> int:
+        """The number of images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +61,19 @@ class Part:
             raise damaged(path, f"label {int(labels[wrong])} at position {wrong:,} is out of range: labels are 0 to {classes - 1}")
         return Part(torch.from_numpy(np.ascontiguousarray(pixels).copy()), torch.from_numpy(labels.astype(np.int64)))
 
+    @property
+    def shape(self) -> Shape:
+        """(channels, height, width) of an image."""
+        return tuple(self.pixels.shape[1:])
+
+    def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Pixels and labels of all, in order, `size` at a time."""
+        return zip(torch.split(self.pixels, size), torch.split(self.labels, size), strict=True)
+
+    def sample(self) -> Part:
+        """All: what is in memory is measured whole."""
+        return self
+
     def take(self, index: torch.Tensor) -> Part:
         """The images at these positions."""
         return Part(self.pixels[index], self.labels[index])
@@ -51,19 +88,29 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Training and test images. `origin` is where they were read; `sha256` covers every byte and label."""
+    """Training and test images. `origin` is where they were read; `sha256` covers every byte and label.
+
+    Of own pictures it covers names, sizes in bytes and labels. `exact`: the same seed gives the same batches, so that a run
+    can be repeated and resumed to the bit.
+    """
 
     name: str
-    train: Part
-    test: Part
+    train: Images
+    test: Images
     classes: tuple[str, ...]
     origin: str
     sha256: str
+    exact: bool = True
 
     @property
     def shape(self) -> Shape:
         """(channels, height, width) of an image."""
-        return tuple(self.train.pixels.shape[1:])
+        return self.train.shape
+
+    @property
+    def bytes(self) -> int | None:
+        """What the training images take in memory; None where they stay in their files."""
+        return self.train.pixels.numel() if isinstance(self.train, Part) else None
 
 
 def dataset(name: str, train: Part, test: Part, classes: Sequence[str], origin: str) -> Dataset:
@@ -89,7 +136,7 @@ def require_fit(data: Dataset, input: Shape, classes: int, at: str) -> None:
         raise RunError("data-fit", f"does not fit {data.name}: {' and '.join(wrong)}", "add " + " ".join(mend), at=at, exit_code=2)
 
 
-def split(train: Part, validation: int, limit: int | None) -> tuple[Part, Part | None]:
+def split(train: Images, validation: int, limit: int | None) -> tuple[Images, Images | None]:
     """Training images and, if any are held out, validation images.
 
     The choice is the same for every seed. `limit` keeps that many training images at most. Raises RunError (exit 2).

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resnet_dsl.diagnostics import did_you_mean, quote
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.training.data import cifar, digits, idx, imagefolder
+from resnet_dsl.training.data import cifar, digits, idx, imagefolder, shards
 from resnet_dsl.training.data.catalog import SOURCES, Source
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.download import fetch
@@ -15,13 +15,26 @@ from resnet_dsl.training.data.search import Found, cache, find
 from resnet_dsl.training.errors import RunError
 
 _FROM_FILES: Mapping[str, Callable[[Source, Found], Dataset]] = {"fashion-mnist": idx.load, "cifar10": cifar.load, "cifar100": cifar.load}
+_OWN: Mapping[str, Callable[[Source, Path | None, Shape, int | None, int | None], Dataset]] = {
+    "imagefolder": imagefolder.load,
+    "webdataset": shards.load,
+}
 
 
 def open_dataset(
-    name: str, input: Shape, data_dir: Path | None = None, download: bool = False, say: Callable[[str], None] = print
+    name: str,
+    input: Shape,
+    data_dir: Path | None = None,
+    download: bool = False,
+    say: Callable[[str], None] = print,
+    *,
+    crop: int | None = None,
+    workers: int | None = None,
 ) -> Dataset:
     """Read a data set; `input` is what the network reads, which decides only whether own pictures are grey or in colour.
 
+    `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and how many
+    processes decode them (None: one for each core but one).
     Raises RunError: exit 2 for an unknown name, 3 where the data is missing or damaged.
     """
     source = SOURCES.get(name)
@@ -31,10 +44,15 @@ def open_dataset(
         )
     if download and not source.downloads:
         raise RunError("usage", f"{name} is not to be downloaded: {source.summary}", "leave out --download", at="--download", exit_code=2)
+    if name in _OWN:
+        return _OWN[name](source, data_dir, input, crop, workers)
+    if crop is not None:
+        raise RunError(
+            "data-fit", f"crop is for picture files: the images of {name} have one size, and are held in memory",
+            "set train.augment.crop: null and train.augment.shorter_side: null, and use pad_crop", at="recipe", exit_code=2,
+        )  # fmt: skip
     if name == "digits":
         return digits.load(source)
-    if name == "imagefolder":
-        return imagefolder.load(source, data_dir, input)
     try:
         found = find(source, data_dir)
     except RunError:

@@ -1,0 +1,43 @@
+"""`resnet-dsl bench`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resnet_dsl.cli.options import CompileOption, FormatOption, PlanOption, PrecisionOption, QuietOption, SetOption, SpecArgument
+from resnet_dsl.cli.output import show_json, show_table
+from resnet_dsl.graph import compile
+from resnet_dsl.language import load
+from resnet_dsl.reports.bench import bench_table
+
+
+def command(
+    spec: SpecArgument,
+    overrides: SetOption = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images at once.")] = 128,
+    seconds: Annotated[float, typer.Option(min=0, metavar="S", help="How long training and inference are timed, each.")] = 10.0,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one.")] = "auto",
+    precision: PrecisionOption = None,
+    compiled: CompileOption = None,
+    plan: PlanOption = None,
+    format: FormatOption = "table",
+    quiet: QuietOption = False,
+) -> None:
+    """Measure images a second and memory of training and inference, against the plain module in the same process.
+
+    The plan is the one that a short run gets; --compile adds torch.compile, which can take minutes before the first step. The images
+    are noise: reading and augmenting data is not part of it.
+    """
+    graph = compile(load(spec, overrides or ()))
+
+    from resnet_dsl.training.bench import bench
+    from resnet_dsl.training.plan import by_rule, wishes
+
+    chosen = by_rule(wishes(device, precision, compiled, plan))
+    found = bench(graph, chosen, batch, seconds)
+    if format == "json":
+        show_json(found)
+    else:
+        show_table(bench_table(found, str(chosen)), format, quiet=quiet)

@@ -1,0 +1,217 @@
+"""Pictures that stay in their files: decoded when they are wanted, by worker processes, ahead of their use.
+
+Nothing here draws at random. What a worker does is a function of the request that it is sent, so that batches are the same
+with any number of workers, and can begin anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.graph.graph import Shape
+from resnet_dsl.training.data.views import AsItIs, CentreCrop, View, look, open_fitting
+from resnet_dsl.training.errors import RunError
+from resnet_dsl.training.seeds import generator
+
+SAMPLE = 2048
+"""Pictures that stand for all of them where means and deviations are measured."""
+
+_HEADERS = 2000
+"""Files whose headers a worker checks at a time."""
+
+_NO_DRAWS = np.zeros((0, 0), np.float32)
+
+_AHEAD = 2
+"""Requests that each worker has before it."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Pictures to look at, by their positions, and each one's draws (N, k)."""
+
+    index: npt.NDArray[np.int64]
+    draws: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Picture files below `root`, their labels (N,) int64, and how they are looked at where nothing is random.
+
+    `files` are paths as bytes: millions of them in one array, which worker processes share.
+    """
+
+    root: Path
+    files: npt.NDArray[np.bytes_]
+    labels: torch.Tensor
+    channels: int
+    view: AsItIs | CentreCrop
+    workers: int
+
+    @property
+    def shape(self) -> Shape:
+        """(channels, height, width) of what is seen of a picture."""
+        return self.channels, *self.view.shape
+
+    def path(self, position: int) -> Path:
+        """One picture's file."""
+        return self.root / os.fsdecode(bytes(self.files[position]))
+
+    def take(self, index: torch.Tensor) -> Pictures:
+        """The pictures at these positions."""
+        return replace(self, files=self.files[index.numpy()], labels=self.labels[index])
+
+    def to(self, device: torch.device) -> Pictures:
+        """Themselves: they are read batch by batch, whatever the device."""
+        return self
+
+    def sample(self) -> Pictures:
+        """At most `SAMPLE` of them, always the same ones."""
+        if len(self) <= SAMPLE:
+            return self
+        return self.take(torch.randperm(len(self), generator=generator(0, "sample"))[:SAMPLE].sort().values)
+
+    def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Pixels (N, C, H, W) and labels of all, in order, `size` at a time. Raises RunError (exit 3)."""
+        positions = torch.split(torch.arange(len(self)), size)
+        requests = (Request(p.numpy(), np.zeros((len(p), 0), np.float32)) for p in positions)
+        with contextlib.closing(stream(self, self.view, requests)) as pixels:
+            for p, batch in zip(positions, pixels, strict=True):
+                yield batch, self.labels[p]
+
+    def check_headers(self) -> None:
+        """Open every file as far as its header: kind, colours, and size where it matters. Raises RunError (exit 3, or 2)."""
+        requests = [Request(p.numpy(), _NO_DRAWS) for p in torch.split(torch.arange(len(self)), _HEADERS)]
+        for _ in work(_Headers(self), requests, self.workers if len(requests) > 1 else 0, False, self.root):
+            continue
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def default_workers() -> int:
+    """A process for each core that this one may use, one left to the training itself; 0 where there is one core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, cores - 1)
+
+
+def stream(pictures: Pictures, view: View, requests: Iterable[Request], pin: bool = False) -> Generator[torch.Tensor]:
+    """For each request its pixels (N, C, H, W) uint8, in order; workers are some requests ahead. To be closed.
+
+    All pictures of a request must look equally large in `view`. `pin`: into memory from which a GPU copies by itself.
+    Raises RunError: exit 3 for a file that cannot be decoded or a worker that died, 2 for one that does not fit.
+    """
+    return work(_Reader(pictures, view), requests, pictures.workers, pin, pictures.root)
+
+
+def work(source: Dataset[T | Fault], requests: Iterable[Request] | None, workers: int, pin: bool, at: Path) -> Generator[T]:
+    """What `source` makes of each request, or gives by itself where there are none, in processes that run ahead. To be closed.
+
+    Raises RunError: the one that a `Fault` stands for, or exit 3 for a worker that died.
+    """
+    with warnings.catch_warnings():
+        # More workers than cores is the caller's wish; and a forked worker touches nothing that other threads hold.
+        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+        loader = DataLoader(
+            source, batch_size=None, sampler=requests, num_workers=workers, pin_memory=pin,
+            prefetch_factor=_AHEAD if workers else None, worker_init_fn=_quiet_worker if workers else None,
+            # Its own generator: by default the loader would draw from torch's, from which masks come.
+            generator=torch.Generator(),
+        )  # fmt: skip
+        answers = iter(loader)
+    try:
+        while True:
+            try:
+                answer = next(answers)
+            except StopIteration:
+                return
+            except RuntimeError as e:
+                if "DataLoader worker" not in str(e):
+                    raise
+                raise RunError(
+                    "workers-died", f"a process that reads pictures died: {str(e).splitlines()[0][:160]}",
+                    f"it may have run out of memory or of /dev/shm; try fewer: --workers {workers // 2}", at=at,
+                ) from None  # fmt: skip
+            if isinstance(answer, Fault):
+                raise RunError(answer.code, answer.message, answer.help, at=answer.at, exit_code=answer.exit_code)
+            yield answer
+    finally:
+        # Workers end now, and not when the garbage collector comes by.
+        if (end := getattr(answers, "_shutdown_workers", None)) is not None:
+            end()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A RunError on its way from a worker: an exception of several parts does not survive the journey."""
+
+    code: str
+    message: str
+    help: str
+    at: str
+    exit_code: int
+
+    @staticmethod
+    def of(e: SpecError) -> Fault:
+        """From the error."""
+        (one,) = e.diagnostics
+        return Fault(one.code, one.message, one.help, one.location.source.name, e.exit_code)
+
+
+class _Reader(Dataset[torch.Tensor | Fault]):
+    """What workers run."""
+
+    def __init__(self, pictures: Pictures, view: View) -> None:
+        self.pictures, self.view = pictures, view
+
+    def __getitem__(self, request: Request) -> torch.Tensor | Fault:
+        try:
+            return torch.from_numpy(
+                np.stack([self._one(i, d) for i, d in zip(request.index.tolist(), request.draws.tolist(), strict=True)])
+            )
+        except RunError as e:
+            return Fault.of(e)
+
+    def _one(self, position: int, draws: Sequence[float]) -> npt.NDArray[np.uint8]:
+        path = self.pictures.path(position)
+        return look(path, self.pictures.channels, self.view, draws, path)
+
+
+class _Headers(Dataset[int | Fault]):
+    """What workers run to check the files of a request."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self.pictures = pictures
+
+    def __getitem__(self, request: Request) -> int | Fault:
+        view = self.pictures.view
+        try:
+            for position in request.index.tolist():
+                with open_fitting(path := self.pictures.path(position), self.pictures.channels, path) as picture:
+                    if isinstance(view, AsItIs):
+                        view(picture, ())
+        except RunError as e:
+            return Fault.of(e)
+        return len(request.index)
+
+
+def _quiet_worker(_: int) -> None:
+    """A worker ends when its parent does or says so: Ctrl-C reaches the whole group of processes, and is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,179 @@
+"""Fine-tuning: a run that begins with the weights of another, with a new head where the classes differ, parts of it frozen.
+
+Pixels mean to a network what they meant when it was trained, so the mean and deviation that come with the weights are kept;
+a file that was not made here brings none, and the new data's are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.graph import Graph
+from resnet_dsl.runtime.build import build
+from resnet_dsl.training import weights
+from resnet_dsl.training.batches import Normalisation
+from resnet_dsl.training.errors import RunError
+from resnet_dsl.training.run import WEIGHTS
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was copied: how many tensors, and the paths of the head's modules that keep their new weights."""
+
+    tensors: int
+    new: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.new:
+            return f"all {self.tensors:,} tensors taken"
+        return f"{self.tensors:,} tensors taken, the head ({', '.join(self.new)}) is new"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """A network's state before its first step, with the mean and deviation that came with it (None: measure them), and what to say."""
+
+    tensors: dict[str, torch.Tensor]
+    normalisation: Normalisation | None
+    said: str
+
+
+def start(graph: Graph, seed: int, classes: Sequence[str], given: Path) -> Start:
+    """The network of `graph` with the weights of a file or a run; what is new in it is drawn from `seed`.
+
+    Raises RunError: exit 3 where the file cannot be read, 2 where it does not fit.
+    """
+    file = given / WEIGHTS if given.is_dir() else given
+    source = weights.load(file)
+    model = build(graph, seed=seed)
+    taken = take(model, graph, classes, source, file)
+    own = normalisation_of(source, graph)
+    means = "mean and deviation are kept" if own is not None else "mean and deviation are measured on the new data"
+    return Start(model.state_dict(), own, f"{file}: {taken}; {means}")
+
+
+def from_copy(file: Path) -> Start:
+    """The start of a run that goes on, from the copy in its folder. Raises RunError (exit 3)."""
+    kept = weights.load(file)
+    return Start(kept.tensors, kept.normalisation, "")
+
+
+def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights.Artifact, at: Path) -> Taken:
+    """Copy weights into the network of `graph`: every tensor that fits by name and shape.
+
+    What is left over may be the head's alone (the nodes after the last stage): its modules stay as they are where a tensor
+    lacks or has another shape, and so does the layer that gives the classes where these are others (their names or their order).
+    Raises RunError (exit 2) that names the first difference elsewhere.
+    """
+    wanted, found = model.state_dict(), source.tensors
+    heads = tuple(n.path for n in graph.root.nodes if n.role == "head")
+    if extra := [k for k in found if k not in wanted and not _inside(k, heads)]:
+        raise _misfit(f"has {extra[0]}, which the network lacks{_more(extra)}", at)
+    wrong = [k for k, v in wanted.items() if k not in found or found[k].shape != v.shape]
+    if outside := [k for k in wrong if not _inside(k, heads)]:
+        first = outside[0]
+        held = f"is {tuple(found[first].shape)} there" if first in found else "is not there"
+        raise _misfit(f"{first} {held}, {tuple(wanted[first].shape)} in the network{_more(outside)}", at)
+    new = {_owner(k) for k in wrong}
+    if source.classes is not None and tuple(classes) != source.classes:
+        new |= _last_layer(wanted, heads)
+    copied = [k for k in wanted if _owner(k) not in new]
+    if not copied:
+        raise _misfit("has nothing that the network could take", at)
+    model.load_state_dict({**wanted, **{k: found[k] for k in copied}})
+    # In the order of the network, not of the alphabet.
+    return Taken(len(copied), tuple(dict.fromkeys(_owner(k) for k in wanted if _owner(k) in new)))
+
+
+def _inside(key: str, heads: Sequence[str]) -> bool:
+    return any(key.startswith(f"{head}.") for head in heads)
+
+
+def _owner(key: str) -> str:
+    """The module of a tensor's key."""
+    return key.rpartition(".")[0]
+
+
+def _last_layer(wanted: dict[str, torch.Tensor], heads: Sequence[str]) -> set[str]:
+    """The head's last layer with parameters, which gives the classes."""
+    owners = [_owner(k) for k in wanted if _inside(k, heads)]
+    return set(owners[-1:])
+
+
+def _more(keys: Sequence[str]) -> str:
+    return f" (and {len(keys) - 1:,} more)" if len(keys) > 1 else ""
+
+
+def _misfit(problem: str, at: Path) -> RunError:
+    help = "use a spec whose stem and stages are those of the weights; only the head may differ"
+    return RunError("weights-fit", f"does not fit the network: {problem}", help, at=at, exit_code=2)
+
+
+def normalisation_of(source: weights.Artifact, graph: Graph) -> Normalisation | None:
+    """The mean and deviation that come with weights; None where they bring none, or one of images of another size."""
+    own = source.normalisation
+    if own is None or own.mean.shape[0] != graph.input[0]:
+        return None
+    return own if own.mean.shape[1:] in ((1, 1), graph.input[1:]) else None
+
+
+class FrozenNorm(nn.Module):
+    """A batch norm whose gain, shift and statistics are constants, in training as in evaluation.
+
+    It is a batch norm that has been made one (`freeze`), so it has that one's tensors under the same keys. Nothing takes it for
+    a batch norm: what changes those of a whole network, to synchronise them say, leaves it alone.
+    """
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    eps: float
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C) or (N, C, H, W), normalised along C."""
+        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
+def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Freeze parts of a network: the names of the parameters that no longer train.
+
+    A pattern is a module's path, in which * stands for any text; several may stand in one with commas. What lies in a module
+    is frozen with it; the batch norms among it no longer change their statistics either. To be called once, before anything holds
+    the parameters.
+    Raises RunError (exit 2) for a pattern that freezes nothing, and where nothing is left to train.
+    """
+    modules = dict(model.named_modules())
+    del modules[""]
+    frozen: dict[str, nn.Module] = {}
+    for pattern in (p.strip() for text in patterns for p in text.split(",")):
+        inside = {
+            name: module
+            for matched in modules if fnmatchcase(matched, pattern)
+            for name, module in modules.items() if name == matched or name.startswith(f"{matched}.")
+        }  # fmt: skip
+        if not inside:
+            help = did_you_mean(pattern, modules, what="a module")
+            raise RunError("unknown-name", f"{quote(pattern)} names no module of the network", help, at="--freeze", exit_code=2)
+        if not any(True for module in inside.values() for _ in module.parameters(recurse=False)):
+            help = "leave it out, or name a module with weights: resnet-dsl inspect SPEC --by op"
+            raise RunError("usage", f"{quote(pattern)} names only modules without parameters", help, at="--freeze", exit_code=2)
+        frozen |= inside
+    for module in frozen.values():
+        for p in module.parameters(recurse=False):
+            p.requires_grad_(False)
+        if isinstance(module, _BatchNorm):
+            # Another class, not a mode: `train()` is called on the whole network, again and again.
+            module.__class__ = FrozenNorm  # type: ignore[assignment]
+    if patterns and not any(p.requires_grad for p in model.parameters()):
+        raise RunError("usage", "everything is frozen, and nothing is left to train", "freeze less", at="--freeze", exit_code=2)
+    return tuple(name for name, p in model.named_parameters() if not p.requires_grad)

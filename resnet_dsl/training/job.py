@@ -1,0 +1,215 @@
+"""A run before it runs: everything that decides it, resolved and checked, and the parts that its loop is made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnet_dsl.graph import Graph, compile
+from resnet_dsl.language import Spec
+from resnet_dsl.language.augment import Augment
+from resnet_dsl.language.droppath import with_drop_path
+from resnet_dsl.language.recipe import Recipe, write
+from resnet_dsl.language.resolved import resolved
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.reports.cost import Costs
+from resnet_dsl.runtime.build import build
+from resnet_dsl.training import weights
+from resnet_dsl.training.batches import Batches, Normalisation
+from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
+from resnet_dsl.training.data.load import open_dataset
+from resnet_dsl.training.finetune import Start, freeze, start
+from resnet_dsl.training.logs import makers
+from resnet_dsl.training.loop import Judge
+from resnet_dsl.training.order import Order, Share
+from resnet_dsl.training.parallel import Layout, Spread, Wrapper, block_paths, require_layout, spread, suited
+from resnet_dsl.training.plan import Plan, Wishes, by_rule
+from resnet_dsl.training.progress import Watcher
+from resnet_dsl.training.ranks import World, alone
+from resnet_dsl.training.tensorboard import require_tensorboard
+
+_LASTING = (
+    "data", "limit_train", "limit_batches", "overfit_batch", "weights", "tensorboard", "parallel", "checkpoint_activations", "sync_batchnorm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run is asked for beside its spec and recipe.
+
+    `data` is a data set's name, `data_dir` where it lies if not in the usual places, `limit_train` how many training images
+    are used at most, `device` as in `device.find`, `download`: fetch data that is not here. `limit_batches`: an epoch ends after
+    that many batches. `overfit_batch`: train on one batch, as it is, and evaluate on it. `workers`: how many processes decode
+    pictures that stay in their files, by default one for each core but one. `plan`: the parts of the device plan that are decided.
+    `weights`: a file or a run to begin with; `freeze`: patterns of modules that do not train (see `finetune`). `tensorboard` and `loggers`:
+    where the log goes as well (see `logs`). The last three: see `parallel.Layout`.
+    """
+
+    data: str
+    data_dir: Path | None = None
+    limit_train: int | None = None
+    device: str = "auto"
+    download: bool = False
+    limit_batches: int | None = None
+    overfit_batch: bool = False
+    workers: int | None = None
+    plan: Wishes = field(default_factory=Wishes)
+    weights: str | None = None
+    freeze: Sequence[str] = ()
+    tensorboard: bool = False
+    loggers: Sequence[str] = ()
+    parallel: Wrapper = "ddp"
+    checkpoint_activations: bool = False
+    sync_batchnorm: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """How the network is spread over ranks."""
+        return Layout(self.parallel, self.checkpoint_activations, self.sync_batchnorm)
+
+    def lasting(self) -> dict[str, Any]:
+        """What must be asked for again when a run is gone on with, as run.json holds it; `data_dir` may change."""
+        return {**{name: getattr(self, name) for name in _LASTING}, "freeze": list(self.freeze), "loggers": list(self.loggers)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """Everything that decides a run, resolved. `start`: what it begins with, where it is given weights."""
+
+    spec_text: str
+    recipe_text: str
+    graph: Graph
+    recipe: Recipe
+    request: Request
+    plan: Plan
+    data: Dataset
+    start: Start | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint belongs to."""
+        return {"spec": digest(self.spec_text), "recipe": digest(self.recipe_text), "data": self.data.sha256}
+
+    def with_recipe(self, recipe: Recipe) -> Job:
+        """The same but for its recipe."""
+        return replace(self, recipe=recipe, recipe_text=write(recipe))
+
+    def prepare(self, world: World | None = None) -> tuple[Batches, Judge]:
+        """Batches, and what they are judged on: all that can be refused before a folder is made. Raises RunError."""
+        world = alone() if world is None else world
+        part, held_out = split(self.data.train, self.recipe.validation, self.request.limit_train)
+        normalisation = Normalisation.measure(part, self.recipe.normalize)
+        if self.start is not None and (own := self.start.normalisation) is not None:
+            normalisation = replace(own, axes=normalisation.axes)
+        share = Share(world.rank, world.size, self.request.limit_batches, self.request.overfit_batch)
+        batches = Batches(part, self.recipe, normalisation, self.plan, share)
+        on, judged = ("test", self.data.test) if held_out is None else ("validation", held_out)
+        if self.request.overfit_batch:
+            on, judged = "batch", _first_batch(part, self.recipe)
+        return batches, Judge(on, judged.to(self.plan.torch_device), normalisation)
+
+    def network(self, world: World | None = None) -> Spread:
+        """The network with its initial weights, where and how the plan computes."""
+        world = alone() if world is None else world
+        model = self.plan.place(self.beginning())
+        rows = self.recipe.batch // (world.size * self.recipe.accumulate)
+        part = torch.Size((rows, *self.graph.input))
+        return spread(model, block_paths(self.graph), part, self.plan, world, self.request.layout)
+
+    def agreed(self, world: World) -> Job:
+        """This rank's job, once all ranks have the same and the plan of rank 0. Raises RunError (exit 2) where they differ."""
+        require_layout(self.request.layout, self.plan.torch_device)
+        for what, sum in self.identity.items():
+            world.same(sum, what)
+        if self.start is not None:
+            world.same(weights.fingerprint(self.start.tensors), "weights")
+        plan: Plan = world.share(self.plan)
+        return replace(self, plan=replace(suited(plan, self.request.layout), device=world.device(plan.device)))
+
+    def beginning(self) -> torch.nn.Module:
+        """The network before its first step, what is to be frozen frozen."""
+        model = build(self.graph, seed=self.recipe.seed)
+        if self.start is not None:
+            model.load_state_dict(self.start.tensors)
+        freeze(model, self.request.freeze)
+        return model
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The names of the parameters that do not train. Raises RunError (exit 2) where a pattern is wrong."""
+        with torch.device("meta"):
+            return freeze(build(self.graph), self.request.freeze)
+
+    @property
+    def depth(self) -> int:
+        """Weighted layers on the main path."""
+        return Costs(self.graph).network.depth
+
+
+def settle(spec: Spec, recipe: Recipe, request: Request) -> tuple[Spec, Recipe]:
+    """Spec and recipe as they are carried out: with the recipe's stochastic depth in the spec, and what the request changes.
+
+    Raises SpecError (exit 2) where no block takes stochastic depth.
+    """
+    if request.overfit_batch:
+        recipe = recipe.model_copy(
+            update={"augment": Augment(pad_crop=0, flip=False, crop=recipe.augment.crop), "validation": 0, "resolution": None}
+        )
+    return (with_drop_path(spec, recipe.drop_path) if recipe.drop_path else spec), recipe
+
+
+def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: World | None = None) -> Job:
+    """The job for a settled spec and recipe, under the plan that the rules give (`planning.planned` times others).
+
+    Raises SpecError: exit 2 where they and the data do not fit, 3 for data and device.
+    """
+    world = alone() if world is None else world
+    graph = compile(spec)
+    asked = request.plan.over(Wishes(device=request.device))
+    plan = by_rule(replace(asked, device=world.device(asked.device or "auto")))
+    if not world.main:
+        # What is fetched is fetched once.
+        world.barrier()
+    data = open_dataset(
+        request.data, graph.input, request.data_dir, request.download, watcher.say, crop=recipe.augment.crop, workers=request.workers
+    )
+    if world.main:
+        world.barrier()
+    require_fit(data, graph.input, graph.classes, spec.name)
+    if request.data_dir is not None:
+        request = replace(request, data_dir=request.data_dir.resolve())
+    makers(request.loggers)
+    if request.tensorboard:
+        require_tensorboard()
+    begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights))
+    job = Job(without_recipe(spec), write(recipe), graph, recipe, request, plan, data, begun)
+    if begun is not None:
+        watcher.say(begun.said)
+    if frozen := job.frozen:
+        watcher.say(f"{len(frozen):,} parameter tensors are frozen: {frozen[0]}{', ...' if len(frozen) > 1 else ''}")
+    return job
+
+
+def without_recipe(spec: Spec) -> str:
+    """The resolved spec. The recipe has its own file, and a path to one would lead nowhere from the run's folder."""
+    tree = MappingTree(spec.tree.at)
+    for key, value in spec.tree.items():
+        if key != "train":
+            tree.put(key, spec.tree.keys_at[key], value)
+    return resolved(replace(spec, tree=tree), origins=False)
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _first_batch(train: Images, recipe: Recipe) -> Images:
+    """The images that `Share.overfit` trains on."""
+    whole = recipe.model_copy(update={"accumulate": 1})
+    return train.take(Order(len(train), whole, Share(overfit=True), torch.device("cpu"))(0).index.sort().values)
