@@ -417,7 +417,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "Fashion-MNIST, fast", "resnet20-fmnist", [], "fast", 0.94, options.device, options.box)))  # fmt: skip
     if options.wrn:
         parts.append(("WRN-40-4", options.box, lambda: trained(
-            "WRN-40-4", "wrn-40-4", ["input={channels: 1, height: 28, width: 28}", "classes=10"], "wrn", 0.967, options.device, options.box)))  # fmt: skip
+            "WRN-40-4", "wrn-40-4-fmnist", [], "wrn", 0.967, options.device, options.box)))  # fmt: skip
     lines: list[Line] = []
     for name, needed, part in parts:
         if clock.left() < needed:
