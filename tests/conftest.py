@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import language_server
 import pytest
 
 
@@ -31,6 +32,10 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
     "pdflatex": (lambda: shutil.which("pdflatex") is not None, "no LaTeX (Debian: apt-get install texlive-latex-base texlive-pictures)"),
+    "yaml-language-server": (
+        lambda: language_server.program() is not None,
+        "no yaml-language-server, which npm brings from the network (Debian: apt-get install nodejs npm)",
+    ),
     "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
 

@@ -62,7 +62,7 @@ def test_nothing_is_shipped_that_no_table_here_names() -> None:
 
 @pytest.mark.parametrize("path", HE2015, ids=lambda path: path.stem)
 def test_a_spec_is_short_and_says_what_it_is(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 15
+    assert len(path.read_text().splitlines()) <= 16
     spec = load(path.stem)
     assert spec.name == path.stem
     assert spec.description
