@@ -93,6 +93,10 @@ COMMANDS = (
         "resnet-dsl list",
         "resnet-dsl list shortcuts",
     )),
+    Command("fmt", "Find your way", "bring specs into their normal form, keeping comments", (
+        "resnet-dsl fmt mynet.yaml",
+        "resnet-dsl fmt mynet.yaml --check --diff",
+    )),
     Command("schema", "Find your way", "the JSON Schema of specs, for your editor", (
         "resnet-dsl schema -o resnet-dsl.schema.json",
     )),

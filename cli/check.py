@@ -7,16 +7,20 @@ from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
-from resnet_dsl.cli.output import show, show_json, show_table
-from resnet_dsl.diagnostics import Diagnostic, SpecError, clean, visible
+from resnet_dsl.cli.output import problem, show, show_json, show_table
+from resnet_dsl.cli.watch import watch
+from resnet_dsl.diagnostics import SpecError, visible
+from resnet_dsl.explanations import CODES
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
+from resnet_dsl.language.extends import spec_files
 from resnet_dsl.reports.cost import Cost, Costs
 from resnet_dsl.reports.expect import check_expect
 from resnet_dsl.reports.table import Column, Table, count, short
 
-CheckFormat = Literal["table", "json", "csv", "markdown", "github"]
+CheckFormat = Literal["table", "json", "csv", "markdown", "github", "sarif"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +42,55 @@ def command(
     specs: SpecArguments,
     overrides: SetOption = None,
     format: Annotated[
-        CheckFormat, typer.Option("--format", "-f", metavar="table|json|csv|markdown|github", help="json: located errors for editors.")
+        CheckFormat,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="table|json|csv|markdown|github|sarif",
+            help="json, github, sarif: mistakes with places, for programs.",
+        ),
     ] = "table",
+    again: Annotated[
+        bool, typer.Option("--watch", help="Check again whenever a file of a spec changes, its parents' and its recipe's too.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Validate specs: the language, every shape, the training recipe, and the figures that `expect` states.
 
     Prints one `ok` line for each good spec, and for a bad one every mistake with its place and its mend.
     """
+    if not again:
+        failed = _report(specs, overrides or [], format, quiet)
+        if failed:
+            raise typer.Exit(2 if 2 in failed else failed[0])
+        return
+    if "-" in specs:
+        raise problem("usage", "standard input cannot be watched: it is read once", "give the file's path", at="--watch")
+    if format not in ("table", "github"):
+        raise problem("usage", f"{format} is one document, and a watch has no end", "leave --format or --watch out", at="--watch")
+    watch(
+        lambda: [path for spec in specs for path in spec_files(spec)], lambda: _report(specs, overrides or [], format, quiet), quiet=quiet
+    )
+
+
+def _report(specs: list[str], overrides: list[str], format: CheckFormat, quiet: bool) -> list[int]:
+    """Check all, and print. The exit codes of those that are refused."""
     results = []
     for spec in specs:
-        result = _check(spec, overrides or [])
+        result = _check(spec, overrides)
         results.append(result)
         if format == "table":
             _say(result, quiet)
+    found = [d for r in results if r.error for d in r.error.diagnostics]
     if format == "json":
         show_json({"ok": all(r.error is None for r in results), "specs": [r.to_dict() for r in results]})
     elif format == "github":
-        show("".join(github(d) for r in results if r.error for d in r.error.diagnostics))
+        show("".join(map(github, found)))
+    elif format == "sarif":
+        show_json(sarif(found, CODES))
     elif format != "table":
         show_table(_table(results), format, quiet=quiet)
-    failed = [r.error.exit_code for r in results if r.error]
-    if failed:
-        raise typer.Exit(2 if 2 in failed else failed[0])
+    return [r.error.exit_code for r in results if r.error]
 
 
 def _check(spec: str, overrides: list[str]) -> Result:
@@ -89,19 +119,3 @@ def _table(results: list[Result]) -> Table:
     figures = [(None, None, None) if r.cost is None else (r.cost.params, r.cost.macs, r.cost.depth) for r in results]
     rows = [[r.spec, r.error is None, len(r.error.diagnostics) if r.error else 0, *f] for r, f in zip(results, figures, strict=True)]
     return Table(columns, rows)
-
-
-def github(d: Diagnostic) -> str:
-    """A workflow command, which GitHub shows at the line of a pull request."""
-    at = d.location
-    places = [f"file={_escaped(visible(at.source.name), ':,')}"]
-    if at.line:
-        places += [f"line={at.line}", f"col={at.column}", f"endColumn={at.column + at.length}"]
-    text = _escaped(f"{clean(d.message)}\nhelp: {clean(d.help)}")
-    return f"::{d.level} {','.join(places)},title={_escaped(d.code, ':,')}::{text}\n"
-
-
-def _escaped(text: str, also: str = "") -> str:
-    for c in "%\r\n" + also:
-        text = text.replace(c, f"%{ord(c):02X}")
-    return text

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from resnet_dsl.cli.check import github
+from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
 from resnet_dsl.cli.output import problem, show, show_json
 from resnet_dsl.diagnostics import Diagnostic, SpecError, did_you_mean, quote, render, visible
 from resnet_dsl.language import load
 from resnet_dsl.reports.lint import RULES, lint
 
-LintFormat = Literal["table", "json", "github"]
+LintFormat = Literal["table", "json", "github", "sarif"]
 
 
 def complete_rule(incomplete: str) -> list[str]:
@@ -29,7 +29,7 @@ def command(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where something is found.")] = False,
     overrides: SetOption = None,
-    format: Annotated[LintFormat, typer.Option("--format", "-f", metavar="table|json|github", help="github: annotations.")] = "table",
+    format: Annotated[LintFormat, typer.Option("--format", "-f", metavar="table|json|github|sarif", help="github: annotations.")] = "table",
     quiet: QuietOption = False,
 ) -> None:
     """Find what is legal and still deserves a second look: v1.5 strides, an ImageNet stem on small pictures, a useless bias.
@@ -49,6 +49,8 @@ def command(
             refused.append(e.exit_code)
     if format == "json":
         show_json([{"spec": visible(spec), "findings": [d.to_dict() for d in found]} for spec, found in results])
+    elif format == "sarif":
+        show_json(sarif([d for _, found in results for d in found], RULES))
     else:
         for spec, found in results:
             if format == "github":

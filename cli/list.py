@@ -19,7 +19,8 @@ from resnet_dsl.language import load
 from resnet_dsl.language.definitions import library
 from resnet_dsl.language.files import shipped_specs
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, STEPS, Arg, Signature
-from resnet_dsl.language.spec import Change, Definition, Step, number_text
+from resnet_dsl.language.schema import change_outline, outline
+from resnet_dsl.language.spec import Definition, number_text
 from resnet_dsl.reports.inspect import inspect
 from resnet_dsl.reports.table import Column, Table, short
 
@@ -65,7 +66,7 @@ def _by_group(table: Table) -> list[Table]:
 
 
 def _blocks() -> Table:
-    rows = [[*_head(d), _flow([*d.before, *d.body]) or None] for d in library()["block"].values()]
+    rows = [[*_head(d), outline([*d.before, *d.body]) or None] for d in library()["block"].values()]
     return Table(
         (*_HEAD, Column("body", "before and body", wrap=True)),
         rows,
@@ -74,13 +75,13 @@ def _blocks() -> Table:
 
 
 def _shortcuts() -> Table:
-    rows = [[*_head(d), _change(d.same), _change(d.change)] for d in library()["shortcut"].values()]
+    rows = [[*_head(d), change_outline(d.same), change_outline(d.change)] for d in library()["shortcut"].values()]
     columns = (*_HEAD, Column("same", "where the shape stays"), Column("change", "where it changes", wrap=True))
     return Table(columns, rows, notes=("In a spec: shortcut: B, or shortcut: {B: {norm: false}}",))
 
 
 def _sequences() -> Table:
-    rows = [[*_head(d), _flow(d.steps)] for d in library()["sequence"].values()]
+    rows = [[*_head(d), outline(d.steps)] for d in library()["sequence"].values()]
     return Table(
         (*_HEAD, Column("steps", "steps", wrap=True)),
         rows,
@@ -159,11 +160,3 @@ def _argument(name: str, a: Arg) -> str:
     if isinstance(a.default, bool):
         return f"{name}: {str(a.default).lower()}"
     return f"{name}: {a.default if isinstance(a.default, str) else number_text(a.default)}"
-
-
-def _change(change: Change) -> str:
-    return change if isinstance(change, str) else _flow(change) or "identity"
-
-
-def _flow(steps: tuple[Step, ...] | list[Step]) -> str:
-    return ", ".join(s.name for s in steps)

@@ -13,8 +13,7 @@ from resnet_dsl.cli.output import note, problem, write
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.language.extends import is_path
 from resnet_dsl.language.files import read_file, shipped_spec
-
-MODELINE = "# yaml-language-server: $schema=resnet-dsl.schema.json"
+from resnet_dsl.language.schema import FILE, MODELINE, written_schema
 
 STARTER = """\
 # A small residual network for the pictures that come with resnet-dsl. Try:
@@ -23,10 +22,10 @@ STARTER = """\
 #   resnet-dsl train {file} --data digits
 name: {name}
 
+params: {{n: 3}}            # numbers of your own; try --set params.n=9
+
 input: {{channels: 1, height: 8, width: 8}}     # or {{features: 64}} for vectors
 classes: 10
-
-params: {{n: 3}}            # numbers of your own; try --set params.n=9
 
 stem: cifar               # 3x3 conv, norm, act; or imagenet, or a list of steps
 block: basic              # or bottleneck, ...: resnet-dsl list blocks
@@ -54,7 +53,10 @@ def command(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a commented spec to start from. An existing file is never overwritten."""
+    """Write a commented spec to start from. An existing file is never overwritten.
+
+    Beside it goes resnet-dsl.schema.json, if there is none: the first line of the spec tells editors of it, for completion and help.
+    """
     path = out or (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     called = Path(name).stem if name.endswith((".yaml", ".yml")) else Path(name).name
     if not _NAME.fullmatch(called):
@@ -66,11 +68,13 @@ def command(
         )
     text = STARTER.format(name=called, file=f"{called}.yaml" if path == "-" else path) if like is None else _copy(like, called)
     write(path, f"{MODELINE}\n{text}", overwrite=False)
-    if path != "-":
-        note(
-            f"wrote {path}; next: resnet-dsl check {path}\nfor completion in an editor: resnet-dsl schema -o resnet-dsl.schema.json",
-            quiet=quiet,
-        )
+    if path == "-":
+        return
+    note(f"wrote {path}; next: resnet-dsl check {path}", quiet=quiet)
+    schema = Path(path).parent / FILE
+    if not schema.exists():
+        write(str(schema), written_schema(), overwrite=False)
+        note(f"wrote {schema}, by which editors complete and explain it", quiet=quiet)
 
 
 def _copy(spec: str, name: str) -> str:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import language_server
 import pytest
 
 
@@ -35,6 +36,10 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
     "pdflatex": (lambda: shutil.which("pdflatex") is not None, "no LaTeX (Debian: apt-get install texlive-latex-base texlive-pictures)"),
     "webdataset": (lambda: importlib.util.find_spec("webdataset") is not None, "webdataset is not installed (the extra wds)"),
+    "yaml-language-server": (
+        lambda: language_server.program() is not None,
+        "no yaml-language-server, which npm brings from the network (Debian: apt-get install nodejs npm)",
+    ),
     "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
 

@@ -60,10 +60,19 @@ NEED_A_RUN = ("train", "evaluate", "predict", "runs", "demo")
 @pytest.mark.parametrize("example", [e for row in COMMANDS for e in row.examples if row.name not in NEED_A_RUN])
 def test_examples_run(example: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    if example.startswith("resnet-dsl fmt"):
+        run(capsys, "new", "mynet")
     out, err, code = run(capsys, *example.split()[1:])
     # `diff` says by its exit code that networks differ.
     assert (code, "error[" in err) == (int(example.startswith("resnet-dsl diff")), False)
     assert out or list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("like", [(), ("--like", "resnet20-digits"), ("--like", "vgg16")])
+def test_new_writes_normal_form(like: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "mynet.yaml")
+    assert run(capsys, "new", "mynet", "-o", path, *like)[2] == 0
+    assert run(capsys, "fmt", path, "--check", "--diff") == ("", "", 0)
 
 
 # --- options and exit codes --------------------------------------------------------------------------------
@@ -136,7 +145,9 @@ def test_new_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     monkeypatch.chdir(tmp_path)
     for args in (("new",), ("new", "wide", "--like", "resnet20"), ("new", "folder.yaml")):
         assert run(capsys, *args)[2] == 0
-    for path in sorted(tmp_path.iterdir()):
+    schema = (tmp_path / "resnet-dsl.schema.json").read_text()
+    assert schema == run(capsys, "schema")[0]
+    for path in sorted(tmp_path.glob("*.yaml")):
         assert path.read_text().startswith("# yaml-language-server: $schema=")
         assert run(capsys, "check", path.name)[2] == 0
     before = (tmp_path / "mynet.yaml").read_text()

@@ -122,8 +122,9 @@ def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
         "fit resnet18 --params 5M", "lint resnet50", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
         "draw resnet18 -o a.svg", "draw resnet18 -o a.png",
         "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py",
-        "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "schema", "explain merge-shape", "train --help",
-        "evaluate --help", "predict --help", "demo --help", f"runs {RUNS} -o c.svg", cwd=tmp_path,
+        "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "fmt mynet.yaml", "check resnet50 --format sarif",
+        "schema", "explain merge-shape", "train --help", "evaluate --help", "predict --help", "demo --help", f"runs {RUNS} -o c.svg",
+        cwd=tmp_path,
     )  # fmt: skip
     assert names & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()
 

@@ -13,10 +13,11 @@ from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.language.tree import Scalar, Tree, describe
 from resnet_dsl.language.tree import Sequence as SequenceTree
 
-_FORMS: Mapping[tuple[str, ...], type[Form]] = {
+FORMS: Mapping[tuple[str, ...], type[Form]] = {
     (): Document, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
     ("blocks", "*"): BlockForm, ("shortcuts", "*"): PolicyForm, ("sequences", "*"): SequenceForm,
 }  # fmt: skip
+"""The form of each mapping that has one, by the path that leads to it."""
 _KEY_NOUNS: Mapping[tuple[str, ...], str] = {
     (): "a top-level key", ("input",): "a key of input", ("init",): "a key of init", ("expect",): "a key of expect",
     ("stages", "*"): "a key of a stage", ("blocks", "*"): "a key of a block", ("shortcuts", "*"): "a key of a shortcut policy",
@@ -61,7 +62,7 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
 def corrected(tree: MappingTree, path: tuple[str, ...] = ()) -> MappingTree:
     """The document with misspelt keys put right, as far as they are near a known one: what stands under them is looked
     at all the same, and what it defines is no second mistake."""
-    known = _form(path).model_fields if _pattern(path) in _FORMS else None
+    known = _form(path).model_fields if pattern(path) in FORMS else None
     whole = MappingTree(tree.at, tree.key_at)
     whole.damaged = tree.damaged
     for key, value in tree.items():
@@ -75,7 +76,7 @@ def _corrected(value: Tree, path: tuple[str, ...]) -> Tree:
     if (
         isinstance(value, MappingTree)
         and path != ("input",)
-        and (_pattern(path) in _FORMS or path[0] in ("blocks", "shortcuts", "sequences"))
+        and (pattern(path) in FORMS or path[0] in ("blocks", "shortcuts", "sequences"))
     ):
         return corrected(value, path)
     if isinstance(value, SequenceTree) and path == ("stages",):
@@ -118,7 +119,7 @@ def _where(path: tuple[str, ...], parent: MappingTree) -> str:
         return "a spec"
     if len(path) > 1 and path[0] in ("blocks", "shortcuts", "sequences"):
         return f"{_KEY_NOUNS[(path[0], '*')].removeprefix('a key of ')} ({path[1]})"
-    return _KEY_NOUNS.get(_pattern(path), "a key of the spec").removeprefix("a key of ")
+    return _KEY_NOUNS.get(pattern(path), "a key of the spec").removeprefix("a key of ")
 
 
 def _path(tree: Tree, loc: tuple[int | str, ...]) -> tuple[str, ...]:
@@ -136,20 +137,21 @@ def _path(tree: Tree, loc: tuple[int | str, ...]) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _pattern(path: tuple[str, ...]) -> tuple[str, ...]:
+def pattern(path: tuple[str, ...]) -> tuple[str, ...]:
+    """A path in `FORMS`' terms: `*` for a stage's place or name, and for a definition's name."""
     return (path[0], "*", *path[2:]) if len(path) > 1 and path[0] in ("stages", "blocks", "shortcuts", "sequences") else path
 
 
 def _form(path: tuple[str, ...]) -> type[Form]:
-    return _FORMS.get(_pattern(path), Document)
+    return FORMS.get(pattern(path), Document)
 
 
 def _translate(tree: MappingTree, e: ErrorDetails) -> Diagnostic:
     value: Tree = e["input"]
     path = _path(tree, e["loc"])
     if e["type"] == "extra_forbidden":
-        return unknown_key(path[-1], value, _form(path[:-1]).model_fields, _KEY_NOUNS.get(_pattern(path[:-1]), "a key here"), path[:-1])
-    return wrong_value(path[-1] if path else "", value, e, _MAPPING_HELP.get(_pattern(path), "write {key: value}"))
+        return unknown_key(path[-1], value, _form(path[:-1]).model_fields, _KEY_NOUNS.get(pattern(path[:-1]), "a key here"), path[:-1])
+    return wrong_value(path[-1] if path else "", value, e, _MAPPING_HELP.get(pattern(path), "write {key: value}"))
 
 
 def unknown_key(key: str, value: Tree, known: Mapping[str, object], noun: str, path: tuple[str, ...] = ()) -> Diagnostic:

@@ -60,6 +60,27 @@ def is_path(name: str) -> bool:
     return name.endswith((".yaml", ".yml")) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
 
 
+def spec_files(name: str) -> list[Path]:
+    """The files that decide what a spec is, as far as they can be read: its own, its parents', a recipe's.
+
+    They need not be there. Raises SpecError for the name of a shipped spec that does not exist.
+    """
+    found = [Path(name) if is_path(name) else shipped_spec(name)]
+    recipes = []
+    for place in found:
+        try:
+            tree = read(read_file(str(place)), Collector())
+        except SpecError:
+            break
+        train, parent = (v.text if isinstance(v := tree.get(k), Scalar) else "" for k in ("train", "extends"))
+        if train.endswith(".yaml"):
+            recipes.append(place.parent / train)
+        above = place.parent / parent if parent.endswith(".yaml") else shipped_specs().get(parent)
+        if above is not None and above not in found and len(found) <= MAX_LINKS:
+            found.append(above)
+    return found + recipes
+
+
 class _Chain:
     """Follows `extends` from the root spec: single inheritance, no cycles, never out of the root's folder."""
 

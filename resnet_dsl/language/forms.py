@@ -105,7 +105,13 @@ Name = Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string", "
 Boolean = Annotated[bool, PlainValidator(_boolean), WithJsonSchema({"type": "boolean"})]
 Version = Annotated[int, PlainValidator(_version), WithJsonSchema({"const": 1})]
 Initial = Annotated[str, PlainValidator(_choice(*INITS)), WithJsonSchema({"enum": list(INITS)})]
+Value = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "value"})]
 Number = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "number"})]
+Size = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "size"})]
+Window = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "window"})]
+Depth = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "depth"})]
+Classes = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "classes"})]
+Figure = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "figure"})]
 Steps = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "steps"})]
 Change = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "change"})]
 BlockName = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "block"})]
@@ -115,7 +121,7 @@ Norm = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "norm"})]
 Act = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "act"})]
 StepsOrSequence = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "stepsOrSequence"})]
 Train = Annotated[Any, PlainValidator(_train), WithJsonSchema({DEFINED: "train"})]
-Definitions = dict[str, Number]
+Definitions = dict[str, Value]
 
 
 def _input_form(value: Any) -> str | None:
@@ -137,119 +143,167 @@ class Form(BaseModel):
 class ImageInput(Form):
     """Pictures: channels x height x width."""
 
-    channels: Number = Field(description="Channels of an image: 1 for grey, 3 for colour.", examples=[3])
-    height: Number = Field(description="Pixels.", examples=[224])
-    width: Number = Field(description="Pixels.", examples=[224])
+    channels: Size = Field(description="Channels of an image: 1 for grey, 3 for colour.", examples=[3])
+    height: Size = Field(description="Pixels.", examples=[224])
+    width: Size = Field(description="Pixels.", examples=[224])
 
 
 class FeatureInput(Form):
     """Vectors."""
 
-    features: Number = Field(description="Values in a vector.", examples=[784])
+    features: Size = Field(description="Values in a vector.", examples=[784])
 
 
 class InitForm(Form):
     """How weights start."""
 
     weights: Initial = Field(
-        "he", description="he: normal, fan-out (He et al. 2015b); he_fan_in; xavier; torch: PyTorch's own; fixup (Zhang et al. 2019)."
+        "he",
+        description="he: normal, fan-out (He et al. 2015b); he_fan_in; xavier; torch: PyTorch's own; fixup (Zhang et al. 2019).",
+        examples=["fixup"],
     )
     zero_last: Boolean = Field(
-        False, description="Zero the last norm, conv, linear or scale in each block's body, so that blocks start as the identity."
+        False,
+        description="Zero the last norm, conv, linear or scale in each block's body, so that blocks start as the identity.",
+        examples=[True],
     )
 
 
 class ExpectForm(Form):
     """What the author believes; a mismatch is an error."""
 
-    params: Number = Field(None, description="Elements of trainable parameters.", examples=[25557032])
-    macs: Number = Field(None, description="Multiply-accumulates of convolutions and linear layers for one input.", examples=[4089184256])
-    depth: Number = Field(None, description="Weighted layers on the main path.", examples=[50])
+    params: Figure = Field(None, description="Elements of trainable parameters.", examples=[25557032])
+    macs: Figure = Field(None, description="Multiply-accumulates of convolutions and linear layers for one input.", examples=[4089184256])
+    depth: Figure = Field(None, description="Weighted layers on the main path.", examples=[50])
 
 
 class StageForm(Form):
     """`depth` blocks of `width`; the first one carries `stride`."""
 
-    depth: Number = Field(description="Blocks in the stage.", examples=[3])
-    width: Number = Field(description="Width of a block; what that means is the block's matter.", examples=[64])
-    stride: Number = Field("1", description="Stride of the first block.", examples=[2])
+    depth: Depth = Field(description="Blocks in the stage.", examples=[3])
+    width: Size = Field(description="Width of a block; what that means is the block's matter.", examples=[64])
+    stride: Window = Field("1", description="Stride of the first block.", examples=[2])
     name: Annotated[Any, PlainValidator(_any), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"})] = Field(
         None, description="Module name; layer1, layer2, ... if left out.", examples=["layer1"]
     )
-    block: BlockName = Field(None, description="Another block than the net's, with all its arguments.")
-    shortcut: Policy = Field(None, description="Another shortcut policy than the net's.")
-    merge: Merge = Field(None, description="Another merge than the net's.")
-    before: Steps = Field(None, description="Steps before the first block.")
-    after: Steps = Field(None, description="Steps after the last block: a transition, say.")
+    block: BlockName = Field(None, description="Another block than the net's, with all its arguments.", examples=["basic", "bottleneck"])
+    shortcut: Policy = Field(None, description="Another shortcut policy than the net's.", examples=["B"])
+    merge: Merge = Field(None, description="Another merge than the net's.", examples=["concat"])
+    before: Steps = Field(
+        None,
+        description="Steps before the first block.",
+        examples=[["norm", {"conv": {"out": "width", "kernel": 2, "stride": 2, "padding": 0}}]],
+    )
+    after: Steps = Field(None, description="Steps after the last block: a transition, say.", examples=[[{"maxpool": {"kernel": 2}}]])
 
 
 class StagePatch(StageForm):
     """Changes to one stage of the parent, by its name."""
 
-    depth: Number = Field(None, description="Blocks in the stage.")
-    width: Number = Field(None, description="Width of a block.")
+    depth: Depth = Field(None, description="Blocks in the stage.", examples=[23])
+    width: Size = Field(None, description="Width of a block.", examples=[64])
 
 
 class BlockForm(Form):
     """A residual block: y = after(merge(body(before(x)), shortcut))."""
 
-    args: Definitions = Field(default_factory=dict, description="Arguments with their defaults.")
-    let: Definitions = Field(default_factory=dict, description="Names for what is computed once.")
-    out: Number = Field("width", description="Channels (features) that leave the block.")
-    before: Steps = Field(None, description="Steps before the body; a projection shortcut reads what they give.")
-    body: Steps = Field(description="The residual function F.")
-    after: Steps = Field(None, description="Steps after the merge.")
-    merge: Merge = Field(None, description="The block's own merge.")
+    args: Definitions = Field(
+        default_factory=dict, description="Arguments with their defaults.", examples=[{"groups": 1, "base_width": 64}]
+    )
+    let: Definitions = Field(
+        default_factory=dict, description="Names for what is computed once.", examples=[{"mid": "width * base_width // 64 * groups"}]
+    )
+    out: Size = Field("width", description="Channels (features) that leave the block.", examples=["width * 4"])
+    before: Steps = Field(
+        None, description="Steps before the body; a projection shortcut reads what they give.", examples=[["norm", "act"]]
+    )
+    body: Steps = Field(
+        description="The residual function F.", examples=[[{"conv": {"out": "width", "kernel": 3, "stride": "stride"}}, "norm"]]
+    )
+    after: Steps = Field(None, description="Steps after the merge.", examples=[["act"]])
+    merge: Merge = Field(None, description="The block's own merge.", examples=["concat"])
 
 
 class PolicyForm(Form):
     """A shortcut policy: what stands beside the body."""
 
-    args: Definitions = Field(default_factory=dict, description="Arguments with their defaults.")
-    let: Definitions = Field(default_factory=dict, description="Names for what is computed once.")
-    change: Change = Field("refuse", description="Where the shape changes: steps, none or refuse.")
-    same: Change = Field(None, description="Where it does not: steps, none or refuse.")
+    args: Definitions = Field(
+        default_factory=dict, description="Arguments with their defaults.", examples=[{"groups": 1, "base_width": 64}]
+    )
+    let: Definitions = Field(
+        default_factory=dict, description="Names for what is computed once.", examples=[{"mid": "width * base_width // 64 * groups"}]
+    )
+    change: Change = Field(
+        "refuse",
+        description="Where the shape changes: steps, none or refuse.",
+        examples=[[{"conv": {"out": "out", "kernel": 1, "stride": "stride"}}, "norm"]],
+    )
+    same: Change = Field(None, description="Where it does not: steps, none or refuse.", examples=[[]])
 
 
 class SequenceForm(Form):
     """Steps with a name and arguments."""
 
-    args: Definitions = Field(default_factory=dict, description="Arguments with their defaults.")
-    let: Definitions = Field(default_factory=dict, description="Names for what is computed once.")
-    steps: Steps = Field(description="The steps.")
+    args: Definitions = Field(
+        default_factory=dict, description="Arguments with their defaults.", examples=[{"groups": 1, "base_width": 64}]
+    )
+    let: Definitions = Field(
+        default_factory=dict, description="Names for what is computed once.", examples=[{"mid": "width * base_width // 64 * groups"}]
+    )
+    steps: Steps = Field(description="The steps.", examples=[["norm", "act"]])
 
 
 class Document(Form):
     """A network: stages, a block type, a shortcut policy."""
 
-    version: Version = Field(1, description="Version of the language.")
+    version: Version = Field(1, description="Version of the language.", examples=[1])
     name: Name | None = Field(None, description="Name of the network; the file's name if left out.", examples=["resnet50"])
-    description: Text | None = Field(None, description="One string about the network.")
+    description: Text | None = Field(
+        None, description="One string about the network.", examples=["ResNet-50 with its stride in the 3x3 conv"]
+    )
     extends: Text | None = Field(
         None, description="A shipped spec's name, or the relative path of a .yaml file.", examples=["resnet50", "base.yaml"]
     )
-    params: Definitions = Field(default_factory=dict, description="Numbers that every expression may use.", examples=[{"k": 4}])
+    params: dict[str, Number] = Field(default_factory=dict, description="Numbers that every expression may use.", examples=[{"k": 4}])
     input: Annotated[Annotated[ImageInput, Tag("image")] | Annotated[FeatureInput, Tag("features")], Discriminator(_input_form)] | None = (
         Field(
             None, description="What one input is: an image, or a vector of features.", examples=[{"channels": 3, "height": 32, "width": 32}]
         )
     )
-    classes: Number = Field(None, description="Classes, at least 2.", examples=[10])
-    norm: Norm = Field(None, description="Normalisation that `norm` steps use.")
-    act: Act = Field(None, description="Activation that `act` steps use.")
-    stem: StepsOrSequence = Field(None, description="Before the stages: a sequence's name, or a list of steps.")
-    block: BlockName = Field(None, description="The block that stages are made of.")
-    shortcut: Policy = Field(None, description="The shortcut policy: none, identity, A, B, C, D, Ws or the spec's own.")
-    merge: Merge = Field(None, description="How body and shortcut are joined.")
+    classes: Classes = Field(None, description="Classes, at least 2.", examples=[10])
+    norm: Norm = Field(None, description="Normalisation that `norm` steps use.", examples=["batch", "none"])
+    act: Act = Field(None, description="Activation that `act` steps use.", examples=["relu", "gelu"])
+    stem: StepsOrSequence = Field(
+        None,
+        description="Before the stages: a sequence's name, or a list of steps.",
+        examples=["imagenet", "cifar"],
+    )
+    block: BlockName = Field(None, description="The block that stages are made of.", examples=["basic", "bottleneck"])
+    shortcut: Policy = Field(None, description="The shortcut policy: none, identity, A, B, C, D, Ws or the spec's own.", examples=["B"])
+    merge: Merge = Field(None, description="How body and shortcut are joined.", examples=["add"])
     stages: list[StageForm] | None = Field(
-        None, description="The stages in order; with `extends` also a mapping that patches the parent's by name."
+        None,
+        description="The stages in order; with `extends` also a mapping that patches the parent's by name.",
+        examples=[[{"depth": 2, "width": 64}, {"depth": 2, "width": 128, "stride": 2}]],
     )
-    head: StepsOrSequence = Field(None, description="After the stages; it ends in `classes` features.")
-    blocks: dict[str, BlockForm] = Field(default_factory=dict, description="The spec's own blocks.")
-    shortcuts: dict[str, PolicyForm] = Field(default_factory=dict, description="The spec's own shortcut policies.")
+    head: StepsOrSequence = Field(None, description="After the stages; it ends in `classes` features.", examples=["classifier"])
+    blocks: dict[str, BlockForm] = Field(
+        default_factory=dict,
+        description="The spec's own blocks.",
+        examples=[{"small": {"body": [{"conv": {"out": "width", "kernel": 3, "stride": "stride"}}]}}],
+    )
+    shortcuts: dict[str, PolicyForm] = Field(
+        default_factory=dict,
+        description="The spec's own shortcut policies.",
+        examples=[{"pool": {"change": [{"avgpool": {"kernel": "stride"}}], "same": []}}],
+    )
     sequences: dict[str, Annotated[Annotated[SequenceForm, Tag("full")] | Annotated[Steps, Tag("list")], Discriminator(_sequence_form)]] = (
-        Field(default_factory=dict, description="The spec's own sequences.")
+        Field(default_factory=dict, description="The spec's own sequences.", examples=[{"pre": {"steps": ["norm", "act"]}}])
     )
-    init: InitForm = Field(default_factory=lambda: InitForm(), description="How weights start.")
-    expect: ExpectForm | None = Field(None, description="Figures that the author believes.")
-    train: Train = Field(None, description="A recipe's name, a recipe file, or an inline recipe.")
+    init: InitForm = Field(
+        default_factory=lambda: InitForm(),
+        description="How weights start: normal with fan-out if left out.",
+        examples=[{"weights": "he", "zero_last": True}],
+    )
+    expect: ExpectForm | None = Field(None, description="Figures that the author believes.", examples=[{"params": 25557032, "depth": 50}])
+    train: Train = Field(None, description="A recipe's name, a recipe file, or an inline recipe.", examples=["quick", "my-recipe.yaml"])

@@ -102,6 +102,14 @@ def read_value(source: Source, start: int) -> Tree:
     return value
 
 
+def events(text: str) -> Iterator[yaml.Event]:
+    """The parser's events of a text that `read` has accepted, for those who ask how it was written."""
+    for event in yaml.parse(text.translate(_HIDE), Loader=_Loader):
+        if isinstance(event, yaml.ScalarEvent):
+            event.value = event.value.translate(_SHOW)
+        yield event
+
+
 def _whole_file(source: Source, code: str, message: str, help: str) -> SpecError:
     return SpecError([Diagnostic(code, message, Location(source), help)])
 
