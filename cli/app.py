@@ -79,6 +79,10 @@ COMMANDS = (
         "resnet-dsl runs",
         "resnet-dsl runs runs/first runs/second -o curves.svg",
     )),
+    Command("report", "Use a network", "a page about runs: curves, confusion matrix, samples", (
+        "resnet-dsl report runs/first -o report.html",
+        "resnet-dsl report runs/first runs/second -o report.html --no-predictions",
+    )),
     Command("bench", "Use a network", "images a second and memory, against the plain module", (
         "resnet-dsl bench resnet20 --batch 64 --seconds 2",
     )),

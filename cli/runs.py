@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,9 +41,7 @@ def command(
         raise problem("usage", f"curves are drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
     named = all(RunFolder.is_run(path) for path in given)
     compared = named or metric is not None or out is not None
-    runs = _read(given)
-    if not runs:
-        raise problem("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, given)), exit_code=3)
+    runs = read_all(given)
     summaries = [r.to_dict() for r in runs]
     if compared:
         order = sorted(range(len(runs)), key=lambda i: -(summaries[i]["best"] or -1.0))
@@ -74,8 +73,8 @@ def command(
         show_table(table, format, quiet=quiet)
 
 
-def _read(given: list[Path]) -> list[Run]:
-    """Every run that can be read; the others are named in a warning."""
+def read_all(given: Sequence[Path]) -> list[Run]:
+    """Every run that can be read; the others are named in a warning. Raises SpecError (exit 3) where none is left."""
     found: list[Run] = []
     for folder in given:
         paths = [folder] if RunFolder.is_run(folder) else list(find(folder))
@@ -84,4 +83,6 @@ def _read(given: list[Path]) -> list[Run]:
                 found.append(read(path))
             except SpecError as e:
                 note(f"warning: {path} is left out: {e.diagnostics[0].message}")
+    if not found:
+        raise problem("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, given)), exit_code=3)
     return found

@@ -54,7 +54,7 @@ def test_help_ends_with_a_runnable_example(row: app.Command, capsys: pytest.Capt
     assert out.rstrip().splitlines()[-1].strip() == row.examples[-1]
 
 
-NEED_A_RUN = ("train", "evaluate", "predict", "runs", "demo")
+NEED_A_RUN = ("train", "evaluate", "predict", "runs", "report", "demo")
 
 
 @pytest.mark.parametrize("example", [e for row in COMMANDS for e in row.examples if row.name not in NEED_A_RUN])

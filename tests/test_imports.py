@@ -124,6 +124,7 @@ def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
         "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py",
         "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "fmt mynet.yaml", "check resnet50 --format sarif",
         "schema", "explain merge-shape", "train --help", "evaluate --help", "predict --help", "demo --help", f"runs {RUNS} -o c.svg",
+        f"report {RUNS} -o r.html --no-predictions",
         cwd=tmp_path,
     )  # fmt: skip
     assert names & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()

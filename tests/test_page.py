@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHROMIUM
 from networks import NETWORKS, compiled, small
 
 from resnet_dsl.graph import Graph, compile
@@ -139,44 +138,6 @@ def test_sections_make_a_page() -> None:
 
 
 # --- in a browser --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """Opens a page; at the end of the test nothing may have been said on the console, and nothing asked of any network."""
-    said: list[str] = []
-    asked: list[str] = []
-    pages = []
-
-    def visit(text: str, width: int = 1280, height: int = 800) -> Any:
-        path = tmp_path / "page.html"
-        path.write_text(text)
-        page = browser.new_page(viewport={"width": width, "height": height})
-        pages.append(page)
-        page.set_default_timeout(20_000)
-        page.on("console", lambda m: said.append(m.text))
-        page.on("pageerror", lambda e: said.append(str(e)))
-        page.on("request", lambda r: asked.append(r.url))
-        page.goto(f"file://{path}")
-        return page
-
-    yield visit
-    for page in pages:
-        page.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file://", "data:"))] == []
 
 
 def shown(page: Any) -> list[str]:

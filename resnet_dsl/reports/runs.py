@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Literal
 
-from resnet_dsl.reports.drawing.lines import Series, chart
+from resnet_dsl.reports.drawing.lines import LIGHT, Inks, Series, chart
 from resnet_dsl.reports.table import Column, Table, count, share, short
 
-Metric = Literal["accuracy", "loss", "lr"]
+Metric = Literal["accuracy", "loss", "lr", "throughput"]
 
 WIDTH = 80
 ROWS = 24
@@ -22,7 +22,7 @@ VALUES = 8
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A metric over a run. `of` is what it was measured on (test, validation, train) or lr; points are (epoch, value)."""
+    """A metric over a run. `of` is what it was measured on (test, validation, train), lr or throughput; points are (epoch, value)."""
 
     of: str
     points: tuple[tuple[float, float], ...]
@@ -38,7 +38,7 @@ _COLUMNS = (
     Column("steps", "steps", right=True),
     Column("best", "best", share, right=True),
     Column("last", "last", share, right=True),
-    Column("seconds", "time", lambda v: _duration(v), right=True),
+    Column("seconds", "time", lambda v: duration(v), right=True),
 )
 # The first of these goes first where a terminal is too narrow: what the run's folder or `--format csv` says as well.
 _DISPENSABLE = ("name", "params", "data", "seconds")
@@ -90,7 +90,8 @@ def _steps(run: Mapping[str, Any]) -> str:
     return f"{run['step']:,}/{run['steps']:,}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """0:10 is ten seconds, 1:00:05 an hour and five."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"
 
@@ -151,7 +152,7 @@ def curves_table(
     epochs = len({e for _, c in every for e, _ in c.points})
     if epochs > ROWS:
         notes = (*notes, f"{len(table.rows)} of {epochs:,} epochs at which it was measured; --format csv holds all.")
-    return Table(table.columns, table.rows, f"{_TITLES[metric]} by epoch", notes=notes)
+    return Table(table.columns, table.rows, f"{TITLES[metric]} by epoch", notes=notes)
 
 
 def _by_epoch(curves: Sequence[tuple[int, Curve]], heads: Sequence[str], metric: Metric, *, full: bool = False) -> Table:
@@ -163,16 +164,21 @@ def _by_epoch(curves: Sequence[tuple[int, Curve]], heads: Sequence[str], metric:
     return Table(columns, [[e, *(points.get(e) for points in values)] for e in epochs])
 
 
-_TITLES: Mapping[Metric, str] = {"accuracy": "Top-1 accuracy", "loss": "Loss", "lr": "Learning rate"}
-_TEXTS: Mapping[Metric, Any] = {"accuracy": share, "loss": lambda v: f"{v:.4f}", "lr": lambda v: f"{v:.4g}"}
+TITLES: Mapping[Metric, str] = {"accuracy": "Top-1 accuracy", "loss": "Loss", "lr": "Learning rate", "throughput": "Images a second"}
+_TEXTS: Mapping[Metric, Any] = {
+    "accuracy": share,
+    "loss": lambda v: f"{v:.4f}",
+    "lr": lambda v: f"{v:.4g}",
+    "throughput": lambda v: f"{v:,.1f}",
+}
 
 
-def curves_svg(curves: Sequence[Sequence[Curve]], names: Sequence[str], metric: Metric) -> str:
+def curves_svg(curves: Sequence[Sequence[Curve]], names: Sequence[str], metric: Metric, inks: Inks = LIGHT) -> str:
     """The curves as an SVG. What was measured on training images is dashed."""
     lines = [
-        Series(f"{name} ({c.of})" if metric != "lr" else name, c.points, i, dashed=c.of == "train")
+        Series(f"{name} ({c.of})" if metric in ("accuracy", "loss") else name, c.points, i, dashed=c.of == "train")
         for i, (name, of_run) in enumerate(zip(names, curves, strict=True))
         for c in of_run
     ]
-    text = (lambda v: f"{100 * v:g}%") if metric == "accuracy" else (lambda v: f"{v:g}")
-    return chart(lines, x="epoch", y=_TITLES[metric], y_text=text)
+    text = (lambda v: f"{100 * v:g}%") if metric == "accuracy" else (lambda v: f"{v:,.10g}")
+    return chart(lines, x="epoch", y=TITLES[metric], y_text=text, inks=inks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,18 +40,27 @@ class Views:
 
 ONE = Views()
 
+Watch = Callable[[torch.Tensor, torch.Tensor], None]
+"""Is shown the outputs (N, classes) and labels (N,) of each batch, in the order of the images."""
+
 
 def assess_run(
     path: Path, *, data: str | None, data_dir: Path | None, device: str, precision: str | None, part: PartName = "test", views: Views = ONE
 ) -> dict[str, Any]:
     """What is found of a run's weights, on its own data set unless `data` says otherwise. Raises SpecError (exit 2 or 3)."""
+    trained, found, images = run_images(path, data=data, data_dir=data_dir, part=part, views=views)
+    return assess_images(trained, found, images, part, device, precision, views)
+
+
+def run_images(
+    path: Path, *, data: str | None, data_dir: Path | None, part: PartName = "test", views: Views = ONE
+) -> tuple[Trained, Dataset, Images]:
+    """A run's network, the data set, and the images of a part of it. Raises SpecError (exit 2 or 3)."""
     trained = from_run(path)
     own = data is None or data == trained.record.get("data")
     where = data_dir or (Path(trained.record["data_dir"]) if own and trained.record.get("data_dir") else None)
     found = open_dataset(data or str(trained.record.get("data")), trained.graph.input, where, crop=_crop(trained, views))
-    images = _part(found, trained if own else None, part)
-    assert trained.artifact.normalisation is not None  # from_run has seen to it
-    return _assess(trained, trained.artifact.normalisation, found, images, part, device, precision, views)
+    return trained, found, _part(found, trained if own else None, part)
 
 
 def assess_weights(
@@ -70,8 +80,7 @@ def assess_weights(
     """
     trained = from_weights(spec, file)
     found = open_dataset(data, trained.graph.input, data_dir, crop=_crop(trained, views))
-    normalisation = trained.artifact.normalisation or Normalisation.measure(found.train, "channel")
-    return _assess(trained, normalisation, found, _part(found, None, part), part, device, precision, views)
+    return assess_images(trained, found, _part(found, None, part), part, device, precision, views)
 
 
 def _crop(trained: Trained, views: Views) -> int | None:
@@ -96,26 +105,36 @@ def _part(data: Dataset, trained: Trained | None, part: PartName) -> Images:
     return chosen
 
 
-def _assess(
+def assess_images(
     trained: Trained,
-    normalisation: Normalisation,
     data: Dataset,
     images: Images,
     part: PartName,
     device: str,
     precision: str | None,
-    views: Views,
+    views: Views = ONE,
+    watch: Watch = lambda outputs, labels: None,
 ) -> dict[str, Any]:
+    """What is found of a network on images of a data set; of weights that bring no mean and deviation, with the data's own.
+
+    Raises SpecError (exit 2 or 3).
+    """
+    normalisation = trained.artifact.normalisation or Normalisation.measure(data.train, "channel")
     require_fit(data, trained.graph.input, trained.graph.classes, trained.graph.name)
     plan = choose(device, precision or trained.precision)
     model = trained.model(plan)
     confusion = Confusion(trained.graph.classes)
+
+    def seen(outputs: torch.Tensor, labels: torch.Tensor) -> None:
+        confusion(outputs, labels)
+        watch(outputs, labels)
+
     if views.crops == 10:
-        scores = score_ten_crops(model, images, normalisation, plan, trained.graph.input[-1], seen=confusion)
+        scores = score_ten_crops(model, images, normalisation, plan, trained.graph.input[-1], seen=seen)
     elif views.scales:
-        scores = score_scales(model, images, normalisation, plan, views.scales, seen=confusion)
+        scores = score_scales(model, images, normalisation, plan, views.scales, seen=seen)
     else:
-        scores = score(model, images, normalisation, plan, flip=trained.recipe.test_flip, seen=confusion)
+        scores = score(model, images, normalisation, plan, flip=trained.recipe.test_flip, seen=seen)
     assert scores is not None  # nothing asked it to stop
     counts = confusion.counts.view(trained.graph.classes, -1).tolist()
     return {

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from resnet_dsl.graph import compile
+from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.reports.inspect import Report, inspect
@@ -25,6 +25,10 @@ HOME = Path("runs")
 
 EVALUATIONS = ("test", "validation")
 """The events of metrics.jsonl that say how good the network is; the others are steps."""
+
+
+_OF_STEPS: Mapping[Metric, str] = {"lr": "lr", "throughput": "images_per_s"}
+"""Metrics of steps, not of an evaluation, and their keys in the log."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,13 @@ class Run:
         return int(self.results.get("params") or self._report.params)
 
     @cached_property
+    def graph(self) -> Graph:
+        """The network. Raises SpecError (exit 2) where the spec is damaged."""
+        return compile(load(str(self.path / SPEC)))
+
+    @cached_property
     def _report(self) -> Report:
-        return inspect(compile(load(str(self.path / SPEC))))
+        return inspect(self.graph)
 
     @property
     def data(self) -> str:
@@ -98,8 +107,8 @@ class Run:
 
     def curves(self, metric: Metric) -> list[Curve]:
         """What the log says of a metric. A row without the value, or whose value is not finite, is no point."""
-        if metric == "lr":
-            return _curves("lr", "lr", [r for r in self.rows if r["event"] == "train"])
+        if metric in _OF_STEPS:
+            return _curves(metric, _OF_STEPS[metric], [r for r in self.rows if r["event"] == "train"])
         on = self.evaluations
         judged = "top1" if metric == "accuracy" else "loss"
         return [*_curves(on[-1]["event"] if on else "test", judged, on), *_curves("train", f"train_{metric}", on)]

@@ -12,7 +12,6 @@ from resnet_dsl.reports.drawing.text import text_width
 
 # Paul Tol's `bright` scheme, dark enough for thin lines on white; colours come round again, the numbers do not.
 _HUES = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#888888")
-_INK, _SOFT, _GRID = "#111111", "#555555", "#dddddd"
 _FAMILIES = "Helvetica,Arial,'Liberation Sans',Arimo,sans-serif"
 _SIZE = 11.0
 _WIDTH, _HEIGHT = 720.0, 400.0
@@ -20,6 +19,20 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 28.0, 16.0, 44.0
 _ROW = 17.0
 _DASHES = "5 3"
 _TICKS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Inks:
+    """Colours of what is no line: the ground, words, axes and what is written at them, the grid."""
+
+    ground: str
+    ink: str
+    soft: str
+    grid: str
+
+
+LIGHT = Inks("#ffffff", "#111111", "#555555", "#dddddd")
+DARK = Inks("#16181d", "#f2f4f8", "#b4bac4", "#363b45")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,7 @@ class Series:
     dashed: bool = False
 
 
-def chart(series: Sequence[Series], *, x: str, y: str, y_text: Callable[[float], str] = lambda v: f"{v:g}") -> str:
+def chart(series: Sequence[Series], *, x: str, y: str, y_text: Callable[[float], str] = lambda v: f"{v:g}", inks: Inks = LIGHT) -> str:
     """The picture as text; the same lines give the same bytes. Raises ValueError where there is no point at all."""
     points = [p for s in series for p in s.points]
     if not points:
@@ -46,17 +59,17 @@ def chart(series: Sequence[Series], *, x: str, y: str, y_text: Callable[[float],
         return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
 
     body = [
-        *_axes([(place((v, ys[0])), f"{v:g}") for v in xs], [(place((xs[0], v)), y_text(v)) for v in ys], x, y),
+        *_axes([(place((v, ys[0])), f"{v:g}") for v in xs], [(place((xs[0], v)), y_text(v)) for v in ys], x, y, inks),
         *(_line(s, [place(p) for p in s.points]) for s in series),
         *_ends([(s, place(s.points[-1])) for s in series if s.points]),
-        *_legend(series),
+        *_legend(series, inks),
     ]
     title = escape(clean(f"{y} over {x}: {', '.join(s.name for s in series)}"), quote=False)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(_WIDTH)}" height="{_n(height)}" viewBox="0 0 {_n(_WIDTH)} {_n(height)}" '
         f'font-family="{_FAMILIES}" font-size="{_n(_SIZE)}" role="img">\n<title>{title}</title>\n'
-        f'<rect width="{_n(_WIDTH)}" height="{_n(height)}" fill="#ffffff"/>\n' + "\n".join(body) + "\n</svg>\n"
+        f'<rect width="{_n(_WIDTH)}" height="{_n(height)}" fill="{inks.ground}"/>\n' + "\n".join(body) + "\n</svg>\n"
     )
 
 
@@ -72,18 +85,20 @@ def _ticks(values: Sequence[float]) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def _axes(bottom: list[tuple[tuple[float, float], str]], left: list[tuple[tuple[float, float], str]], x: str, y: str) -> Iterator[str]:
+def _axes(
+    bottom: list[tuple[tuple[float, float], str]], left: list[tuple[tuple[float, float], str]], x: str, y: str, inks: Inks
+) -> Iterator[str]:
     for (_, down), text in left:
-        yield f'<path d="M{_n(_LEFT)} {_n(down)}H{_n(_WIDTH - _RIGHT)}" stroke="{_GRID}"/>'
-        yield _text(_LEFT - 6, down + 4, text, "end", _SOFT)
+        yield f'<path d="M{_n(_LEFT)} {_n(down)}H{_n(_WIDTH - _RIGHT)}" stroke="{inks.grid}"/>'
+        yield _text(_LEFT - 6, down + 4, text, "end", inks.soft)
     for (across, down), text in bottom:
-        yield f'<path d="M{_n(across)} {_n(down)}v4" stroke="{_SOFT}"/>'
-        yield _text(across, down + 17, text, "middle", _SOFT)
-    yield f'<path d="M{_n(_LEFT)} {_n(_HEIGHT - _BOTTOM)}H{_n(_WIDTH - _RIGHT)}" stroke="{_SOFT}"/>'
-    yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, x, "middle", _INK)
+        yield f'<path d="M{_n(across)} {_n(down)}v4" stroke="{inks.soft}"/>'
+        yield _text(across, down + 17, text, "middle", inks.soft)
+    yield f'<path d="M{_n(_LEFT)} {_n(_HEIGHT - _BOTTOM)}H{_n(_WIDTH - _RIGHT)}" stroke="{inks.soft}"/>'
+    yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, x, "middle", inks.ink)
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     yield (
-        f'<text x="14" y="{_n(middle)}" text-anchor="middle" fill="{_INK}" transform="rotate(-90 14 {_n(middle)})">{escape(clean(y))}</text>'
+        f'<text x="14" y="{_n(middle)}" text-anchor="middle" fill="{inks.ink}" transform="rotate(-90 14 {_n(middle)})">{escape(clean(y))}</text>'
     )
 
 
@@ -109,12 +124,12 @@ def _ends(ends: list[tuple[Series, tuple[float, float]]]) -> Iterator[str]:
         yield _text(across + 5, down + 4, str(s.number + 1), "start", _hue(s))
 
 
-def _legend(series: Sequence[Series]) -> Iterator[str]:
+def _legend(series: Sequence[Series], inks: Inks) -> Iterator[str]:
     per_row = _per_row(series)
     for i, s in enumerate(series):
         across, down = 16 + (i % per_row) * (_WIDTH - 32) / per_row, _HEIGHT + (i // per_row) * _ROW + 8
         yield _line(s, [(across, down), (across + 24, down)])
-        yield _text(across + 30, down + 4, _entry(s), "start", _INK)
+        yield _text(across + 30, down + 4, _entry(s), "start", inks.ink)
 
 
 def _entry(s: Series) -> str:

@@ -1,0 +1,68 @@
+"""`resnet-dsl report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from resnet_dsl.cli.options import QuietOption, ThemeOption
+from resnet_dsl.cli.output import note, problem, show
+from resnet_dsl.cli.runs import read_all
+from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.reports.drawing.output import write_whole
+from resnet_dsl.reports.page.run import METRICS, Shown, page
+
+
+def command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold runs.", show_default=False)],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE.html", help="Where to write; - is standard output.")],
+    predictions: Annotated[
+        bool,
+        typer.Option("--predictions/--no-predictions", help="Run the networks on their test images, or leave that out: it needs torch."),
+    ] = True,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
+    ] = None,
+    theme: ThemeOption = "light",
+    quiet: QuietOption = False,
+) -> None:
+    """Write a page about runs: results, curves, the confusion matrix, sample predictions, the networks.
+
+    It is one file that loads nothing. Where a run has no weights yet, or its data is not found, the page says so.
+    """
+    if out != "-" and not out.lower().endswith(".html"):
+        raise problem("usage", f"a report is a page, not {out}", "name a file that ends in .html", at="--out")
+    if data_dir is not None and not predictions:
+        raise problem("usage", "without predictions no data is read", "leave out --data-dir or --no-predictions", at="--data-dir")
+    shown = []
+    for run in read_all(runs):
+        try:
+            graph = run.graph
+        except SpecError as e:
+            note(f"warning: {run.path} is left out: {e.diagnostics[0].message}")
+            continue
+        found = _predictions(run.path, data_dir) if predictions else None
+        shown.append(Shown(run.to_dict(), run.spec, graph, {m: run.curves(m) for m in METRICS}, found))
+    if not shown:
+        raise problem("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, runs)), exit_code=3)
+    text = page(shown, theme)
+    if out == "-":
+        show(text)
+    else:
+        write_whole(Path(out), text.encode())
+        note(f"wrote {out}", quiet=quiet)
+
+
+def _predictions(path: Path, data_dir: Path | None) -> Mapping[str, Any] | str:
+    """What a run makes of its test images, or why that is not known."""
+    from resnet_dsl.training import samples
+
+    try:
+        return samples.predictions(path, data_dir)
+    except SpecError as e:
+        first = e.diagnostics[0]
+        note(f"warning: {path}: no predictions: {first.message}")
+        return f"{first.location}: {first.message}; {first.help}"
