@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from resnet_dsl.reports.table import Column, Table, count, share
+from resnet_dsl.reports.table import Column, Layout, Table, count, share
 
 SHOWN = 20
 """Rows of a table for a person; CSV and JSON hold everything."""
@@ -46,7 +46,7 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def confusion_table(confusion: Matrix, names: Sequence[str], format: Literal["table", "csv", "markdown"]) -> Table:
+def confusion_table(confusion: Matrix, names: Sequence[str], format: Layout) -> Table:
     """The matrix: a row a true class, a column a predicted one. For a person, where 80 columns do not hold it, the most
     frequent confusions instead.
     """
@@ -56,7 +56,7 @@ def confusion_table(confusion: Matrix, names: Sequence[str], format: Literal["ta
     numbered = [f"{i} {n}" for i, n in enumerate(names)]
     for heads, rows in ((names, names), ([str(i) for i in range(len(names))], numbered)):
         table = _matrix(confusion, heads, rows)
-        if len(names) <= SHOWN and (format == "markdown" or table.width <= WIDTH):
+        if len(names) <= SHOWN and (format != "table" or table.width <= WIDTH):
             return table
     return _pairs(confusion, names)
 
@@ -86,7 +86,7 @@ def _pairs(confusion: Matrix, names: Sequence[str]) -> Table:
     return Table(columns, rows, notes=(note,))
 
 
-def classes_table(classes: Sequence[Mapping[str, Any]], format: Literal["table", "csv", "markdown"]) -> Table:
+def classes_table(classes: Sequence[Mapping[str, Any]], format: Layout) -> Table:
     """One row a class. For a person, the 20 with the lowest F1 where there are more."""
     columns = (
         Column("class", "class", wrap=True),

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from resnet_dsl.reports.drawing.lines import LIGHT, Inks, Series, chart
-from resnet_dsl.reports.table import Column, Table, count, share, short
+from resnet_dsl.reports.table import Column, Layout, Table, count, share, short
 
 Metric = Literal["accuracy", "loss", "lr", "throughput"]
 
@@ -44,7 +44,7 @@ _COLUMNS = (
 _DISPENSABLE = ("name", "params", "data", "seconds")
 
 
-def runs_table(runs: Sequence[Mapping[str, Any]], format: Literal["table", "csv", "markdown"], width: int = WIDTH) -> Table:
+def runs_table(runs: Sequence[Mapping[str, Any]], format: Layout, width: int = WIDTH) -> Table:
     """One row a run. For a person, columns are left out until the rows fit `width`, and a note says which."""
     if format == "csv":
         keys = ("run", "name", "data", "params", "state", "step", "steps", "on", "best", "last", "test", "seconds")
@@ -57,7 +57,7 @@ def runs_table(runs: Sequence[Mapping[str, Any]], format: Literal["table", "csv"
         columns = tuple(c for c in given if c.key not in left)
         table = Table(columns, [[r[c.key] for c in columns] for r in rows])
         more = [key for key in _DISPENSABLE if any(c.key == key for c in columns)]
-        if format == "markdown" or table.width <= width or not more:
+        if format != "table" or table.width <= width or not more:
             break
         left.append(more[0])
     judged = sorted({str(r["on"]) for r in runs if r["on"]})
@@ -129,9 +129,7 @@ def differences_table(found: Sequence[tuple[str, Sequence[Any]]]) -> Table:
     return Table(columns, rows)
 
 
-def curves_table(
-    curves: Sequence[Sequence[Curve]], names: Sequence[str], metric: Metric, format: Literal["table", "csv", "markdown"], width: int = WIDTH
-) -> Table:
+def curves_table(curves: Sequence[Sequence[Curve]], names: Sequence[str], metric: Metric, format: Layout, width: int = WIDTH) -> Table:
     """One row an epoch at which something was measured, rising. `curves` holds each run's, `names` the runs.
 
     For a person: runs by their number, at most 24 epochs, and only what was judged on where all do not fit.

@@ -39,7 +39,7 @@ def _late(block: Program, times: int) -> LateStride | None:
     strided = next((i for i, n in enumerate(convs) if n.pair("stride") != (1, 1)), 0)
     before, after = convs[:strided], convs[strided + 1 :]
     points = all(n.pair("kernel") == (1, 1) for n in before) and any(n.pair("kernel") == (1, 1) for n in after)
-    if not before or not points or convs[strided].pair("kernel") == (1, 1) or convs[strided]["groups"] > 1:
+    if not before or not points or convs[strided].pair("kernel") == (1, 1) or convs[strided].whole("groups") > 1:
         return None
     spared = sum(_macs(block, n) - _macs(block, n) * prod(convs[strided].shape[1:]) // prod(n.shape[1:]) for n in before)
     return LateStride(block, convs[strided], times * spared)

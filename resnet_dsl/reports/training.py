@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from resnet_dsl.reports.table import Column, Table, count, share
+from resnet_dsl.reports.table import Column, Layout, Table, count, share
 
 
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
@@ -42,7 +42,7 @@ def scores_table(found: Mapping[str, Any]) -> Table:
     return Table(columns, [[found[c.key] for c in columns]], upright=True)
 
 
-def predictions_table(found: Sequence[Mapping[str, Any]], format: Literal["table", "csv", "markdown"]) -> Table:
+def predictions_table(found: Sequence[Mapping[str, Any]], format: Layout) -> Table:
     """One row a picture. CSV has a pair of columns for each of the likeliest classes, a person one line of those after the first."""
     first = (Column("file", "picture"), Column("class", "class"), Column("probability", "probability", share, right=True))
     ranks = range(1, max((len(p["top"]) for p in found), default=1))

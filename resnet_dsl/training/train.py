@@ -12,6 +12,7 @@ from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.training.data.catalog import SOURCES, fitting
 from resnet_dsl.training.errors import RunError
+from resnet_dsl.training.plan import wishes
 from resnet_dsl.training.progress import watcher
 from resnet_dsl.training.ranks import joined
 from resnet_dsl.training.session import Request, begin
@@ -32,13 +33,15 @@ def train(
     weights: str | Path | None = None,
     freeze: Iterable[str] = (),
     tensorboard: bool = False,
+    plan: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Train a network into a run folder and give its results, as `resnet-dsl train` does.
 
     `spec` is a loaded spec, a path or a shipped name; `overrides` (`{"train.lr": "0.05"}`) apply where it is one of the
     last two. `data` left out is the data set that fits. `resume`: go on where `out` holds this very run.
-    `weights`: a file or a run to begin with; `freeze`: patterns of modules that do not train.
+    `weights`: a file or a run to begin with; `freeze`: patterns of modules that do not train. `plan`: parts of the device
+    plan, as `precision=fp32,compile=no`, or a run's folder.
     Raises SpecError; `training.errors.Interrupted` where a signal came, with the state saved.
     """
     with joined(device) as world:
@@ -46,7 +49,8 @@ def train(
         where = chosen.train
         loaded = load_recipe(where.value, where.root, recipe, where.overrides)
         request = Request(data or fitting_name(chosen), Path(data_dir) if data_dir else None, limit_train, device, download,
-            weights=str(weights) if weights else None, freeze=tuple(freeze), tensorboard=tensorboard)  # fmt: skip
+            weights=str(weights) if weights else None, freeze=tuple(freeze), tensorboard=tensorboard,
+            plan=wishes(device, None, None, plan))  # fmt: skip
         return begin(
             chosen, loaded.recipe, request, out=Path(out) if out else None, again=resume, command=sys.argv,
             watcher=watcher(sys.stderr, quiet or not world.main), world=world,
