@@ -19,7 +19,7 @@ from pathlib import Path
 from resnet_dsl.cli.app import main
 
 HERE = Path(__file__).parent / "gallery"
-SPECS = Path(__file__).parent.parent / "tests" / "data" / "legal"
+DATA = Path(__file__).parent.parent / "tests" / "data"
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("page-diff.html", "Two networks, with what differs lit.", "diff resnet34 resnet34 --set-b shortcut=C --set-b stages.layer3.depth=8", Shot(1920, 1080)),
         Entry("page-narrow.html", "On a telephone, in the dark.", "draw resnet18 --theme dark", Shot(400, 800)),
     ),
+    "Costs": (
+        Entry("costs.svg", "`compare ... -o FILE`: parameters against multiply-accumulates, and where they lie.", "compare resnet18 resnet34 resnet50 resnet101 resnet152 vgg16"),
+    ),
+    "Runs": (
+        Entry("curves.svg", "`runs A B -o FILE`: the curves of several runs.", "runs residual-digits-001 plain-digits-001"),
+        Entry("report.html", "`report RUN... -o FILE.html`: results, curves, networks, and with the data at hand the confusion and the mistakes.", "report residual-digits-001 plain-digits-001 --no-predictions", Shot(1280, 800)),
+    ),
     "For documents": (
         Entry("resnet18.tex", "TikZ, for LaTeX; `.pdf` is made by the extra `pdf`.", "draw resnet18 --style overview"),
         Entry("resnet18.mmd", "Mermaid, which GitHub draws itself.", "draw resnet18 --style overview"),
@@ -99,9 +106,10 @@ def write() -> None:
 
 def make(entry: Entry, path: Path) -> None:
     """Run the command of an entry; `diff` says by 1 that networks differ."""
-    words = [str(SPECS / word) if word.endswith(".yaml") else word for word in shlex.split(entry.command)]
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = main([*words, "-o", str(path), "--quiet"])
+    words = [str(DATA / "legal" / word) if word.endswith(".yaml") else word for word in shlex.split(entry.command)]
+    # Runs are shown by the paths that they are given by.
+    with contextlib.chdir(DATA / "runs"), contextlib.redirect_stdout(io.StringIO()):
+        code = main([*words, "-o", str(path.resolve()), "--quiet"])
     if code != (words[0] == "diff"):
         raise SystemExit(f"{entry.command}: exit code {code}")
 

@@ -197,6 +197,13 @@ def test_a_full_disk(limit: int, server: Forks, undisturbed: dict[str, Path]) ->
     assert_same(server.scratch / out, undisturbed["plain"])
 
 
+def test_a_folder_that_may_not_be_written(server: Forks) -> None:
+    """/proc takes nobody's files, not root's either."""
+    ended = server.run("train", "plain.yaml", "--out", "/proc/run", "--limit-train", "256", "--steps", "1")
+    assert ended.code == 3
+    assert "/proc/run: error[disk]: cannot make the run's folder" in ended.err
+
+
 def test_a_folder_that_vanishes(server: Forks) -> None:
     server.start("train", "plain.yaml", "--out", "vanishing", "--limit-train", "256", "--steps", "100000")
     run = server.scratch / "vanishing"
