@@ -22,6 +22,9 @@ def command(
     precision: PrecisionOption = None,
     compiled: CompileOption = None,
     plan: PlanOption = None,
+    fold_bn: Annotated[
+        bool, typer.Option("--fold-bn", help="Inference with batch norms folded, as `export --fold-bn` leaves them.")
+    ] = False,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -36,7 +39,7 @@ def command(
     from resnet_dsl.training.plan import by_rule, wishes
 
     chosen = by_rule(wishes(device, precision, compiled, plan))
-    found = bench(graph, chosen, batch, seconds)
+    found = bench(graph, chosen, batch, seconds, fold_bn=fold_bn)
     if format == "json":
         show_json(found)
     else:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from resnet_dsl.cli.options import OutOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import note, write
 from resnet_dsl.graph import compile
+from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import load
 from resnet_dsl.runtime.emit import class_name, emit
 
 
-def command(spec: SpecArgument, out: OutOption = "-", overrides: SetOption = None, quiet: QuietOption = False) -> None:
+def command(
+    spec: SpecArgument,
+    out: OutOption = "-",
+    overrides: SetOption = None,
+    fold_bn: Annotated[bool, typer.Option("--fold-bn", help="With its batch norms folded, as `export --fold-bn` leaves it.")] = False,
+    quiet: QuietOption = False,
+) -> None:
     """Write a network as one standalone Python file that needs nothing but PyTorch."""
     graph = compile(load(spec, overrides or ()))
+    graph = fold(graph) if fold_bn else graph
     write(out, emit(graph))
     if out != "-":
         note(f"wrote {out}: class {class_name(graph)}", quiet=quiet)

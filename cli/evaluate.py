@@ -10,6 +10,7 @@ import typer
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
 from resnet_dsl.cli.output import problem, show, show_json, show_table
 from resnet_dsl.diagnostics import quote
+from resnet_dsl.language.stored import ENDING
 from resnet_dsl.reports.confusion import classes_table, confusion_table
 from resnet_dsl.reports.training import scores_table
 from resnet_dsl.training.data.catalog import SOURCES
@@ -21,7 +22,10 @@ def command(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|SPEC", help="A run's folder, or a spec together with --weights.", autocompletion=complete_spec, show_default=False
+            metavar="RUN|SPEC",
+            help="A run's folder, a spec together with --weights, or a .safetensors file of ours.",
+            autocompletion=complete_spec,
+            show_default=False,
         ),
     ],
     weights: Annotated[
@@ -76,6 +80,8 @@ def command(
     """
     if weights is None and overrides:
         raise problem("usage", "a run is evaluated as it was trained", "leave out --set, or give a spec and --weights", at="--set")
+    if weights is None and target.endswith(ENDING):
+        weights = Path(target)
     if weights is None and not Path(target).is_dir():
         raise problem("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
     if format == "csv" and confusion and by:

@@ -11,10 +11,10 @@ import typer
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import problem, show
 from resnet_dsl.diagnostics import SpecError, quote, visible
+from resnet_dsl.files import write_atomic
 from resnet_dsl.language.extends import is_path
 from resnet_dsl.language.files import read_file, read_stdin
 from resnet_dsl.language.format import format_document
-from resnet_dsl.training.files import write_atomic
 
 
 def command(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument
+from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument, input_shape
 from resnet_dsl.cli.output import note, problem, show, show_json, show_table
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph import compile
@@ -104,11 +104,7 @@ def command(
 
 def _input(text: str) -> str:
     """The override that `--input` stands for."""
-    sides = text.split("x")
-    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9}x[0-9]{1,9})?", text):
-        raise problem(
-            "usage", f"an input is CxHxW, or a number of features, not {text!r}", "write --input 3x224x224, or --input 784", at="--input"
-        )
+    sides = input_shape(text)
     return f"input={{features: {text}}}" if len(sides) == 1 else "input={{channels: {}, height: {}, width: {}}}".format(*sides)
 
 

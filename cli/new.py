@@ -11,8 +11,8 @@ import typer
 from resnet_dsl.cli.options import QuietOption, complete_spec
 from resnet_dsl.cli.output import note, problem, write
 from resnet_dsl.diagnostics import quote
-from resnet_dsl.language.extends import is_path
-from resnet_dsl.language.files import read_file, shipped_spec
+from resnet_dsl.language.extends import is_path, written
+from resnet_dsl.language.files import shipped_spec
 from resnet_dsl.language.schema import FILE, MODELINE, written_schema
 
 STARTER = """\
@@ -80,5 +80,5 @@ def command(
 def _copy(spec: str, name: str) -> str:
     """Another spec's text under a new name, without what was said of that spec alone."""
     place = spec if is_path(spec) else str(shipped_spec(spec))
-    text = _OWN.sub("", read_file(place).text)
+    text = _OWN.sub("", written(place).text)
     return f"# Started from {spec}.\nname: {name}\n{text}"

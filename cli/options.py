@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.cli.output import problem
 from resnet_dsl.reports.drawing.theme import ThemeName
 from resnet_dsl.reports.table import Format
+
+
+def input_shape(text: str) -> tuple[int, ...]:
+    """What `--input` says: CxHxW, or a number of features. Raises SpecError."""
+    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9}x[0-9]{1,9})?", text):
+        raise problem(
+            "usage", f"an input is CxHxW, or a number of features, not {text!r}", "write --input 3x224x224, or --input 784", at="--input"
+        )
+    return tuple(int(side) for side in text.split("x"))
 
 
 def complete_spec(incomplete: str) -> list[str]:

@@ -10,6 +10,8 @@ import typer
 
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
 from resnet_dsl.cli.output import note, problem, show_json, show_table
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.language.stored import ENDING
 from resnet_dsl.reports.training import predictions_table
 from resnet_dsl.training.data.catalog import SOURCES
 
@@ -18,7 +20,10 @@ def command(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|SPEC", help="A run's folder, or a spec together with --weights.", autocompletion=complete_spec, show_default=False
+            metavar="RUN|SPEC",
+            help="A run's folder, a spec together with --weights, or a .safetensors file of ours.",
+            autocompletion=complete_spec,
+            show_default=False,
         ),
     ],
     images: Annotated[
@@ -69,13 +74,14 @@ def command(
     if weights is None and (overrides or data or data_dir):
         option = "--set" if overrides else "--data" if data else "--data-dir"
         raise problem("usage", "a run predicts as it was trained", f"leave out {option}, or give a spec and --weights", at=option)
+    if weights is None and target.endswith(ENDING):
+        weights = Path(target)
     if weights is None and not Path(target).is_dir():
         raise problem("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
     if data is not None and data not in SOURCES:
         raise problem("unknown-name", f"{data} is no data set", f"use one of {', '.join(SOURCES)}", at="--data")
 
     from resnet_dsl.language import load
-    from resnet_dsl.training.errors import RunError
     from resnet_dsl.training.predict import files, manner, predict
     from resnet_dsl.training.trained import from_run, from_weights
 

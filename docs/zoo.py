@@ -26,7 +26,7 @@ PAPERS = {
     "efficientnet": "Tan, Le: EfficientNet, 2019 (arXiv 1905.11946)",
     "darknet": "Redmon, Farhadi: YOLOv3, 2018 (arXiv 1804.02767)",
     "squeezenet": "Iandola et al.: SqueezeNet, 2016 (arXiv 1602.07360)",
-    "mlp": "the residual MLP of many courses",
+    "mlp": "the residual MLP of many courses, and stacks for `probe target`",
     "small": "ours, for the recipe `fast`",
 }
 

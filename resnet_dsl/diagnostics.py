@@ -10,6 +10,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 MAX_SHOWN = 20
@@ -89,6 +90,16 @@ class SpecError(Exception):
         self.diagnostics: tuple[Diagnostic, ...] = tuple(sort(diagnostics))
         self.exit_code = exit_code
         super().__init__(render(self.diagnostics))
+
+
+class RunError(SpecError):
+    """A request that cannot be carried out: one diagnostic about a whole file or folder or an option, and the exit code.
+
+    2 the request does not fit (spec against data, options), 1 the run failed (loss not finite), 3 the environment.
+    """
+
+    def __init__(self, code: str, message: str, help: str, *, at: str | Path, exit_code: int = 3) -> None:
+        super().__init__([Diagnostic(code, message, Location(Source(str(at), "")), help)], exit_code)
 
 
 @dataclass

@@ -12,8 +12,10 @@ import torch
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.recipe import Recipe, Resolution
-from resnet_dsl.training.batches import Batches, Normalisation, side
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training.batches import Batches, side
 from resnet_dsl.training.data.dataset import Part, split
+from resnet_dsl.training.measure import measure
 from resnet_dsl.training.optim import learning_rate
 from resnet_dsl.training.order import Share
 from resnet_dsl.training.plan import Plan
@@ -30,11 +32,11 @@ def part(n: int = 50, c: int = 3, side: int = 6) -> Part:
 def test_normalisation_equals_numpys(kind: str) -> None:
     train = part(30)
     x = train.pixels.numpy().astype(np.float64)
-    found = Normalisation.measure(train, kind)
+    found = measure(train, kind)
     centred = x - (x.mean((0, 2, 3), keepdims=True) if kind == "channel" else x.mean(0))
     deviation = x.std((0, 2, 3), keepdims=True)[0] if kind == "channel" else np.full((3, 1, 1), 255.0)
     assert np.allclose(found.std, deviation, rtol=1e-6)
-    assert np.allclose(found.apply(train.pixels, PLAN), centred / deviation, atol=1e-5)
+    assert np.allclose(found.apply(train.pixels, PLAN.memory_format), centred / deviation, atol=1e-5)
     again = Normalisation.from_dict(found.to_dict())
     assert torch.equal(again.mean, found.mean)
     assert torch.equal(again.std, found.std)
@@ -42,12 +44,12 @@ def test_normalisation_equals_numpys(kind: str) -> None:
 
 def test_images_of_one_grey_are_not_divided_by_nothing() -> None:
     flat = Part(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
-    assert torch.equal(Normalisation.measure(flat, "channel").apply(flat.pixels, PLAN), torch.zeros(4, 1, 2, 2))
+    assert torch.equal(measure(flat, "channel").apply(flat.pixels, PLAN.memory_format), torch.zeros(4, 1, 2, 2))
 
 
 def batches(**recipe: Any) -> Batches:
     train = part()
-    return Batches(train, Recipe(batch=8, **recipe), Normalisation.measure(train, "channel"), PLAN)
+    return Batches(train, Recipe(batch=8, **recipe), measure(train, "channel"), PLAN)
 
 
 def test_an_epoch_is_a_permutation_without_its_rest() -> None:
@@ -73,7 +75,7 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 
 def test_an_images_augmentation_does_not_depend_on_the_batch_size() -> None:
     train = part()
-    normalisation = Normalisation.measure(train, "channel")
+    normalisation = measure(train, "channel")
     seen = []
     for size in (5, 10):
         feed = Batches(train, Recipe(batch=size), normalisation, PLAN)
@@ -85,7 +87,7 @@ def test_an_images_augmentation_does_not_depend_on_the_batch_size() -> None:
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     train = part(5)
     with pytest.raises(SpecError, match="use --set train") as refused:
-        Batches(train, Recipe(batch=6), Normalisation.measure(train, "channel"), PLAN)
+        Batches(train, Recipe(batch=6), measure(train, "channel"), PLAN)
     assert refused.value.exit_code == 2
 
 
@@ -129,7 +131,7 @@ def test_learning_rate(recipe: dict[str, Any], expected: dict[int, float]) -> No
 @pytest.mark.parametrize(("ranks", "parts"), [(2, 1), (1, 3), (2, 3), (3, 2)])
 def test_ranks_and_parts_together_see_the_whole_batch(recipe: dict[str, Any], ranks: int, parts: int) -> None:
     train = part()
-    normalisation = Normalisation.measure(train, "channel")
+    normalisation = measure(train, "channel")
     whole = Batches(train, Recipe.model_validate({"batch": 12, **recipe}), normalisation, PLAN)
     cut = Recipe.model_validate({"batch": 12, "accumulate": parts, **recipe})
     shares = [Batches(train, cut, normalisation, PLAN, Share(rank, ranks)) for rank in range(ranks)]
@@ -156,14 +158,14 @@ def test_ranks_and_parts_together_see_the_whole_batch(recipe: dict[str, Any], ra
 def test_a_batch_that_cannot_be_divided_is_refused(recipe: dict[str, Any], ranks: int, mend: str) -> None:
     train = part()
     with pytest.raises(SpecError, match=mend) as refused:
-        Batches(train, Recipe.model_validate(recipe), Normalisation.measure(train, "channel"), PLAN, Share(0, ranks))
+        Batches(train, Recipe.model_validate(recipe), measure(train, "channel"), PLAN, Share(0, ranks))
     assert refused.value.exit_code == 2
     assert [d.code for d in refused.value.diagnostics] == ["batch-split"]
 
 
 def test_limited_and_overfitted() -> None:
     train = part()
-    normalisation = Normalisation.measure(train, "channel")
+    normalisation = measure(train, "channel")
     whole, few, one = (Batches(train, Recipe(batch=8), normalisation, PLAN, s) for s in (Share(), Share(limit=2), Share(overfit=True)))
     assert (whole.per_epoch, few.per_epoch, one.per_epoch) == (6, 2, 6)
     assert (few.total, whole.total) == (8, 24)
@@ -179,7 +181,7 @@ def test_images_grow() -> None:
     assert {side(how, step, 100, 28) % 4 for step in range(100)} == {0}
     assert side(Resolution(start=0.1, until=1.0), 0, 100, 6) == 2
     train = Part(torch.randint(0, 256, (40, 3, 16, 24), dtype=torch.uint8), torch.arange(40))
-    feed = Batches(train, Recipe(batch=8, epochs=2, resolution=how), Normalisation.measure(train, "pixel_mean"), PLAN)
+    feed = Batches(train, Recipe(batch=8, epochs=2, resolution=how), measure(train, "pixel_mean"), PLAN)
     shapes = [tuple(feed(step).images.shape[2:]) for step in range(10)]
     assert shapes[0] == (8, 12)
     assert shapes == sorted(shapes)
@@ -189,7 +191,7 @@ def test_images_grow() -> None:
 
 def test_the_host_holds_what_the_device_need_not() -> None:
     train = part()
-    normalisation = Normalisation.measure(train, "channel")
+    normalisation = measure(train, "channel")
     ours, hosts = (Batches(train, Recipe(batch=8), normalisation, replace(PLAN, data=where)) for where in ("device", "host"))
     assert all(torch.equal(ours(s).images, hosts(s).images) for s in (0, 7))
 
@@ -204,7 +206,7 @@ def test_the_host_holds_what_the_device_need_not() -> None:
 )
 def test_on_a_gpu_nothing_waits_and_the_images_are_the_same(recipe: dict[str, Any]) -> None:
     train = part(c=3, side=16)
-    normalisation, made = Normalisation.measure(train, "pixel_mean"), Recipe.model_validate({"batch": 8, **recipe})
+    normalisation, made = measure(train, "pixel_mean"), Recipe.model_validate({"batch": 8, **recipe})
     ours, gpus = (Batches(train, made, normalisation, replace(PLAN, device=device)) for device in ("cpu", "cuda"))
     gpus(0)  # the epoch's draws are moved here
     torch.cuda.set_sync_debug_mode("error")

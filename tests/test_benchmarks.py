@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +94,16 @@ def test_side_by_side_on_noise() -> None:
     assert name == "small"
     assert all(rate > 0 for rate in [*rates, plain, hand])
     assert 0 < share < 1
+
+
+def test_inference_beside_one_laid_out_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every way computes the same: to rounding in fp32, to eight bits in bf16."""
+    load("inference.py")["main"](["--turns", "2", "--side", "32", "--batches", "3"])
+    rows = re.findall(r"^(\S.*?) (fp32|bf16) +([\d.]+) .* ([\d.e+-]+) +(\d) of 3$", capsys.readouterr().out, re.MULTILINE)
+    assert [(way, kind) for way, kind, *_ in rows] == [
+        ("plain", "fp32"), ("by hand", "fp32"), ("ready", "fp32"), ("by hand", "bf16"), ("ready", "bf16"),
+    ]  # fmt: skip
+    for _, kind, ms, error, agree in rows:
+        assert float(ms) > 0
+        assert float(error) <= (1e-5 if kind == "fp32" else 0.05)
+        assert agree == "3"

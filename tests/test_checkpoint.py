@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.training import checkpoint, weights
-from resnet_dsl.training.batches import Normalisation
-from resnet_dsl.training.files import write_atomic
+from resnet_dsl.files import write_atomic
+from resnet_dsl.runtime import weights
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training import checkpoint
 
 CPU = torch.device("cpu")
 
@@ -102,7 +103,7 @@ def test_a_write_that_fails_leaves_what_was_there(call: str, tmp_path: Path, mon
 
 def test_a_full_disk(tmp_path: Path) -> None:
     program = (
-        "import resource, sys; from pathlib import Path; from resnet_dsl.training.files import write_atomic;"
+        "import resource, sys; from pathlib import Path; from resnet_dsl.files import write_atomic;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); write_atomic(Path(sys.argv[1]), bytes(1000))"
     )
     (tmp_path / "file").write_bytes(b"old")
@@ -125,7 +126,8 @@ def saved_weights(path: Path) -> torch.nn.Module:
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
     normalisation = Normalisation(torch.tensor([[[1.5]]]), torch.tensor([[[2.0]]]))
-    weights.save(path, model.state_dict(), spec="name: x\n", classes=("a", "b"), normalisation=normalisation, data="digits")
+    told = weights.about(spec="name: x\n", classes=("a", "b"), normalisation=normalisation, data="digits")
+    weights.save(path, model.state_dict(), told)
     return model
 
 

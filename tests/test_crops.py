@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.training.batches import Normalisation
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.crops import HE_SCALES, score_scales, score_ten_crops, ten_crops
 from resnet_dsl.training.data.dataset import Images, Part
 from resnet_dsl.training.data.load import open_dataset

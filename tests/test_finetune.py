@@ -14,9 +14,9 @@ from torch import nn
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
+from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training import weights
-from resnet_dsl.training.batches import Normalisation
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.finetune import FrozenNorm, freeze, normalisation_of, start, take
 
 SPEC = """
@@ -93,10 +93,10 @@ def test_a_norm_in_the_head_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("stages.layer2.width=16",), r"layer2.0.conv1.weight is (8, 4, 3, 3) there, (16, 4, 3, 3) in the network (and "),
-        (("stages.layer2.depth=3",), r"layer2.2.conv1.weight is not there, (8, 8, 3, 3) in the network (and "),
-        (("stages.layer2.depth=1",), r"has layer2.1.conv1.weight, which the network lacks (and "),
-        (("input.channels=3",), r"conv1.weight is (4, 1, 3, 3) there, (4, 3, 3, 3) in the network"),
+        (("stages.layer2.width=16",), r"layer2.0.conv1.weight is (8, 4, 3, 3), in the network (16, 4, 3, 3) (and "),
+        (("stages.layer2.depth=3",), r"lacks layer2.2.conv1.weight (8, 8, 3, 3) (and "),
+        (("stages.layer2.depth=1",), r"has layer2.1.conv1.weight (8, 8, 3, 3), which the network lacks (and "),
+        (("input.channels=3",), r"conv1.weight is (4, 1, 3, 3), in the network (4, 3, 3, 3)"),
     ],
 )
 def test_elsewhere_nothing_may_differ(settings: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -130,7 +130,8 @@ def test_a_start_from_a_file_and_from_a_run(tmp_path: Path) -> None:
     _, graph = network(tmp_path, "classes=3")
     (tmp_path / "run").mkdir()
     how = Normalisation(torch.full((1, 1, 1), 7.0), torch.ones(1, 1, 1))
-    weights.save(tmp_path / "run/model.safetensors", old.state_dict(), spec="", classes=names(10), normalisation=how, data="digits")
+    told = weights.about(spec="", classes=names(10), normalisation=how, data="digits")
+    weights.save(tmp_path / "run/model.safetensors", old.state_dict(), told)
     torch.save(old.state_dict(), tmp_path / "old.pth")
     fresh = build(graph, seed=5).state_dict()
     for given, means in (("run", "mean and deviation are kept"), ("old.pth", "mean and deviation are measured on the new data")):

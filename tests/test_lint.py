@@ -37,6 +37,8 @@ REVIEWED = {
     **dict.fromkeys(("squeezenet", "squeezenet-bypass"), frozenset({"same-map"})),
     "highway19": {"halved-map"},
     "highway32": {"halved-map", "no-norm", "uneven-stages"},
+    # without norm on purpose: what stacks of layers fit by themselves is what they are asked
+    **dict.fromkeys(("plain-stack", "residual-stack"), frozenset({"no-norm"})),
 }
 
 

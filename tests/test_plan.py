@@ -14,13 +14,12 @@ import torch
 from torch.nn import functional
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import RunError, SpecError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training import device, plan, regional
 from resnet_dsl.training.device import Facts
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.plan import PARTS, Plan, Wishes, candidates
 from resnet_dsl.training.trial import Length, decide
 
@@ -378,6 +377,8 @@ def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
         assert found[what]["images_per_s"] > 0
     assert main(small) == 0
     assert "plan: cpu, 1 thread, " in capsys.readouterr().out
+    assert main([*small, "--fold-bn"]) == 0
+    assert capsys.readouterr().out.endswith("\nInference under the plan is with batch norms folded.\n")
     # Work that takes 1 and 3 seconds by a clock of its own.
     now = 0.0
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from resnet_dsl.cli.app import main
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.reports.confusion import by_class
@@ -27,7 +28,6 @@ from resnet_dsl.training.assess import assess_images, assess_run, run_images
 from resnet_dsl.training.data.catalog import SOURCES
 from resnet_dsl.training.data.dataset import Part
 from resnet_dsl.training.data.digits import load as load_digits
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.runs import read
 from resnet_dsl.training.samples import MISTAKES, RIGHT, Guesses, predictions
 

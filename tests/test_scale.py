@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 import resnet_dsl as rd
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training import ranks, sharded
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.parallel import Layout, block_paths, require_layout, spread
 from resnet_dsl.training.plan import Plan
 from resnet_dsl.training.ranks import World, alone, joined

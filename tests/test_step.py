@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.average import Average
-from resnet_dsl.training.batches import Batch, Normalisation
+from resnet_dsl.training.batches import Batch
 from resnet_dsl.training.data.dataset import Part
 from resnet_dsl.training.evaluate import Scores, score
 from resnet_dsl.training.mixing import Targets

@@ -23,12 +23,14 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.training.batches import Batches, Normalisation
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training.batches import Batches
 from resnet_dsl.training.data import imagefolder, pictures
 from resnet_dsl.training.data.dataset import Dataset, split
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.pictures import Pictures
 from resnet_dsl.training.loop import Loop
+from resnet_dsl.training.measure import measure
 from resnet_dsl.training.order import Share
 from resnet_dsl.training.plan import Plan
 
@@ -66,7 +68,7 @@ def opened(folder: Path, workers: int = 0, crop: int | None = 24, input: tuple[i
 
 def feed(data: Dataset, recipe: dict[str, Any] = CROP, share: Share | None = None) -> Batches:
     made = Recipe.model_validate(recipe)
-    return Batches(data.train, made, Normalisation.measure(data.train, made.normalize), PLAN, share or Share())
+    return Batches(data.train, made, measure(data.train, made.normalize), PLAN, share or Share())
 
 
 @pytest.fixture
@@ -146,7 +148,7 @@ def test_ranks_and_an_overfitted_batch(folder: Path) -> None:
     )
     index = flat.feed.order(0).index  # type: ignore[attr-defined]
     ((middle, _),) = data.train.take(index).chunks(6)
-    assert torch.equal(flat(3).images, one.normalisation.apply(middle, PLAN))
+    assert torch.equal(flat(3).images, one.normalisation.apply(middle, PLAN.memory_format))
 
 
 def test_a_part_can_be_held_out(folder: Path) -> None:
@@ -182,7 +184,7 @@ def test_means_come_from_a_sample(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pictures, "SAMPLE", 5)
     few = train.sample()
     assert len(few) == 5
-    found, again = (Normalisation.measure(train, "pixel_mean") for _ in range(2))
+    found, again = (measure(train, "pixel_mean") for _ in range(2))
     ((pixels, _),) = few.chunks(5)
     assert torch.allclose(found.mean, pixels.float().mean(0))
     assert torch.equal(found.mean, again.mean)

@@ -22,7 +22,8 @@ import torch
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.training import checkpoint, keeping, session, weights
+from resnet_dsl.runtime import weights
+from resnet_dsl.training import checkpoint, keeping, session
 from resnet_dsl.training.progress import Silent
 from resnet_dsl.training.run import RunFolder
 
@@ -259,7 +260,7 @@ def test_evaluate_needs_the_folder_alone(
     assert main(["evaluate", str(home / "tiny.yaml"), "--weights", "moved/model.safetensors", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["top1"] == results["test"]["top1"]
     assert main(["evaluate", "resnet20-digits", "--weights", "moved/model.safetensors"]) == 2
-    assert "does not fit the network: lacks" in capsys.readouterr().err
+    assert "does not fit resnet20-digits: conv1.weight is (4, 1, 3, 3), in the network (16, 1, 3, 3)" in capsys.readouterr().err
     (moved / "model.safetensors").unlink()
     assert main(["evaluate", "moved"]) == 3
     assert "train --resume moved" in capsys.readouterr().err

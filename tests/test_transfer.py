@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
+from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training import weights
 from resnet_dsl.training.keeping import Keeping
 from resnet_dsl.training.train import train
 
@@ -130,7 +130,11 @@ def test_killed_and_resumed_it_ends_the_same(
     [
         (["--weights", "nowhere.pth"], 3, "nowhere.pth: error[weights-missing]"),
         (["--weights", "tiny.yaml"], 3, "tiny.yaml: error[weights-damaged]"),
-        (["--weights", "before", "--set", "stages.layer2.width=12"], 2, "(8, 4, 3, 3) there, (12, 4, 3, 3) in the network"),
+        (
+            ["--weights", "before", "--set", "stages.layer2.width=12"],
+            2,
+            "layer2.0.conv1.weight is (8, 4, 3, 3), in the network (12, 4, 3, 3)",
+        ),
         (["--freeze", "layr1"], 2, "did you mean 'layer1'?"),
         (["--freeze", "*"], 2, "nothing is left to train"),
         (["--logger", "nothing"], 2, "'nothing' is no logger that is installed"),

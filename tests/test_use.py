@@ -17,6 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.reports.confusion import by_class, classes_table, confusion_table
+from resnet_dsl.runtime import weights
+from resnet_dsl.runtime.build import build
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.catalog import SOURCES
 from resnet_dsl.training.data.digits import load as load_digits
 
@@ -207,9 +210,9 @@ def test_evaluate_ten_crops_and_scales(tmp_path: Path, capsys: pytest.CaptureFix
     assert train.shape == (6, 20, 26, 3)
     native = found("noise", "--scales", "20")
     import resnet_dsl.training.data.load as loading
-    from resnet_dsl.training.batches import Normalisation
+    from resnet_dsl.training.measure import measure
 
-    how = Normalisation.measure(loading.open_dataset("imagefolder", (3, 14, 14), tmp_path / "noise", crop=14).train, "channel")
+    how = measure(loading.open_dataset("imagefolder", (3, 14, 14), tmp_path / "noise", crop=14).train, "channel")
     x = (torch.from_numpy(np.stack(whole)).permute(0, 3, 1, 2).float() - how.mean) / how.std
     with torch.inference_mode():
         p = (model(x).softmax(1) + model(x.flip(3)).softmax(1)) / 2
@@ -419,7 +422,8 @@ def test_predict_colours_for_a_network_that_reads_them(home: Path, tmp_path: Pat
         (["run", "empty", "--set", "classes=3"], 2, "leave out --set"),
         (["run", "tiny.yaml", "--top", "0"], 2, "--top"),
         (["tiny.yaml", "tiny.yaml", "--weights", "nowhere.pth"], 3, "nowhere.pth: error[weights-missing]"),
-        (["features.yaml", "tiny.yaml", "--weights", "run/model.safetensors"], 2, "pictures have 1 or 3 channels"),
+        (["features.yaml", "tiny.yaml", "--weights", "features.safetensors"], 2, "pictures have 1 or 3 channels"),
+        (["features.yaml", "tiny.yaml", "--weights", "run/model.safetensors"], 2, "error[weights-fit]: does not fit mlp: lacks fc1.weight"),
         (["tiny.yaml", "tiny.yaml", "--weights", "run/model.safetensors", "--data", "digit"], 2, "is no data set"),
     ],
 )
@@ -429,6 +433,8 @@ def test_predict_refuses(
     monkeypatch.chdir(home)
     (home / "empty").mkdir(exist_ok=True)
     shutil.copy(Path(__file__).parent / "data/cli/features.yaml", home)
+    how = Normalisation(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+    weights.save(home / "features.safetensors", build("features.yaml").state_dict(), weights.about(spec="", normalisation=how))
     assert main(["predict", *args]) == code
     captured = capsys.readouterr()
     assert message in captured.err

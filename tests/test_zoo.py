@@ -70,6 +70,8 @@ DERIVED = {
     # 31 convs with a bias, of which 28 come twice (with their gate), and the classifier.
     "highway32": (27 + 1) * 24 + 18 * (9 * 24 + 1) * 24 + (9 * 24 + 1) * 40 + 18 * (9 * 40 + 1) * 40 + (9 * 40 + 1) * 70
     + 20 * (9 * 70 + 1) * 70 + 71 * 10,
+    # Twenty linear layers of 32 on 32, each with its bias.
+    **{f"{net}-stack": 20 * 33 * 32 for net in ("plain", "residual")},
 }  # fmt: skip
 
 # What the networks for small data sets have beside the shipped names above: n of 6n + 2 layers, one input channel.

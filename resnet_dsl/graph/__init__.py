@@ -1,6 +1,7 @@
 """Spec to graph."""
 
 from resnet_dsl.graph.expand import expand
+from resnet_dsl.graph.folding import fold
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.graph.verify import verify
 from resnet_dsl.language.spec import Spec
@@ -13,4 +14,5 @@ def compile(spec: Spec) -> Graph:
 
     Raises SpecError, located, for what only shows when the network is put together: shapes, merges, limits.
     """
-    return verify(expand(spec))
+    graph = expand(spec)
+    return verify(fold(graph) if spec.folded else graph)

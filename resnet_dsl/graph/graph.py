@@ -127,6 +127,19 @@ class Program:
         """Does each node read just what the one before it gives?"""
         return all(n.inputs == (before,) for n, before in zip(self.nodes, _outputs_before(self.nodes), strict=True))
 
+    def flat(self) -> tuple[tuple[FlatNode, ...], str]:
+        """Every operation in the scope with its path, in topological order, and the path of the value that the scope gives.
+
+        Operands are paths too, `SCOPE_INPUT` for what the scope reads.
+        """
+        nodes: list[FlatNode] = []
+        walk = _flatten(self, "", SCOPE_INPUT, False)
+        while True:
+            try:
+                nodes.append(next(walk))
+            except StopIteration as end:
+                return tuple(nodes), end.value
+
     def network(self) -> Network:
         """This scope alone as a frozen networkx graph: node key = path, edge key = operand slot.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from resnet_dsl.graph import effects, shapes, torch_text
+from resnet_dsl.graph import effects, exactness, shapes, torch_text
 from resnet_dsl.graph.graph import Shape, Value
 from resnet_dsl.graph.shapes import Attrs
 
@@ -69,6 +69,8 @@ class Op:
     """What comes out lies in the memory of what went in."""
     centers: bool = False
     """Takes each channel's mean away, and with it a bias that was added before."""
+    exact: exactness.Exact = exactness.OPAQUE
+    """When it gives back exactly what it reads, or exactly zero."""
     wide: bool = False
     """Computes in fp32 where the rest computes in half precision (torch's autocast on a GPU)."""
 
@@ -179,12 +181,13 @@ def _norm(
     saved: effects.Keeps,
     wide: bool = False,
     centers: bool = False,
+    exact: exactness.Exact = exactness.OTHER_NORM,
 ) -> Op:
     return Op("norm", shape, _fixed(label), "bn", True, params=_norm_params, module=module, helper=helper, fresh=fresh, state=state, gain=True,
-              work=counted, saved=saved, wide=wide, centers=centers)  # fmt: skip
+              work=counted, saved=saved, wide=wide, centers=centers, exact=exact)  # fmt: skip
 
 
-def _act(label: str, text: str, *, inplace: bool = False, saved: effects.Keeps = effects.keeps_input) -> Op:
+def _act(label: str, text: str, exact: exactness.Exact, *, inplace: bool = False, saved: effects.Keeps = effects.keeps_input) -> Op:
     return Op(
         "act",
         shapes.same,
@@ -195,69 +198,70 @@ def _act(label: str, text: str, *, inplace: bool = False, saved: effects.Keeps =
         inplace=inplace,
         work=effects.activation(label),
         saved=saved,
+        exact=exact,
     )
 
 
 OPS: Mapping[str, Op] = {
     "conv": Op("conv", shapes.conv, _conv_label, "conv", True, _conv_params, _conv_macs, torch_text.conv, weighted=True,
                fresh=True, gain=True, state=_conv_state,
-                 work=effects.biased("conv"), window=effects.sliding, saved=effects.keeps_input),
+                 work=effects.biased("conv"), window=effects.sliding, saved=effects.keeps_input, exact=exactness.CONV),
     "linear": Op("linear", shapes.linear, lambda a, x, out: f"fc {out[0]}", "fc", False, _linear_params, _linear_macs, torch_text.linear, weighted=True,
                  fresh=True, gain=True, state=_linear_state,
-                 work=effects.biased("linear"), saved=effects.keeps_input),
+                 work=effects.biased("linear"), saved=effects.keeps_input, exact=exactness.LINEAR),
     "batch_norm": _norm(shapes.same, "BN", torch_text.batch_norm, fresh=True, state=_batch_norm_state,
-                 counted=effects.norm("batch norm"), saved=effects.batch_norm_keeps, centers=True),
+                 counted=effects.norm("batch norm"), saved=effects.batch_norm_keeps, centers=True, exact=exactness.BATCH_NORM),
     "group_norm": _norm(shapes.group_norm, "GN", lambda a, x, out: f"nn.GroupNorm({a['groups']!r}, {out[0]}, eps={a['eps']!r})", fresh=True,
                  counted=effects.norm("group norm"), saved=effects.group_norm_keeps, wide=True),
     "layer_norm": _norm(shapes.same, "LN", torch_text.layer_norm, helper="LayerNorm2d",
                  counted=effects.layer_norm, saved=effects.layer_norm_keeps, wide=True),
     "instance_norm": _norm(shapes.instance_norm, "IN", lambda a, x, out: f"nn.InstanceNorm2d({out[0]}, eps={a['eps']!r}, affine=True)",
                  counted=effects.norm("instance norm"), saved=effects.instance_norm_keeps, centers=True),
-    "no_norm": Op("norm", shapes.same, _fixed("no norm"), "bn", True, module=torch_text.plain("nn.Identity()"), view=True),
-    "relu": _act("ReLU", "nn.ReLU()", inplace=True, saved=effects.keeps_output),
-    "relu6": _act("ReLU6", "nn.ReLU6()", inplace=True),
+    "no_norm": Op("norm", shapes.same, _fixed("no norm"), "bn", True, module=torch_text.plain("nn.Identity()"), view=True, exact=exactness.PASSES),
+    "relu": _act("ReLU", "nn.ReLU()", exactness.RELU, inplace=True, saved=effects.keeps_output),
+    "relu6": _act("ReLU6", "nn.ReLU6()", exactness.RELU6, inplace=True),
     "leaky_relu": Op("act", shapes.same, _fixed("leaky ReLU"), "act", True, module=lambda a, x, out: f"nn.LeakyReLU({a['slope']!r})",
-                 work=effects.activation("leaky ReLU"), saved=effects.keeps_input),
-    "gelu": _act("GELU", "nn.GELU()"),
-    "silu": _act("SiLU", "nn.SiLU()"),
-    "hardswish": _act("hardswish", "nn.Hardswish()"),
+                 work=effects.activation("leaky ReLU"), saved=effects.keeps_input, exact=exactness.LEAKY),
+    "gelu": _act("GELU", "nn.GELU()", exactness.CURVED),
+    "silu": _act("SiLU", "nn.SiLU()", exactness.CURVED),
+    "hardswish": _act("hardswish", "nn.Hardswish()", exactness.CURVED),
     "softmax": Op("act", shapes.softmax, _fixed("softmax"), "act", True, helper="GroupSoftmax",
                   module=lambda a, x, out: f"GroupSoftmax({a['groups']})" if a["groups"] != 1 else "nn.Softmax(1)",
-                 work=effects.softmax, saved=effects.keeps_output, wide=True),
-    "elu": _act("ELU", "nn.ELU()"),
-    "tanh": _act("tanh", "nn.Tanh()", saved=effects.keeps_output),
-    "sigmoid": _act("sigmoid", "nn.Sigmoid()", saved=effects.keeps_output),
-    "hardsigmoid": _act("hardsigmoid", "nn.Hardsigmoid()"),
-    "no_act": Op("act", shapes.same, _fixed("identity"), "act", True, module=torch_text.plain("nn.Identity()"), view=True),
+                 work=effects.softmax, saved=effects.keeps_output, wide=True, exact=exactness.GATE),
+    "elu": _act("ELU", "nn.ELU()", exactness.ELU),
+    "tanh": _act("tanh", "nn.Tanh()", exactness.SQUASHED, saved=effects.keeps_output),
+    "sigmoid": _act("sigmoid", "nn.Sigmoid()", exactness.GATE, saved=effects.keeps_output),
+    "hardsigmoid": _act("hardsigmoid", "nn.Hardsigmoid()", exactness.GATE),
+    "no_act": Op("act", shapes.same, _fixed("identity"), "act", True, module=torch_text.plain("nn.Identity()"), view=True, exact=exactness.PASSES),
     "maxpool": Op("pool", shapes.pool("maxpool"), _pool_label("max pool"), "maxpool", module=torch_text.pool("MaxPool2d"), fresh=True,
-                 work=effects.pool("max pool"), window=effects.sliding, saved=effects.max_pool_keeps),
+                 work=effects.pool("max pool"), window=effects.sliding, saved=effects.max_pool_keeps, exact=exactness.MAX_POOL),
     "avgpool": Op("pool", shapes.pool("avgpool"), _pool_label("avg pool"), "avgpool", module=torch_text.pool("AvgPool2d"), fresh=True,
-                 work=effects.pool("average pool"), window=effects.sliding, saved=effects.keeps_input),
+                 work=effects.pool("average pool"), window=effects.sliding, saved=effects.keeps_input, exact=exactness.POOL),
     "globalpool": Op("pool", shapes.globalpool, _fields("global {kind} pool"), "avgpool",
                      module=lambda a, x, out: f"nn.Adaptive{'Avg' if a['kind'] == 'avg' else 'Max'}Pool2d((1, 1))", fresh=True,
-                 work=effects.globalpool, window=effects.whole_map, saved=effects.globalpool_keeps),
+                 work=effects.globalpool, window=effects.whole_map, saved=effects.globalpool_keeps, exact=exactness.POOL),
     "flatten": Op("shape", shapes.flatten, _fixed("flatten"), "flatten", module=torch_text.plain("nn.Flatten(1)"),
-                 window=effects.whole_map, view=True),
+                 window=effects.whole_map, view=True, exact=exactness.FLATTEN),
     "dropout": Op("noise", shapes.same, _fields("dropout {rate}"), "dropout", module=torch_text.with_arguments("nn.Dropout", "rate"),
-                 saved=effects.dropout_keeps),
+                 saved=effects.dropout_keeps, exact=exactness.NOISE),
     "droppath": Op("noise", shapes.same, _fields("drop path {rate}"), "droppath", module=torch_text.with_arguments("DropPath", "rate"), helper="DropPath",
-                 saved=effects.droppath_keeps),
+                 saved=effects.droppath_keeps, exact=exactness.NOISE),
     "scale": Op("affine", shapes.same, _fields("scale per {per}"), "scale", params=_affine_params, module=torch_text.affine("Scale"), helper="Scale",
                 fresh=True, gain=True, state=_affine_state("weight"),
-                 work=effects.scale, saved=effects.scale_keeps),
+                 work=effects.scale, saved=effects.scale_keeps, exact=exactness.SCALE),
     "bias": Op("affine", shapes.same, _fields("bias per {per}"), "bias", params=_affine_params, module=torch_text.affine("Bias"), helper="Bias", fresh=True,
                state=_affine_state("bias"),
-                 work=effects.bias, saved=effects.bias_keeps),
+                 work=effects.bias, saved=effects.bias_keeps, exact=exactness.BIAS),
     "subsample": Op("shape", shapes.subsample, _fields("subsample /{stride}"), "subsample", module=torch_text.with_arguments("Subsample", "stride"), helper="Subsample",
-                 window=effects.every_nth, view=True),
-    "pad_channels": Op("shape", shapes.pad_channels, _fields("zero-pad to {out}"), "pad_channels", module=torch_text.pad_channels, helper="PadChannels"),
+                 window=effects.every_nth, view=True, exact=exactness.PART),
+    "pad_channels": Op("shape", shapes.pad_channels, _fields("zero-pad to {out}"), "pad_channels", module=torch_text.pad_channels, helper="PadChannels", exact=exactness.PADDED),
     "slice": Op("shape", shapes.slice_shape, _fields("channels {from}..{to}"), "slice", module=torch_text.with_arguments("Slice", "from", "to"), helper="Slice",
-                 view=True),
-    "channel_shuffle": Op("shape", shapes.shuffle, _fields("shuffle, {groups} groups"), "channel_shuffle", module=torch_text.with_arguments("nn.ChannelShuffle", "groups")),
-    "add": Op("merge", shapes.equal("add"), _fixed("+"), "add", expression=torch_text.infix("+"), arity=None, fresh=True, work=effects.merge("add")),
+                 view=True, exact=exactness.PART),
+    "channel_shuffle": Op("shape", shapes.shuffle, _fields("shuffle, {groups} groups"), "channel_shuffle", module=torch_text.with_arguments("nn.ChannelShuffle", "groups"), exact=exactness.MOVES),
+    "add": Op("merge", shapes.equal("add"), _fixed("+"), "add", expression=torch_text.infix("+"), arity=None, fresh=True, work=effects.merge("add"), exact=exactness.ADD),
     "mul": Op("merge", shapes.mul, _fixed("x"), "mul", expression=torch_text.infix("*"), arity=None, fresh=True,
-                 work=effects.merge("mul"), saved=effects.keeps_operands),
-    "concat": Op("merge", shapes.concat, _fixed("concat"), "concat", expression=torch_text.concat_expression, arity=None, fresh=True),
+                 work=effects.merge("mul"), saved=effects.keeps_operands, exact=exactness.MUL),
+    "concat": Op("merge", shapes.concat, _fixed("concat"), "concat", expression=torch_text.concat_expression, arity=None, fresh=True, exact=exactness.CONCAT),
     "highway": Op("merge", shapes.highway, _fixed("T F + (1-T) s"), "highway", expression=torch_text.highway_expression, helper="highway", arity=3, fresh=True,
-                 work=effects.merge("highway"), saved=effects.highway_keeps),
+                 work=effects.merge("highway"), saved=effects.highway_keeps, exact=exactness.HIGHWAY),
 }  # fmt: skip

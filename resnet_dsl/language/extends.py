@@ -11,6 +11,7 @@ from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Sourc
 from resnet_dsl.language.document import at_value
 from resnet_dsl.language.files import fault, read_file, read_stdin, shipped_spec, shipped_specs
 from resnet_dsl.language.source import read, read_value
+from resnet_dsl.language.stored import ENDING, stored_spec
 from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.language.tree import Scalar, Tree, describe
 from resnet_dsl.language.tree import Sequence as SequenceTree
@@ -27,7 +28,7 @@ class Loaded:
 
     `stem` is that of its file, `root` the folder that paths in it may not leave (None
     for a shipped spec), `problems` what is wrong with its form, `recipe` what is laid over the spec's own recipe, by
-    name or path, `train` the overrides of recipe keys.
+    name or path, `train` the overrides of recipe keys, `folded` as in `Spec`.
     """
 
     tree: MappingTree
@@ -37,27 +38,43 @@ class Loaded:
     overridden: bool = False
     train: MappingTree | None = None
     recipe: str | None = None
+    folded: bool = False
 
 
 def load_document(name: str) -> Loaded:
     """The document of a path, of `-` (standard input) or of a shipped spec's name, with its parents merged."""
+    folded = False
     if name == "-":
         source, place, stem = read_stdin(), Path.cwd() / "stdin", "stdin"
+    elif name.endswith(ENDING):
+        (source, folded), place, stem = stored_spec(name), Path(name), Path(name).stem
     elif is_path(name):
         source, place, stem = read_file(name), Path(name), Path(name).stem
     else:
         place = shipped_spec(name)
         source, stem = Source(f"{name}.yaml", read_file(str(place)).text), name
     shipped = not is_path(name) and name != "-"
-    root = None if shipped else place.parent.resolve()
+    # What travels in a file of weights names nothing that lies beside it.
+    root = None if shipped or name.endswith(ENDING) else place.parent.resolve()
     chain = _Chain(root)
     tree = chain.merged(read(source, chain.problems), place, [name], shipped)
-    return Loaded(tree, stem, root, chain.problems)
+    return Loaded(tree, stem, root, chain.problems, folded=folded)
+
+
+def load_text(source: Source, stem: str) -> Loaded:
+    """The document of a text that lies in no file, with its parents merged; it extends shipped specs alone."""
+    chain = _Chain(None)
+    return Loaded(chain.merged(read(source, chain.problems), Path(source.name), [source.name], False), stem, None, chain.problems)
+
+
+def written(path: str) -> Source:
+    """The text of the spec at a path: a .yaml file's own, or the one in the metadata of a .safetensors file."""
+    return stored_spec(path)[0] if path.endswith(ENDING) else read_file(path)
 
 
 def is_path(name: str) -> bool:
     """Is this a path, not a shipped spec's name?"""
-    return name.endswith((".yaml", ".yml")) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
+    return name.endswith((".yaml", ".yml", ENDING)) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
 
 
 def spec_files(name: str) -> list[Path]:
@@ -69,7 +86,7 @@ def spec_files(name: str) -> list[Path]:
     recipes = []
     for place in found:
         try:
-            tree = read(read_file(str(place)), Collector())
+            tree = read(written(str(place)), Collector())
         except SpecError:
             break
         train, parent = (v.text if isinstance(v := tree.get(k), Scalar) else "" for k in ("train", "extends"))

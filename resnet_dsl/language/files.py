@@ -1,4 +1,4 @@
-"""Reading spec files: regular files of at most 1 MiB, shipped specs by name, standard input. Never anything else."""
+"""Reading files: regular files alone, texts of at most 1 MiB, shipped specs by name, standard input. Never anything else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import functools
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote
 from resnet_dsl.language.source import MAX_BYTES, decode
@@ -24,6 +27,21 @@ def read_file(path: str, at: Location | None = None) -> Source:
 
     Raises SpecError: exit code 2 where there is no such regular file, 3 where it may not be read.
     """
+    with open_file(path, at) as (file, size):
+        if size > MAX_BYTES:
+            raise fault(
+                "too-large",
+                path,
+                f"{quote(path)}: {size:,} bytes, larger than the limit of 1 MiB",
+                "a spec is a short file; is this the right one?",
+                at=at,
+            )
+        return decode(path, file.read(MAX_BYTES + 1))
+
+
+@contextmanager
+def open_file(path: str, at: Location | None = None) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file, open for reading, and its size in bytes; raises as `read_file` does, also while it is read."""
     named = f"{quote(path)}: "
     try:
         # O_NONBLOCK: opening a pipe must not wait for a writer.
@@ -37,23 +55,14 @@ def read_file(path: str, at: Location | None = None) -> Source:
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
             raise fault("not-a-file", path, f"{named}{what}, not a regular file", "give the path of a .yaml file", at=at)
-        if status.st_size > MAX_BYTES:
-            raise fault(
-                "too-large",
-                path,
-                f"{named}{status.st_size:,} bytes, larger than the limit of 1 MiB",
-                "a spec is a short file; is this the right one?",
-                at=at,
-            )
-        with os.fdopen(fd, "rb", closefd=False) as f:
-            data = f.read(MAX_BYTES + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            yield file, status.st_size
     except OSError as e:
         raise fault(
             "file-unreadable", path, f"{named}cannot read it: {os.strerror(e.errno or 0)}", "check the disk and the permissions", 3, at
         ) from None
     finally:
         os.close(fd)
-    return decode(path, data)
 
 
 def _open_fault(path: str, named: str, e: OSError, at: Location | None) -> SpecError:

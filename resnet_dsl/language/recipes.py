@@ -102,12 +102,12 @@ def _shipped(name: str, at: Location) -> MappingTree:
 def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
     """One of pydantic's errors at its place, in plain words."""
     keys = [str(k) for k in e["loc"]]
-    tree = _find(keys, layers)
+    tree = find(keys, layers)
     ctx = e.get("ctx", {})
     if tree is None or e["type"] == "recipe":
         last = layers[-1]
         at = next(
-            (t.at for t in (_find([k], layers) for k in Recipe.model_fields if quote(k)[1:-1] in str(ctx.get("message", ""))) if t), last.at
+            (t.at for t in (find([k], layers) for k in Recipe.model_fields if quote(k)[1:-1] in str(ctx.get("message", ""))) if t), last.at
         )
         return Diagnostic("recipe", f"recipe: {ctx.get('message', 'not valid')}", at, str(ctx.get("help", "mend the recipe")))
     key = keys[-1]
@@ -116,7 +116,7 @@ def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
         assert part is not None
         return unknown_key(key, tree, part.model_fields, "a key of a recipe" if part is Recipe else f"a key of {keys[0]}")
     at = at_value(tree)
-    message, help = _wrong(e["type"], ctx, tree)
+    message, help = wrong(e["type"], ctx, tree)
     return Diagnostic("recipe", f"{quote(key)} {message}", at, help)
 
 
@@ -132,7 +132,8 @@ _BOUNDS = {
 }
 
 
-def _wrong(kind: str, ctx: Mapping[str, object], tree: Tree) -> tuple[str, str]:
+def wrong(kind: str, ctx: Mapping[str, object], tree: Tree) -> tuple[str, str]:
+    """What one of pydantic's errors (its type and context) says of a value, in plain words, and the mend."""
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         return (
@@ -149,7 +150,7 @@ def _wrong(kind: str, ctx: Mapping[str, object], tree: Tree) -> tuple[str, str]:
     return f"must be {wanted}, not {describe(tree)}", help
 
 
-def _find(keys: Sequence[str], layers: Sequence[MappingTree]) -> Tree | None:
+def find(keys: Sequence[str], layers: Sequence[MappingTree]) -> Tree | None:
     """The value that decided, in the last layer that has it."""
     for layer in reversed(layers):
         here: Tree | None = layer

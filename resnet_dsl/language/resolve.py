@@ -98,7 +98,7 @@ class _Resolver(DefinitionReader):
             blocks=table["block"], shortcuts=table["shortcut"], sequences=table["sequence"], merge=top["merge"],
             init_weights=_text(init, "weights", "he"), zero_last=_text(init, "zero_last", "false") == "true",
             expect=expect, train=Train(tree.get("train"), document.root, document.train),
-            at=tree.at, head_at=tree["head"].at if "head" in tree else tree.at, overridden=document.overridden, tree=tree,
+            at=tree.at, head_at=tree["head"].at if "head" in tree else tree.at, overridden=document.overridden, folded=document.folded, tree=tree,
         )  # fmt: skip
 
     def _params(self) -> dict[str, Result]:

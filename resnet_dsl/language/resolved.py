@@ -25,6 +25,8 @@ _LINE = 100
 def resolved(spec: Spec, *, origins: bool = True) -> str:
     """The complete spec as YAML that says the same network; `origins`: with `# file:line`, `# --set` or `# default`."""
     lines = [f"{text:<{_COLUMN}} # {clean(origin)}" if origins and origin else text for text, origin in _lines(spec)]
+    if spec.folded:
+        lines.insert(0, "# The weights that this came with are of the network with its batch norms folded.")
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -239,7 +239,8 @@ class Spec:
     """A network, complete: every reference is known, every default is filled in.
 
     `input` is (channels, height, width) or (features,). `train` says where its recipe stands. `overridden`: options changed it, so what its
-    author expects is not tested. `tree` is the merged document, with the place of every value.
+    author expects is not tested. `folded`: it came with weights whose batch norms are folded, and compiles to that network.
+    `tree` is the merged document, with the place of every value.
     """
 
     name: str
@@ -263,4 +264,5 @@ class Spec:
     at: Location
     head_at: Location
     overridden: bool = False
+    folded: bool = False
     tree: Any = field(default=None, repr=False)

@@ -29,6 +29,7 @@ def bench_table(found: Mapping[str, Any], plan: str) -> Table:
         "plain: the same network eager, in fp32, channels first, with torch's default",
         "optimizer. The ratio is the median over pairs of steps, one of each; low and",
         "high are its quartiles.",
+        *(("Inference under the plan is with batch norms folded.",) if found["fold_bn"] else ()),
     )
     return Table(columns, rows, title=f"{found['name']}, {found['batch']:,} images at once", notes=notes)
 

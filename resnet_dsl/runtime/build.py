@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,26 +14,50 @@ from torch import nn
 
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph import compile as compile_spec
+from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import load
 from resnet_dsl.language.spec import Spec
 from resnet_dsl.runtime.emit import class_name, emit
+from resnet_dsl.runtime.fitting import fitted
+from resnet_dsl.runtime.weights import load as load_weights
 
 
-def build(network: Graph | Spec | str, *, seed: int | None = None) -> nn.Module:
+def build(network: Graph | Spec | str, *, seed: int | None = None, weights: Path | str | None = None) -> nn.Module:
     """The network (a graph, a spec, or a spec's path or name) as a module, its weights initialised as the spec says.
 
     It reads (batch, channels, height, width), or (batch, features), and gives (batch, classes). It is made on torch's
     default device (`with torch.device("meta")` costs no memory) in the default dtype. With a `seed` the weights
     are the same numbers on every device, and torch's global generators are left as they were.
 
+    With `weights`, a `.safetensors` file or a state_dict that torch.save wrote, all its tensors come from there; the file may have
+    the names of another library (see `naming`).
+
     The module and each block in it can be pickled: the pickle carries the source, which loading executes, so load
     pickles only from those you trust (as with any pickle).
 
-    Raises SpecError where a spec is given that is refused.
+    Raises SpecError where a spec is given that is refused; its subclass RunError where the file cannot be read (exit 3) or does not fit
+    (exit 2), about the first tensor that does not.
     """
     if isinstance(network, str):
         network = load(network)
     graph = compile_spec(network) if isinstance(network, Spec) else network
+    return _made(graph, seed) if weights is None else _loaded(graph, Path(weights))
+
+
+def _loaded(graph: Graph, file: Path) -> nn.Module:
+    artifact = load_weights(file)
+    graph = fold(graph) if artifact.folded else graph
+    tensors = fitted(graph, artifact.tensors, file)
+    device = torch.get_default_device()
+    # Nothing is drawn that the file replaces.
+    with torch.device("meta"):
+        model = _made(graph, None)
+    if device.type != "meta":
+        model.to_empty(device=device).load_state_dict(tensors)
+    return model
+
+
+def _made(graph: Graph, seed: int | None) -> nn.Module:
     make: type[nn.Module] = getattr(load_source(emit(graph)), class_name(graph))
     if seed is None:
         return make()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import indent
 
 from resnet_dsl.graph.graph import Graph, Node, Program
@@ -57,6 +57,17 @@ def initial_text(graph: Graph, classes: Mapping[int, str]) -> list[str]:
     return [_FIXUP.strip().replace("BLOCKS", str(blocks)), text] if fixup else [text]
 
 
+def zeroed(graph: Graph, program: Program) -> frozenset[str]:
+    """The paths of a block's modules whose weights are zero when the network is new."""
+    body = [n for n in program.nodes if n.role == "body"]
+    paths = {f.path for f in program.flat()[0] if OPS[f.node.op].gain and dict(f.node.attrs).get("init") == 0}
+    if graph.init_weights == "fixup":
+        paths |= {path for path, _ in list(_weighted(body))[-1:]}
+    if graph.zero_last and (last := _last_gain(body)) is not None:
+        paths.add(last.path)
+    return frozenset(paths)
+
+
 def _scheme_lines(scheme: str, head: Iterable[Node]) -> list[str]:
     if scheme not in _SCHEMES:
         return []
@@ -79,11 +90,13 @@ def _block_statements(program: Program, fixup: bool, zero_last: bool) -> Iterato
     body = [n for n in program.nodes if n.role == "body"]
     if fixup and (layers := [_of("m", path) for path, _ in _weighted(body)]):
         yield f"fixup({', '.join(layers)})"
-    if zero_last:
-        for n in reversed(body):
-            if n.program is None and OPS[n.op].gain and dict(n.attrs).get("learn", True):
-                yield from _zero("m", n.path, n)
-                return
+    if zero_last and (last := _last_gain(body)) is not None:
+        yield from _zero("m", last.path, last)
+
+
+def _last_gain(body: Sequence[Node]) -> Node | None:
+    """What `zero_last` zeroes."""
+    return next((n for n in reversed(body) if n.program is None and OPS[n.op].gain and dict(n.attrs).get("learn", True)), None)
 
 
 def _gate_statements(program: Program) -> Iterator[str]:

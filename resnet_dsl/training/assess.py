@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language import Spec
 from resnet_dsl.reports.confusion import by_class
-from resnet_dsl.training.batches import Normalisation
 from resnet_dsl.training.crops import score_scales, score_ten_crops
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.evaluate import score
+from resnet_dsl.training.measure import measure
 from resnet_dsl.training.plan import choose
 from resnet_dsl.training.trained import Trained, from_run, from_weights
 
@@ -119,7 +119,7 @@ def assess_images(
 
     Raises SpecError (exit 2 or 3).
     """
-    normalisation = trained.artifact.normalisation or Normalisation.measure(data.train, "channel")
+    normalisation = trained.artifact.normalisation or measure(data.train, "channel")
     require_fit(data, trained.graph.input, trained.graph.classes, trained.graph.name)
     plan = choose(device, precision or trained.precision)
     model = trained.model(plan)

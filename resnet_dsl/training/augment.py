@@ -10,8 +10,8 @@ import math
 import torch
 from torch.nn import functional
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language.augment import Augment
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.seeds import generator
 
 NOISE_STARTS = 1 << 16

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from resnet_dsl.graph import Graph
 from resnet_dsl.runtime.build import build
+from resnet_dsl.runtime.inference import ready
 from resnet_dsl.training.device import wait
 from resnet_dsl.training.plan import Plan
 from resnet_dsl.training.seeds import generator
@@ -49,8 +50,12 @@ class Timing:
     plain_memory_bytes: int | None
 
 
-def bench(graph: Graph, plan: Plan, batch: int, seconds: float, clock: Clock = time.perf_counter) -> dict[str, Any]:
+def bench(
+    graph: Graph, plan: Plan, batch: int, seconds: float, clock: Clock = time.perf_counter, *, fold_bn: bool = False
+) -> dict[str, Any]:
     """Time training and inference of a network, `seconds` for each but at least three pairs. `batch` images at once.
+
+    `fold_bn`: inference under the plan is by the network that `runtime.inference` makes, in the plan's precision.
 
     Raises RunError (exit 3) where a plan cannot be compiled.
     """
@@ -58,9 +63,11 @@ def bench(graph: Graph, plan: Plan, batch: int, seconds: float, clock: Clock = t
     draws = generator(0, "bench")
     images = torch.randn(batch, *graph.input, generator=draws)
     labels = torch.randint(graph.classes, (batch,), generator=draws).to(plan.torch_device)
-    found: dict[str, Any] = {"name": graph.name, "batch": batch, "plan": plan.to_dict()}
+    found: dict[str, Any] = {"name": graph.name, "batch": batch, "plan": plan.to_dict(), "fold_bn": fold_bn}
     for what, make in (("training", training), ("inference", inference)):
         pair = [make(build(graph, seed=0), p, images, labels) for p in (plan, plain)]
+        if fold_bn and what == "inference":
+            pair[0] = prepared(graph, plan, images)
         found[what] = asdict(compare(pair, batch, seconds, plan.torch_device, clock))
     return found
 
@@ -91,6 +98,19 @@ def inference(model: nn.Module, plan: Plan, images: torch.Tensor, labels: torch.
     def answer() -> None:
         with torch.inference_mode(), plan.autocast():
             model(images)
+        wait(plan.torch_device)
+
+    return answer
+
+
+def prepared(graph: Graph, plan: Plan, images: torch.Tensor) -> Work:
+    """A forward pass of the network with its batch norms folded, in the type of the plan's precision."""
+    tensors = {k: v.to(plan.torch_device) for k, v in build(graph, seed=0).state_dict().items()}
+    model = ready(graph, tensors, dtype=torch.bfloat16 if plan.precision == "bf16" else torch.float32)
+    images = images.to(plan.torch_device)
+
+    def answer() -> None:
+        model(images)
         wait(plan.torch_device)
 
     return answer

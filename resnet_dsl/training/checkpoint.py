@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.files import discard, write_atomic
 from resnet_dsl.training import faults
-from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.files import discard, write_atomic
 
 FORMAT = 2
 KEEP = 2

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 import numpy as np
 import torch
 
-from resnet_dsl.training.batches import Normalisation
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.data.pictures import Pictures, Request, stream
 from resnet_dsl.training.data.views import Whole, evaluation_side
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.evaluate import Scores
 from resnet_dsl.training.plan import Plan
 
@@ -58,7 +58,7 @@ def score_ten_crops(
                 return None
             waiting.append(ten_crops(picture, crop))
             if len(waiting) == _TOGETHER or i == len(pictures):
-                images = moved.apply(torch.cat(waiting).to(plan.torch_device), plan)
+                images = moved.apply(torch.cat(waiting).to(plan.torch_device), plan.memory_format)
                 rows.append(_probabilities(model, images, plan).view(len(waiting), 10, -1).mean(1))
                 waiting = []
     return _scores(torch.cat(rows), pictures.labels, seen)
@@ -88,7 +88,7 @@ def score_scales(
             for picture in found:
                 if stop():
                     return None
-                image = moved.apply(picture[None].to(plan.torch_device), plan)
+                image = moved.apply(picture[None].to(plan.torch_device), plan.memory_format)
                 rows.append(_probabilities(model, torch.cat((image, image.flip(3))), plan).mean(0))
             total = total + torch.stack(rows)
     return _scores(total / len(sides), pictures.labels, seen)

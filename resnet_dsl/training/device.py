@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.diagnostics import RunError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

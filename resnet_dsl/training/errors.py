@@ -1,20 +1,8 @@
-"""What goes wrong around a run, in the form of every other message of the program."""
+"""What ends a run before its end."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError
-
-
-class RunError(SpecError):
-    """A run that cannot start or go on: one diagnostic about a whole file or folder, and the exit code.
-
-    2 the request does not fit (spec against data, options), 1 the run failed (loss not finite), 3 the environment.
-    """
-
-    def __init__(self, code: str, message: str, help: str, *, at: str | Path, exit_code: int = 3) -> None:
-        super().__init__([Diagnostic(code, message, Location(Source(str(at), "")), help)], exit_code)
 
 
 class Interrupted(Exception):

@@ -10,7 +10,7 @@ from itertools import islice
 import torch
 from torch.nn import functional
 
-from resnet_dsl.training.batches import Normalisation
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.plan import Plan
 from resnet_dsl.training.ranks import World, alone
@@ -65,7 +65,7 @@ def score(
                 if world.agree(stop()):
                     return None
                 pixels, labels = group[world.rank] if world.rank < len(group) else (t[:0] for t in group[0])
-                images, target = moved.apply(pixels.to(plan.torch_device), plan), labels.to(plan.torch_device)
+                images, target = moved.apply(pixels.to(plan.torch_device), plan.memory_format), labels.to(plan.torch_device)
                 logits = model(images).float()
                 if flip:
                     logits = (logits + model(images.flip(3)).float()) / 2

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.diagnostics import RunError
 
 VARIABLE = "RESNET_DSL_FAULT"
 PHASES = ("step", "before_save", "mid_write", "after_tmp_write", "after_rename", "after_prune")

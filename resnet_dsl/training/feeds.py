@@ -7,13 +7,13 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.augment import Draws, draw
 from resnet_dsl.training.data.dataset import Images, Part
 from resnet_dsl.training.data.pictures import Pictures, Request, stream
 from resnet_dsl.training.data.shards import Shards
 from resnet_dsl.training.data.views import AsItIs, RandomCrop, View, evaluation_side
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.order import Order, Share, require_batch
 from resnet_dsl.training.plan import Plan
 

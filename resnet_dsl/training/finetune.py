@@ -16,12 +16,13 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.diagnostics import RunError, did_you_mean, quote
 from resnet_dsl.graph import Graph
+from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training import weights
-from resnet_dsl.training.batches import Normalisation
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.runtime.fitting import FITS, match
+from resnet_dsl.runtime.naming import owner
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.run import WEIGHTS
 
 
@@ -68,48 +69,42 @@ def from_copy(file: Path) -> Start:
 
 
 def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights.Artifact, at: Path) -> Taken:
-    """Copy weights into the network of `graph`: every tensor that fits by name and shape.
+    """Copy weights into the network of `graph`: every tensor that fits by name and shape; the names may be those of another library.
 
     What is left over may be the head's alone (the nodes after the last stage): its modules stay as they are where a tensor
     lacks or has another shape, and so does the layer that gives the classes where these are others (their names or their order).
     Raises RunError (exit 2) that names the first difference elsewhere.
     """
-    wanted, found = model.state_dict(), source.tensors
+    matched = match(graph, source.tensors, at)
+    wanted, found = model.state_dict(), matched.own(source.tensors)
     heads = tuple(n.path for n in graph.root.nodes if n.role == "head")
-    if extra := [k for k in found if k not in wanted and not _inside(k, heads)]:
-        raise _misfit(f"has {extra[0]}, which the network lacks{_more(extra)}", at)
-    wrong = [k for k, v in wanted.items() if k not in found or found[k].shape != v.shape]
-    if outside := [k for k in wrong if not _inside(k, heads)]:
-        first = outside[0]
-        held = f"is {tuple(found[first].shape)} there" if first in found else "is not there"
-        raise _misfit(f"{first} {held}, {tuple(wanted[first].shape)} in the network{_more(outside)}", at)
-    new = {_owner(k) for k in wrong}
+    bad = [r for r in matched.rows if r.state not in FITS]
+    if outside := [r for r in bad if not _inside(r.key or r.source, heads)]:
+        raise _misfit(f"{outside[0]}{_more(outside)}", at)
+    matched.require_likeness(at)
+    wrong = [r.key for r in bad if r.key is not None]
+    new = {owner(k) for k in wrong}
     if source.classes is not None and tuple(classes) != source.classes:
         new |= _last_layer(wanted, heads)
-    copied = [k for k in wanted if _owner(k) not in new]
+    copied = [k for k in wanted if owner(k) not in new]
     if not copied:
         raise _misfit("has nothing that the network could take", at)
     model.load_state_dict({**wanted, **{k: found[k] for k in copied}})
     # In the order of the network, not of the alphabet.
-    return Taken(len(copied), tuple(dict.fromkeys(_owner(k) for k in wanted if _owner(k) in new)))
+    return Taken(len(copied), tuple(dict.fromkeys(owner(k) for k in wanted if owner(k) in new)))
 
 
 def _inside(key: str, heads: Sequence[str]) -> bool:
     return any(key.startswith(f"{head}.") for head in heads)
 
 
-def _owner(key: str) -> str:
-    """The module of a tensor's key."""
-    return key.rpartition(".")[0]
-
-
 def _last_layer(wanted: dict[str, torch.Tensor], heads: Sequence[str]) -> set[str]:
     """The head's last layer with parameters, which gives the classes."""
-    owners = [_owner(k) for k in wanted if _inside(k, heads)]
+    owners = [owner(k) for k in wanted if _inside(k, heads)]
     return set(owners[-1:])
 
 
-def _more(keys: Sequence[str]) -> str:
+def _more(keys: Sequence[object]) -> str:
     return f" (and {len(keys) - 1:,} more)" if len(keys) > 1 else ""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
 from resnet_dsl.language.augment import Augment
@@ -18,14 +19,15 @@ from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
 from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.reports.cost import Costs
+from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training import weights
-from resnet_dsl.training.batches import Batches, Normalisation
+from resnet_dsl.training.batches import Batches
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.finetune import Start, freeze, start
 from resnet_dsl.training.logs import makers
 from resnet_dsl.training.loop import Judge
+from resnet_dsl.training.measure import measure
 from resnet_dsl.training.order import Order, Share
 from resnet_dsl.training.parallel import Layout, Spread, Wrapper, block_paths, require_layout, spread, suited
 from resnet_dsl.training.plan import Plan, Wishes, by_rule
@@ -103,7 +105,7 @@ class Job:
         """Batches, and what they are judged on: all that can be refused before a folder is made. Raises RunError."""
         world = alone() if world is None else world
         part, held_out = split(self.data.train, self.recipe.validation, self.request.limit_train)
-        normalisation = Normalisation.measure(part, self.recipe.normalize)
+        normalisation = measure(part, self.recipe.normalize)
         if self.start is not None and (own := self.start.normalisation) is not None:
             normalisation = replace(own, axes=normalisation.axes)
         share = Share(world.rank, world.size, self.request.limit_batches, self.request.overfit_batch)
@@ -169,6 +171,12 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     Raises SpecError: exit 2 where they and the data do not fit, 3 for data and device.
     """
     world = alone() if world is None else world
+    if spec.folded:
+        where = spec.at.source.name
+        raise RunError(
+            "folded", "holds a network whose batch norms are folded, which is not for training",
+            f"`resnet-dsl new NAME --like {where}` writes the spec of the network as it was", at=where, exit_code=2,
+        )  # fmt: skip
     graph = compile(spec)
     asked = request.plan.over(Wishes(device=request.device))
     plan = by_rule(replace(asked, device=world.device(asked.device or "auto")))

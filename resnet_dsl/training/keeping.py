@@ -15,9 +15,10 @@ from typing import Any
 import numpy
 import torch
 
-from resnet_dsl.training import checkpoint, sharded, weights
-from resnet_dsl.training.batches import Normalisation
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.runtime import weights
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training import checkpoint, sharded
 from resnet_dsl.training.job import Job
 from resnet_dsl.training.logs import Logger
 from resnet_dsl.training.parallel import whole
@@ -68,7 +69,8 @@ class Keeping:
 
 def keep_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, normalisation: Normalisation) -> None:
     """The weights of a job's network, with all that it takes to use them. Raises RunError (exit 3)."""
-    weights.save(path, tensors, spec=job.spec_text, classes=job.data.classes, normalisation=normalisation, data=job.data.name)
+    told = weights.about(spec=job.spec_text, classes=job.data.classes, normalisation=normalisation, data=job.data.name)
+    weights.save(path, tensors, told)
 
 
 def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) -> dict[str, Any] | None:

@@ -14,9 +14,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from resnet_dsl.diagnostics import did_you_mean, quote
-from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.files import write_atomic
+from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.files import write_atomic
 from resnet_dsl.training.run import METRICS
 
 Row = Mapping[str, Any]

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training import faults
-from resnet_dsl.training.batches import Batches, Normalisation, every, total_steps
+from resnet_dsl.training.batches import Batches, every, total_steps
 from resnet_dsl.training.data.dataset import Images
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.evaluate import Scores, score
 from resnet_dsl.training.optim import Pace, learning_rate
 from resnet_dsl.training.parallel import Spread, level, local

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language.augment import Augment
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.seeds import derive
 
 

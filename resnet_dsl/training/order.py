@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.augment import Draws, alternate, draw
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.mixing import require_halves
 from resnet_dsl.training.seeds import generator
 

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.plan import Plan
 from resnet_dsl.training.ranks import World
 

@@ -18,9 +18,8 @@ from typing import Any, Literal
 
 import torch
 
-from resnet_dsl.diagnostics import did_you_mean
+from resnet_dsl.diagnostics import RunError, did_you_mean
 from resnet_dsl.training.device import Facts, find
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.regional import Compiled, Extent, eager, extent
 
 Precision = Literal["fp32", "bf16"]

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph.graph import shape_text
-from resnet_dsl.training.batches import Normalisation
+from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import require_fit
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.reading import blame
 from resnet_dsl.training.data.views import ENDINGS, GREY, CentreCrop, Pixels, View, open_picture, pixels, require_pillow, scaled
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.training.measure import measure
 from resnet_dsl.training.plan import Plan, choose
 from resnet_dsl.training.trained import Trained
 
@@ -141,7 +142,7 @@ def manner(trained: Trained, data: str | None, data_dir: Path | None) -> tuple[S
         return trained.classes, own
     found = open_dataset(data, trained.graph.input, data_dir)
     require_fit(found, trained.graph.input, trained.graph.classes, trained.graph.name)
-    return trained.artifact.classes or found.classes, own or Normalisation.measure(found.train, "channel")
+    return trained.artifact.classes or found.classes, own or measure(found.train, "channel")
 
 
 def predict(
@@ -195,7 +196,7 @@ def _guesses(
 ) -> list[list[dict[str, Any]]]:
     batch = torch.from_numpy(np.stack(whole)).to(plan.torch_device)
     with torch.inference_mode(), plan.autocast():
-        logits = model(normalisation.apply(batch, plan))
+        logits = model(normalisation.apply(batch, plan.memory_format))
     shares, indices = logits.float().softmax(1).topk(top, dim=1)
     return [
         [{"class": classes[i], "probability": p} for i, p in zip(row, values, strict=True)]

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.training.errors import Interrupted, RunError
+from resnet_dsl.diagnostics import RunError, SpecError
+from resnet_dsl.training.errors import Interrupted
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store

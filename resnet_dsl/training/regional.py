@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.diagnostics import RunError
 
 Extent = Literal["no", "blocks", "whole"]
 

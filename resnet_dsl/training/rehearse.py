@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.reports.rehearsal import size
 from resnet_dsl.training.batches import Batches, total_steps
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.job import Job, Request, make, settle
 from resnet_dsl.training.parallel import Spread
 from resnet_dsl.training.planning import planned

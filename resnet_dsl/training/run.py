@@ -25,8 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.files import PARTIAL, discard, sync_folder, write_atomic, write_error
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.files import PARTIAL, discard, sync_folder, write_atomic, write_error
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
 METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"

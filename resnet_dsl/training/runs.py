@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.reports.inspect import Report, inspect
 from resnet_dsl.reports.runs import Curve, Metric
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.logs import read_rows
 from resnet_dsl.training.run import LOCK, METRICS, RECIPE, REQUEST, RESULTS, SPEC, RunFolder
 

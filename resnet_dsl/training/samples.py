@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.training.assess import assess_images, run_images
 from resnet_dsl.training.data.dataset import Images
-from resnet_dsl.training.errors import RunError
 
 MISTAKES, RIGHT = 24, 12
 """Images that are shown, at most."""

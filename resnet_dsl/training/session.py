@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.emit import emit
-from resnet_dsl.training import finetune, sharded, weights
+from resnet_dsl.training import finetune, parallel, sharded
 from resnet_dsl.training.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.errors import Interrupted, RunError
+from resnet_dsl.training.errors import Interrupted
 from resnet_dsl.training.evaluate import Scores, score
 from resnet_dsl.training.job import Job, Request, digest, make, settle, without_recipe
 from resnet_dsl.training.keeping import EXTENSIONS, Keeping, keep_weights, newest_state, note_session, record
@@ -282,7 +284,7 @@ def _train_and_test(job: Job, loop: Loop, judge: Judge, stop: StopWish, folder: 
         if loop.best is not None:
             # Rank 0 may still be writing them.
             loop.world.barrier()
-            weights.put(loop.model, weights.load(path).tensors, path)
+            parallel.put(loop.model, weights.load(path).tensors)
         test = job.data.test.to(job.plan.torch_device)
         return score(loop.model, test, judge.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
 

@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.files import PARTIAL, sync_folder, write_atomic, write_error
 from resnet_dsl.training import faults
 from resnet_dsl.training.checkpoint import KEEP, Damaged
-from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.files import PARTIAL, sync_folder, write_atomic, write_error
 from resnet_dsl.training.ranks import World
 
 FORMAT = 1

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.files import discard
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.files import discard
 from resnet_dsl.training.logs import Row
 
 FOLDER = "tensorboard"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph, compile
+from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training import weights
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.training.plan import Plan
 from resnet_dsl.training.run import RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
 
@@ -42,11 +44,15 @@ class Trained:
         """What the run computed in; `auto` where there is none."""
         return str(self.record.get("plan", {}).get("precision", "auto"))
 
-    def model(self, plan: Plan) -> torch.nn.Module:
-        """The module with its weights, where `plan` says. Raises RunError (exit 2) where they are another network's."""
+    def module(self) -> torch.nn.Module:
+        """The module with its weights, on the CPU. Raises RunError (exit 2) where they are another network's."""
         model = build(self.graph)
         weights.put(model, self.artifact.tensors, self.file)
-        return plan.place(model)
+        return model
+
+    def model(self, plan: Plan) -> torch.nn.Module:
+        """The module with its weights, where `plan` says. Raises RunError (exit 2) where they are another network's."""
+        return plan.place(self.module())
 
 
 def from_run(path: Path) -> Trained:
@@ -65,5 +71,7 @@ def from_run(path: Path) -> Trained:
 
 def from_weights(spec: Spec, file: Path) -> Trained:
     """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
-    where = spec.train
-    return Trained(compile(spec), weights.load(file), file, load_recipe(where.value, where.root, None, where.overrides).recipe, {})
+    artifact, graph, where = weights.load(file), compile(spec), spec.train
+    graph = fold(graph) if artifact.folded else graph
+    artifact = replace(artifact, tensors=fitted(graph, artifact.tensors, file))
+    return Trained(graph, artifact, file, load_recipe(where.value, where.root, None, where.overrides).recipe, {})

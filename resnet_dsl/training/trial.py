@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.training.plan import Plan
 
 Clock = Callable[[], float]

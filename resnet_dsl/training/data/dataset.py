@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph.graph import Shape, shape_text
 from resnet_dsl.training.data.reading import damaged
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.seeds import generator
 
 _HELD_OUT = 0

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data.catalog import Source
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.pictures import Pictures, default_workers
 from resnet_dsl.training.data.reading import blame
 from resnet_dsl.training.data.views import ENDINGS, GREY, AsItIs, CentreCrop, look, open_picture, require_pillow
-from resnet_dsl.training.errors import RunError
 
 
 def load(source: Source, folder: Path | None, input: Shape, crop: int | None = None, workers: int | None = None) -> Dataset:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
-from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.diagnostics import RunError, did_you_mean, quote
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data import cifar, digits, idx, imagefolder, shards
 from resnet_dsl.training.data.catalog import SOURCES, Source
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.download import fetch
 from resnet_dsl.training.data.search import Found, cache, find
-from resnet_dsl.training.errors import RunError
 
 _FROM_FILES: Mapping[str, Callable[[Source, Found], Dataset]] = {"fashion-mnist": idx.load, "cifar10": cifar.load, "cifar100": cifar.load}
 _OWN: Mapping[str, Callable[[Source, Path | None, Shape, int | None, int | None], Dataset]] = {
@@ -61,4 +61,10 @@ def open_dataset(
             raise
         fetch(source, into, say)
         found = find(source, data_dir)
-    return _FROM_FILES[name](source, found)
+    return _from_files(source, found, tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in (f.stat() for f in found.files)))
+
+
+@lru_cache(maxsize=1)
+def _from_files(source: Source, found: Found, stamps: tuple[tuple[int, int, int], ...]) -> Dataset:
+    """The data set in these files, read once by a process that trains run after run; other `stamps` are other files."""
+    return _FROM_FILES[source.name](source, found)

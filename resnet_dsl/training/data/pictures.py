@@ -20,10 +20,9 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import RunError, SpecError
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data.views import AsItIs, CentreCrop, View, look, open_fitting
-from resnet_dsl.training.errors import RunError
 from resnet_dsl.training.seeds import generator
 
 SAMPLE = 2048

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.diagnostics import RunError
 
 MAX_BYTES = 1 << 30
 """No file of the known data sets is near this size once unpacked."""

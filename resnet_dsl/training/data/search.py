@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.training.data.catalog import Source
-from resnet_dsl.training.errors import RunError
 
 ENVIRONMENT = "RESNET_DSL_DATA"
 _SYSTEM = Path("/usr/share/datasets")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from resnet_dsl.diagnostics import RunError
 from resnet_dsl.training.data.reading import blame, damaged
-from resnet_dsl.training.errors import RunError
 
 if TYPE_CHECKING:
     from PIL import Image

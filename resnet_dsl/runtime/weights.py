@@ -17,12 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from resnet_dsl.training.batches import Normalisation
-from resnet_dsl.training.errors import RunError
-from resnet_dsl.training.files import write_atomic
-from resnet_dsl.training.parallel import put as load_whole
-
-FORMAT = "resnet-dsl/1"
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.files import write_atomic
+from resnet_dsl.language.stored import FORMAT
+from resnet_dsl.runtime.normalisation import Normalisation
 
 _TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9c")
 """How a file of torch.save begins: a zip archive, or before torch 1.6 a pickle of its magic number."""
@@ -30,31 +28,45 @@ _TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9c")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifact:
-    """Weights by state_dict key. The rest is None where the file was not made here."""
+    """Weights by state_dict key. The rest is None where the file does not hold it; `folded`: they are of `graph.folding.fold`'s network."""
 
     tensors: dict[str, torch.Tensor]
     spec: str | None
     classes: tuple[str, ...] | None
     normalisation: Normalisation | None
     data: str | None
+    folded: bool = False
 
 
-def save(
-    path: Path, tensors: Mapping[str, torch.Tensor], *, spec: str, classes: tuple[str, ...], normalisation: Normalisation, data: str
-) -> str:
-    """Write weights by state_dict key; the SHA-256 over names and bytes. Raises RunError (exit 3)."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    digest = fingerprint(tensors)
-    metadata = {
+def about(
+    *,
+    spec: str,
+    classes: tuple[str, ...] | None = None,
+    normalisation: Normalisation | None = None,
+    data: str | None = None,
+    folded: bool = False,
+) -> dict[str, str]:
+    """What travels with weights, in whatever file they are, as text by name; what is None is left out."""
+    texts = {
         "format": FORMAT,
         "spec": spec,
-        "classes": json.dumps(classes),
-        "normalisation": json.dumps(normalisation.to_dict()),
+        "classes": None if classes is None else json.dumps(classes),
+        "normalisation": None if normalisation is None else json.dumps(normalisation.to_dict()),
         "data": data,
-        "sha256": digest,
+        "folded": "true" if folded else None,
     }
-    write_atomic(path, _ordered(save_tensors(tensors, metadata)))
-    return digest
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write weights by state_dict key, and what `about` says of them. Raises RunError (exit 3)."""
+    write_atomic(path, encode(tensors, metadata))
+
+
+def encode(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The content of such a file; equal weights and metadata give equal bytes. The SHA-256 over names and bytes is added."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    return _ordered(save_tensors(tensors, {**metadata, "sha256": fingerprint(tensors)}))
 
 
 def _ordered(content: bytes) -> bytes:
@@ -69,7 +81,8 @@ def _ordered(content: bytes) -> bytes:
 
 
 def load(path: Path) -> Artifact:
-    """Read weights: ours, any safetensors file, or a state_dict that torch.save wrote (of which nothing is executed).
+    """Read weights: ours, any safetensors file, or a state_dict that torch.save wrote, alone or beside other things in a dict (of which
+    nothing is executed).
 
     Raises RunError (exit 3) where the file is missing, damaged or something else.
     """
@@ -92,8 +105,9 @@ def load(path: Path) -> Artifact:
                 "copy the file again, or resume the run to write it anew",
                 at=path,
             )
-        classes, normalisation = tuple(json.loads(metadata["classes"])), Normalisation.from_dict(json.loads(metadata["normalisation"]))
-        return Artifact(tensors, metadata["spec"], classes, normalisation, metadata["data"])
+        classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else None
+        normalisation = Normalisation.from_dict(json.loads(metadata["normalisation"])) if "normalisation" in metadata else None
+        return Artifact(tensors, metadata["spec"], classes, normalisation, metadata.get("data"), metadata.get("folded") == "true")
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise RunError("weights-damaged", f"is no readable safetensors file: {str(e)[:120]}", "copy the file again", at=path) from None
 
@@ -109,13 +123,21 @@ def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, struct.error) as e:
         message = str(e).split("\n", 1)[0][:120]
         raise RunError("weights-damaged", f"is no readable file of torch.save: {message}", "copy the file again", at=path) from None
-    if isinstance(found, Mapping) and found and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items()):
+    held = [k for k, v in found.items() if _is_state(v)] if isinstance(found, Mapping) and not _is_state(found) else []
+    if len(held) == 1:
+        found = found[held[0]]
+    if _is_state(found):
         return dict(found)
     keys = ", ".join(str(k) for k in list(found)[:5]) if isinstance(found, Mapping) else type(found).__name__
-    raise RunError(
-        "weights-damaged", f"is no state_dict of tensors: it holds {keys or 'nothing'}",
-        "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path,
-    )  # fmt: skip
+    problem = (
+        f"holds several state_dicts: {', '.join(map(str, held))}" if held else f"is no state_dict of tensors: it holds {keys or 'nothing'}"
+    )
+    raise RunError("weights-damaged", problem, "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path)
+
+
+def _is_state(found: object) -> bool:
+    """Is it a state_dict: tensors by name?"""
+    return isinstance(found, Mapping) and bool(found) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items())
 
 
 def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -139,7 +161,7 @@ def put(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], at: Path) -
         k = wrong[0]
         problem = f"{k} is {tuple(tensors[k].shape)}, in the network {tuple(wanted[k].shape)}"
     else:
-        load_whole(model, tensors)
+        model.load_state_dict(dict(tensors))
         return
     raise RunError(
         "weights-fit", f"does not fit the network: {problem}", "use the spec that the weights were made with", at=at, exit_code=2

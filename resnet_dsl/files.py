@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from resnet_dsl.training.errors import RunError
+from resnet_dsl.diagnostics import RunError
 
 PARTIAL = ".partial"
 """The ending of a file that is being written; one that stays behind is from a process that was killed."""

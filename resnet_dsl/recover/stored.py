@@ -1,0 +1,68 @@
+"""Names and shapes out of files that say them without torch: the header of a safetensors file, and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resnet_dsl.diagnostics import SpecError, quote
+from resnet_dsl.graph.graph import Shape
+from resnet_dsl.language.files import fault, open_file
+from resnet_dsl.language.stored import ENDING, FORMAT, read_header, stored_spec
+
+MAX_JSON = 64 << 20
+"""Bytes. A tensor takes about sixty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The tensors of a file by name, and the spec in its metadata, if it has one; `folded`: its batch norms are folded into layers."""
+
+    tensors: Mapping[str, Shape]
+    spec: str | None = None
+    folded: bool = False
+
+
+def read_stored(path: str) -> Stored | None:
+    """The names and shapes in a .safetensors or .json file; None for a file with another ending.
+
+    JSON is one object from names to shapes: `{"conv1.weight": [64, 3, 7, 7], ...}`. Raises SpecError: exit code 2 where there is no such
+    file or the JSON is something else, 3 where the file may not be read or is damaged.
+    """
+    if path.endswith(ENDING):
+        header = read_header(path)
+        shapes = {name: tensor.shape for name, tensor in header.tensors.items()}
+        if header.metadata.get("format") != FORMAT or "spec" not in header.metadata:
+            return Stored(shapes)
+        spec, folded = stored_spec(path)
+        return Stored(shapes, spec.text, folded)
+    return Stored(_json(path)) if path.endswith(".json") else None
+
+
+def _json(path: str) -> dict[str, Shape]:
+    with open_file(path) as (file, size):
+        if size > MAX_JSON:
+            raise fault(
+                "too-large", path, f"{size:,} bytes, over the limit of {MAX_JSON >> 20} MiB", "names and shapes alone are far smaller"
+            )
+        content = file.read(MAX_JSON)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as e:
+        raise _no_shapes(path, f"it is no JSON: {str(e)[:80]}") from None
+    if not isinstance(found, dict) or not found:
+        raise _no_shapes(path, "it is no object of names")
+    for name, shape in found.items():
+        if not _is_shape(shape):
+            raise _no_shapes(path, f"{quote(name)} has no shape, a list of whole numbers")
+    return {name: tuple(shape) for name, shape in found.items()}
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= 8 and all(type(n) is int and 0 <= n < 1 << 31 for n in value)
+
+
+def _no_shapes(path: str, problem: str) -> SpecError:
+    return fault("weights-shapes", path, f"no names and shapes: {problem}", 'write {"conv1.weight": [64, 3, 7, 7], ...}')

@@ -1,0 +1,52 @@
+"""How pixels become the numbers that a network reads; it travels with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalisation:
+    """What makes numbers of pixels 0..255: (pixel - mean) / std. `mean` is (C, 1, 1) or (C, H, W); `std` is (C, 1, 1).
+
+    `axes` (C, C) are the principal axes of the training images' colours as columns, times their eigenvalues, in units of pixels
+    (see `augment.color_noise`); None where they were never measured.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    axes: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> Normalisation:
+        """On a device."""
+        return Normalisation(self.mean.to(device), self.std.to(device), None if self.axes is None else self.axes.to(device))
+
+    def everywhere(self) -> Normalisation:
+        """The same for images of any size: of a mean image the mean colour is left."""
+        return Normalisation(self.mean.mean((1, 2), keepdim=True), self.std, self.axes)
+
+    def apply(self, pixels: torch.Tensor, layout: torch.memory_format, shift: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, H, W) uint8 to float32, in a memory format; `shift` (N, C, 1, 1) is added to the pixels before."""
+        numbers = pixels.to(torch.float32)
+        if shift is not None:
+            numbers = numbers.add_(shift)
+        # Laid out last: the mean of a channel is slow to subtract where channels lie side by side.
+        return numbers.sub_(self.mean).div_(self.std).contiguous(memory_format=layout)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, for the weights' metadata."""
+        return {
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            **({} if self.axes is None else {"axes": self.axes.tolist()}),
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Normalisation:
+        """The inverse of `to_dict`."""
+        axes = torch.tensor(data["axes"]) if "axes" in data else None
+        return Normalisation(torch.tensor(data["mean"]), torch.tensor(data["std"]), axes)
