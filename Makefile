@@ -8,11 +8,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test pytest lint hostile bench clean
+.PHONY: help install demo test pytest lint hostile bench findings clean
 
 help:
 	@grep -E '^# ' Makefile | cut -c3-
-	@echo "also: install, pytest, lint, hostile, bench, clean"
+	@echo "also: install, pytest, lint, hostile, bench, findings, clean"
 
 # Stamps: made again where what they depend on has changed, so that a second run starts at once.
 .venv/made:
@@ -60,6 +60,11 @@ hostile: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/start.py
+
+# Every study and probe that docs/findings.md tells of: most of an hour on two cores. Runs are kept in build/findings.
+findings: .venv/installed
+	$(BIN)/python docs/collect.py
+	$(BIN)/python docs/findings.py > build/findings.md && mv build/findings.md docs/findings.md
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,12 +13,13 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from resnet_dsl.diagnostics import SpecError, did_you_mean, quote
+from resnet_dsl.cli import groups
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.version import __version__
 
 ENVIRONMENT, BUG, INTERRUPTED = 3, 70, 130
@@ -26,12 +27,17 @@ ENVIRONMENT, BUG, INTERRUPTED = 3, 70, 130
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A row: `resnet_dsl.cli.<name>` holds the function `command`; its help ends with the examples, which tests run."""
+    """A row: `resnet_dsl.cli.<name>` holds the function `command`; its help ends with the examples, which tests run.
+
+    A name that is a word of Python has a `_` after it there (`import_`). Where it `has_commands` of its own, the module holds
+    `commands(row)`, which makes the group of them.
+    """
 
     name: str
     section: str
     summary: str
     examples: tuple[str, ...]
+    has_commands: bool = False
 
 
 COMMANDS = (
@@ -66,6 +72,14 @@ COMMANDS = (
     Command("emit", "Use a network", "the network as one readable PyTorch file", (
         "resnet-dsl emit resnet18 -o resnet18.py",
     )),
+    Command("export", "Use a network", "ONNX, torch.export or safetensors, for other programs", (
+        "resnet-dsl export resnet20 -o resnet20.onnx",
+        "resnet-dsl export resnet20 --fold-bn -o resnet20.safetensors",
+    )),
+    Command("import", "Use a network", "the spec of the network that a file of weights is of", (
+        "resnet-dsl import model.safetensors -o mine.yaml",
+        "resnet-dsl import model.pth --input 3x128x128",
+    )),
     Command("train", "Use a network", "train on a data set, into a run folder", (
         "resnet-dsl train resnet20-digits --data digits --epochs 1",
     )),
@@ -74,6 +88,14 @@ COMMANDS = (
     )),
     Command("predict", "Use a network", "the classes of pictures, from a run or a spec with weights", (
         "resnet-dsl predict runs/mine-001 photo.png pictures/",
+    )),
+    Command("weights", "Use a network", "how a file of weights fits a network, tensor by tensor", (
+        "resnet-dsl weights resnet18 resnet18.pth",
+        "resnet-dsl weights densenet121 densenet121.pth --format csv",
+    )),
+    Command("transfer", "Use a network", "begin a network with the weights of another, or grow it", (
+        "resnet-dsl transfer resnet50 resnet50d",
+        "resnet-dsl transfer resnet20 resnet56 --grow",
     )),
     Command("runs", "Use a network", "list runs, and compare their curves", (
         "resnet-dsl runs",
@@ -89,11 +111,19 @@ COMMANDS = (
     Command("demo", "Use a network", "train a residual network and its plain twin, and compare them", (
         "resnet-dsl demo",
     )),
+    Command("probe", "Experiment", "look inside one network: signals, gradients, shortcuts", (
+        "resnet-dsl probe gradients resnet20-digits --steps 0,1,3",
+        "resnet-dsl probe signals resnet20-digits",
+    ), has_commands=True),
+    Command("study", "Experiment", "networks compared by many runs, and a verdict on a claim", (
+        "resnet-dsl study degradation --quick",
+        "resnet-dsl study null --quick --steps 20 -o dots.svg",
+    )),
     Command("new", "Find your way", "a commented spec to start from", (
         "resnet-dsl new mynet",
         "resnet-dsl new wide --like resnet20",
     )),
-    Command("list", "Find your way", "what is shipped: specs, blocks, shortcuts, steps, recipes, data sets", (
+    Command("list", "Find your way", "what is shipped: specs, blocks, shortcuts, steps, recipes, data sets, studies", (
         "resnet-dsl list",
         "resnet-dsl list shortcuts",
     )),
@@ -113,41 +143,22 @@ COMMANDS = (
 )  # fmt: skip
 """Every command, in the order of the help."""
 
-_ROWS = {row.name: row for row in COMMANDS}
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+def _sections() -> dict[str, list[Command]]:
+    headings = dict.fromkeys(row.section for row in COMMANDS)
+    return {heading: [row for row in COMMANDS if row.section == heading] for heading in headings}
 
 
-class Commands(TyperGroup):
-    """Commands out of the table; a command's module is imported when it is called."""
+class Commands(groups.Group):
+    """Every command; its module is imported when it is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """In the table's order."""
-        return list(_ROWS)
+    sections = _sections()
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a row, or None."""
-        return _build(_ROWS[cmd_name]) if cmd_name in _ROWS else None
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first argument names."""
-        if args[0] not in _ROWS and not ctx.resilient_parsing:
-            ctx.fail(f"there is no command {quote(args[0])}: {did_you_mean(args[0], _ROWS, what='a command')}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """One section for each group of rows, without importing what they call."""
-        for section in dict.fromkeys(row.section for row in COMMANDS):
-            with formatter.section(section):
-                formatter.write_dl([(row.name, row.summary) for row in COMMANDS if row.section == section])
-
-
-def _build(row: Command) -> Any:
-    command = import_module(f"resnet_dsl.cli.{row.name}").command
-    word = "Example" if len(row.examples) == 1 else "Examples"
-    epilog = "\b\n" + "\n".join([f"{word}:", *(f"  {e}" for e in row.examples)])
-    one = typer.Typer(add_completion=False, rich_markup_mode=None)
-    one.command(row.name, epilog=epilog, short_help=row.summary, context_settings=_CONTEXT)(command)
-    return typer.main.get_command(one)
+    @staticmethod
+    def build(row: Command) -> Any:
+        """The command of a row."""
+        module = import_module(f"resnet_dsl.cli.{row.name}{'_' if iskeyword(row.name) else ''}")
+        return module.commands(row) if row.has_commands else groups.command(row, module.command)
 
 
 def _version(wanted: bool) -> None:
@@ -160,7 +171,7 @@ _EXAMPLES = "\b\nExamples:\n  resnet-dsl inspect resnet50\n  resnet-dsl compare 
 
 # Plain help: the same on a terminal, in a pipe and in a test, and nothing to import for it.
 app = typer.Typer(
-    cls=Commands, name="resnet-dsl", rich_markup_mode=None, invoke_without_command=True, context_settings=_CONTEXT, epilog=_EXAMPLES
+    cls=Commands, name="resnet-dsl", rich_markup_mode=None, invoke_without_command=True, context_settings=groups.CONTEXT, epilog=_EXAMPLES
 )
 
 

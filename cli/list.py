@@ -24,7 +24,7 @@ from resnet_dsl.language.spec import Definition, number_text
 from resnet_dsl.reports.inspect import inspect
 from resnet_dsl.reports.table import Column, Table, short
 
-What = Literal["specs", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data"]
+What = Literal["specs", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data", "studies"]
 
 
 def command(
@@ -128,6 +128,13 @@ def _data() -> Table:
     return Table((_HEAD[0], Column("here", "on this machine"), Column("about", "what it is", wrap=True)), rows)
 
 
+def _studies() -> Table:
+    from resnet_dsl.lab.study.reading import read_study, shipped_studies
+
+    rows = [[name, read_study(name).says.title] for name in shipped_studies()]
+    return Table((_HEAD[0], Column("about", "what it compares", wrap=True)), rows, notes=("Run one: resnet-dsl study degradation --quick",))
+
+
 _TABLES: Mapping[What, Callable[[], Table]] = {
     "specs": _specs,
     "blocks": _blocks,
@@ -139,6 +146,7 @@ _TABLES: Mapping[What, Callable[[], Table]] = {
     "merges": _signatures(MERGES),
     "recipes": _recipes,
     "data": _data,
+    "studies": _studies,
 }
 
 _HEAD = (Column("name", "name"), Column("arguments", "arguments and defaults", wrap=True))

@@ -240,6 +240,9 @@ _RUNS = {
     "not-finite": _E("a loss that is not a number",
         "Training diverged; it stops at once, and checkpoints from before are kept. Most often the learning rate is too high, or the "
         "network has no norm."),
+    "assertion": _E("an assertion that does not hold",
+        "`probe --assert` compares the probe's figures; the message shows the values of those that the expression speaks of. A figure that is "
+        "not finite makes every assertion about it fail."),
     "disk": _E("a disk that cannot take what a run writes",
         "Free some space, or choose another `--out`. What was written before is untouched."),
     "run-exists": _E("a run's folder that is not empty", "Runs are never overwritten. Choose another `--out`, or go on with `--resume`."),
@@ -255,6 +258,11 @@ _RUNS = {
     "rank-lost": _E("a process that has gone",
         "One of several died, or did not answer in time (`RESNET_DSL_TIMEOUT` seconds, 600 by default). Its own message, if it left one, "
         "says why; go on with `--resume`, or let `torchrun --max-restarts` do so."),
+    "cluster-connect": _E("a Ray cluster that cannot be reached",
+        "`--address` names a cluster that runs already. Without it `study --engine ray` starts one on this machine, for as long as it needs it."),
+    "cluster-worker": _E("a machine of the cluster that cannot take part",
+        "A run is its folder, so every machine sees the study's folder under the same path, and has the same resnet-dsl and torch. "
+        "What was finished is kept: mend it and give the same command again."),
     "run-damaged": _E("a run's folder that was changed", "A file in it is not what was written. Begin the run anew."),
     "run-differs": _E("another run than the one to go on with",
         "`--resume` with a SPEC goes on only where the run was begun with that spec and recipe."),
@@ -266,9 +274,47 @@ _RUNS = {
     "checkpoint-damaged": _E("no checkpoint that can be used", "Each one is cut short or altered. Delete them to begin the run anew."),
     "checkpoint-fit": _E("a checkpoint of another spec, recipe or data", "A run goes on only as what it was: its checkpoints remember the sums of all three."),
     "weights-missing": _E("no weights there", "The file does not exist, or the run has not written any yet."),
+    "folded": _E("a network that is not for training",
+        "Its batch norms are folded into the layers before them (`export --fold-bn`), so nothing normalises while the weights change."),
+    "export-fit": _E("a network that the file's format does not take", "The message says what does not fit, and what does."),
+    "export-failed": _E("torch's exporter gave up", "The message holds its first complaint. Nothing was written."),
+    "export-differs": _E("an exported file that computes something else",
+        "The file was run before it was written, and its outputs were not torch's. Nothing was written."),
+    "spec-missing": _E("weights without a spec",
+        "A .safetensors file stands for a network where its metadata holds the spec, as `train` and `export` write it. "
+        "`resnet-dsl import` reads a spec from the names and shapes of other files."),
+    "weights-unknown": _E("weights whose network is not recognised",
+        "`import` reads stages of blocks (scopes called 0, 1, ...) with the names of docs/language.md, which are torchvision's for its ResNets: "
+        "shipped blocks and policies with any depths, widths, groups and ratios, chains of conv and norm as blocks of their own, "
+        "and every shipped spec, whatever its classes and channels."),
+    "weights-shapes": _E("JSON that holds no names and shapes",
+        "`import` reads JSON that is one object from the names of tensors to their shapes, each a list of whole numbers."),
     "weights-damaged": _E("weights that cannot be read",
         "The file is no complete safetensors file of ours. Copy it again, or let the run write it anew."),
-    "weights-fit": _E("weights of another network", "Names or shapes of the tensors are not those of the spec."),
+    "weights-fit": _E("weights of another network",
+        "Names or shapes of the tensors are not those of the spec, or the library that they are from computes something else with them. "
+        "`resnet-dsl weights SPEC FILE` shows every tensor."),
+    "study": _E("a study file that is not valid",
+        "A key holds what it cannot, or two keys do not go together. A shipped study is a good example to start from: "
+        "`resnet-dsl list studies`, and docs/studies.md."),
+    "study-incomplete": _E("a study that lacks runs",
+        "Some runs could not be carried out; the message holds the first reason. What is finished is kept: the same command makes the rest."),
+    "probe-nothing": _E("nothing that this probe measures",
+        "A probe asks about a part that the network does not have: gates, added shortcuts, padded channels, blocks that can be left out."),
+    "target-shape": _E("a network that fits no target",
+        "The targets of `probe target` are functions from d numbers to d numbers, so the network must read d features and give as many."),
+    "target-noise": _E("a network that is no function of one point",
+        "Dropout, drop path and batch norm make what a network gives for a point depend on chance or on the other points of the batch, "
+        "and then no function is fitted exactly."),
+    "target-init": _E("a branch that cannot be scaled at its end",
+        "The schemes `scaled` and `zero-last` multiply the last layer of each residual branch. It must be a linear layer, a convolution, a norm or a scale."),
+    "grow": _E("a network that cannot begin as another",
+        "`transfer --grow` puts a trained network into a deeper one whose further blocks begin as the identity. Everything else must be as it "
+        "is in the first network, and each further block must have a way to give back exactly what it reads; the message names the first step "
+        "where that is not so. Without `--grow` what fits by name and shape is copied."),
+    "grow-differs": _E("a grown network that does not compute the same",
+        "Both networks are run on random images before anything is written, and their outputs must be equal bit for bit. They are not where the "
+        "weights hold numbers that are not finite, or where a machine computes convolutions in a way that rounds a kernel of one 1."),
 }  # fmt: skip
 
 CODES: Mapping[str, Explanation] = {**_READING, **_FORM, **_EXPRESSIONS, **_NETWORK, **_RUNNING, **_DATA, **_RUNS}

@@ -29,6 +29,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 NOT_RUN = re.compile(
     r"make \w+( \w+=\S+)*$|python3 -m venv|pip install|source |(\.venv/bin/)?pytest|python benchmarks/"
     r"|resnet-dsl (train|evaluate|demo).*(fashion-mnist|cifar|demo|imagefolder|--resume runs/resnet)"
+    r"|resnet-dsl study (degradation|mine\.yaml)"
 )
 
 
@@ -50,7 +51,7 @@ def commands(page: Path) -> list[tuple[str, str | None]]:
 
 def settled(text: str, command: str) -> str:
     """What a command prints, without what differs from run to run: figures of training, and the columns that they fill."""
-    if not re.match(r"resnet-dsl (train|evaluate|predict|runs|doctor)\b", command):
+    if not re.match(r"resnet-dsl (train|evaluate|predict|runs|doctor|probe|study)\b", command):
         return text
     return re.sub(r" +", " ", re.sub(r"\d+([.:,]\d+)*", "0", text))
 

@@ -15,7 +15,7 @@ from resnet_dsl.language import load
 from resnet_dsl.reports.expect import check_expect
 
 ROOT = Path(__file__).parent.parent
-NOT_ERRORS = {"Column", "Command", "Signature", "Arg", "Source", "get"}
+NOT_ERRORS = {"Column", "Command", "Signature", "Arg", "Source", "Probe", "Remark", "get"}
 BASE = {
     "input": "{channels: 3, height: 32, width: 32}",
     "classes": "10",

@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,19 @@ EMIT = ("resnet_dsl.runtime.emit", "resnet_dsl.runtime.initial", "resnet_dsl.run
 
 # A line may import only from its own and the lines above it. The longest prefix of a module's name decides.
 ORDER = (
-    ("resnet_dsl.version", "resnet_dsl.diagnostics", "resnet_dsl.explanations", "resnet_dsl.specs"),
+    (
+        "resnet_dsl.version",
+        "resnet_dsl.diagnostics",
+        "resnet_dsl.explanations",
+        "resnet_dsl.files",
+        "resnet_dsl.specs",
+        "resnet_dsl.studies",
+    ),
     ("resnet_dsl.language",),
     ("resnet_dsl.graph",),
     ("resnet_dsl.reports", *EMIT),
+    ("resnet_dsl.runtime.naming",),
+    ("resnet_dsl.recover",),
     ("resnet_dsl.runtime",),
     ("resnet_dsl.training",),
     ("resnet_dsl.lab",),
@@ -32,8 +43,12 @@ ORDER = (
 LINE = {name: line for line, names in enumerate(ORDER) for name in names}
 TORCH = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.lab")
 TORCH_FREE = (
-    *EMIT, "resnet_dsl.training.errors", "resnet_dsl.training.files", "resnet_dsl.training.run", "resnet_dsl.training.runs",
+    *EMIT, "resnet_dsl.runtime.naming", "resnet_dsl.runtime.reordering", "resnet_dsl.training.errors", "resnet_dsl.training.run", "resnet_dsl.training.runs",
     "resnet_dsl.training.logs", "resnet_dsl.training.data.catalog", "resnet_dsl.training.data.search",
+    "resnet_dsl.lab.assertion", "resnet_dsl.lab.finding", "resnet_dsl.lab.table",
+    *(f"resnet_dsl.lab.study.{name}" for name in (
+        "engine", "form", "measures", "reading", "planning", "folder", "student", "verdict", "result", "tables", "progress", "conduct", "local",
+    )),
 )  # fmt: skip
 HEAVY = {"torch", "numpy", "safetensors", "matplotlib", "PIL"}
 """Imported by the rooms above alone, and by the command line's `doctor` within its function."""
@@ -116,15 +131,23 @@ def loaded_after(*commands: str, cwd: Path) -> set[str]:
 
 
 def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
+    keys = json.loads((Path(__file__).parent / "data" / "torchvision_keys.json").read_text())["resnet18"]
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    # In the form of safetensors, but of single bytes.
+    ends = list(accumulate((prod(shape) for shape in keys.values()), initial=0))
+    header = json.dumps(
+        {k: {"dtype": "U8", "shape": v, "data_offsets": at} for (k, v), at in zip(keys.items(), pairwise(ends), strict=True)}
+    )
+    (tmp_path / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(ends[-1]))
     names = loaded_after(
         "check resnet50", "inspect resnet50 --by op", "inspect resnet18 --symbolic", "inspect resnet50 --explain-count",
         "inspect resnet50 --memory --max-memory 24GiB", "compare resnet18 resnet34 -o c.png", "compare --preset he2015-table6",
-        "fit resnet18 --params 5M", "lint resnet50", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
+        "fit resnet18 --params 5M", "lint resnet50", "transfer resnet20 resnet56 --grow", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
         "draw resnet18 -o a.svg", "draw resnet18 -o a.png",
         "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py",
         "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "fmt mynet.yaml", "check resnet50 --format sarif",
-        "schema", "explain merge-shape", "train --help", "evaluate --help", "predict --help", "demo --help", f"runs {RUNS} -o c.svg",
-        f"report {RUNS} -o r.html --no-predictions",
+        "schema", "explain merge-shape", "train --help", "evaluate --help", "predict --help", "demo --help", "probe --help", "probe signals --help", "study --help", "list studies", f"runs {RUNS} -o c.svg",
+        f"report {RUNS} -o r.html --no-predictions", "import keys.json -o a.yaml", "import weights.safetensors --input 3x64x64",
         cwd=tmp_path,
     )  # fmt: skip
     assert names & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()

@@ -13,7 +13,7 @@ import pytest
 from resnet_dsl.version import __version__
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = {"resnet_dsl": "resnet_dsl", "cli": "resnet_dsl/cli", "specs": "resnet_dsl/specs"}
+FOLDERS = {"resnet_dsl": "resnet_dsl", "cli": "resnet_dsl/cli", "specs": "resnet_dsl/specs", "studies": "resnet_dsl/studies"}
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
 

@@ -11,14 +11,15 @@ from resnet_dsl.diagnostics import clean
 from resnet_dsl.reports.drawing.text import text_width
 
 # Paul Tol's `bright` scheme, dark enough for thin lines on white; colours come round again, the numbers do not.
-_HUES = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#888888")
-_FAMILIES = "Helvetica,Arial,'Liberation Sans',Arimo,sans-serif"
+HUES = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#888888")
+FAMILIES = "Helvetica,Arial,'Liberation Sans',Arimo,sans-serif"
 _SIZE = 11.0
 _WIDTH, _HEIGHT = 720.0, 400.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 28.0, 16.0, 44.0
 _ROW = 17.0
 _DASHES = "5 3"
 _TICKS = 6
+_DECADES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,29 @@ class Series:
     dashed: bool = False
 
 
-def chart(series: Sequence[Series], *, x: str, y: str, y_text: Callable[[float], str] = lambda v: f"{v:g}", inks: Inks = LIGHT) -> str:
-    """The picture as text; the same lines give the same bytes. Raises ValueError where there is no point at all."""
+def chart(
+    series: Sequence[Series],
+    *,
+    x: str,
+    y: str,
+    y_text: Callable[[float], str] = lambda v: f"{v:g}",
+    log: bool = False,
+    inks: Inks = LIGHT,
+) -> str:
+    """The picture as text; the same lines give the same bytes. `log`: equal factors of y, all positive, are equally far apart.
+
+    Raises ValueError where there is no point at all.
+    """
     points = [p for s in series for p in s.points]
     if not points:
         raise ValueError("a chart needs a point")
-    xs, ys = _ticks([p[0] for p in points]), _ticks([p[1] for p in points])
+    xs, ys = ticks([p[0] for p in points]), (_powers if log else ticks)([p[1] for p in points])
+    level = math.log10 if log else float
     rows = -(-len(series) // _per_row(series))
     height = _HEIGHT + rows * _ROW + 8
 
     def place(p: tuple[float, float]) -> tuple[float, float]:
-        across, up = (p[0] - xs[0]) / (xs[-1] - xs[0]), (p[1] - ys[0]) / (ys[-1] - ys[0])
+        across, up = (p[0] - xs[0]) / (xs[-1] - xs[0]), (level(p[1]) - level(ys[0])) / (level(ys[-1]) - level(ys[0]))
         return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
 
     body = [
@@ -67,13 +80,13 @@ def chart(series: Sequence[Series], *, x: str, y: str, y_text: Callable[[float],
     title = escape(clean(f"{y} over {x}: {', '.join(s.name for s in series)}"), quote=False)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(_WIDTH)}" height="{_n(height)}" viewBox="0 0 {_n(_WIDTH)} {_n(height)}" '
-        f'font-family="{_FAMILIES}" font-size="{_n(_SIZE)}" role="img">\n<title>{title}</title>\n'
-        f'<rect width="{_n(_WIDTH)}" height="{_n(height)}" fill="{inks.ground}"/>\n' + "\n".join(body) + "\n</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{coordinate(_WIDTH)}" height="{coordinate(height)}" viewBox="0 0 {coordinate(_WIDTH)} {coordinate(height)}" '
+        f'font-family="{FAMILIES}" font-size="{coordinate(_SIZE)}" role="img">\n<title>{title}</title>\n'
+        f'<rect width="{coordinate(_WIDTH)}" height="{coordinate(height)}" fill="{inks.ground}"/>\n' + "\n".join(body) + "\n</svg>\n"
     )
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
+def ticks(values: Sequence[float]) -> list[float]:
     """Round numbers, equally far apart, that span the values."""
     low, high = min(values), max(values)
     if low == high:
@@ -85,20 +98,32 @@ def _ticks(values: Sequence[float]) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
+def _powers(values: Sequence[float]) -> list[float]:
+    """Powers of ten that span the values, or where these are close together 1, 2 and 5 times a power."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    if high - low > 2:
+        step = -(-(high - low) // _DECADES)
+        return [float(f"1e{i}") for i in range(low, high + step, step)]
+    marks = [float(f"{m}e{i}") for i in range(low, high + 1) for m in (1, 2, 5)]
+    first = max(i for i, v in enumerate(marks) if v <= min(values))
+    last = next(i for i, v in enumerate(marks) if v >= max(values) and i > first)
+    return marks[first : last + 1]
+
+
 def _axes(
     bottom: list[tuple[tuple[float, float], str]], left: list[tuple[tuple[float, float], str]], x: str, y: str, inks: Inks
 ) -> Iterator[str]:
     for (_, down), text in left:
-        yield f'<path d="M{_n(_LEFT)} {_n(down)}H{_n(_WIDTH - _RIGHT)}" stroke="{inks.grid}"/>'
-        yield _text(_LEFT - 6, down + 4, text, "end", inks.soft)
+        yield f'<path d="M{coordinate(_LEFT)} {coordinate(down)}H{coordinate(_WIDTH - _RIGHT)}" stroke="{inks.grid}"/>'
+        yield text_at(_LEFT - 6, down + 4, text, "end", inks.soft)
     for (across, down), text in bottom:
-        yield f'<path d="M{_n(across)} {_n(down)}v4" stroke="{inks.soft}"/>'
-        yield _text(across, down + 17, text, "middle", inks.soft)
-    yield f'<path d="M{_n(_LEFT)} {_n(_HEIGHT - _BOTTOM)}H{_n(_WIDTH - _RIGHT)}" stroke="{inks.soft}"/>'
-    yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, x, "middle", inks.ink)
+        yield f'<path d="M{coordinate(across)} {coordinate(down)}v4" stroke="{inks.soft}"/>'
+        yield text_at(across, down + 17, text, "middle", inks.soft)
+    yield f'<path d="M{coordinate(_LEFT)} {coordinate(_HEIGHT - _BOTTOM)}H{coordinate(_WIDTH - _RIGHT)}" stroke="{inks.soft}"/>'
+    yield text_at((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, x, "middle", inks.ink)
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     yield (
-        f'<text x="14" y="{_n(middle)}" text-anchor="middle" fill="{inks.ink}" transform="rotate(-90 14 {_n(middle)})">{escape(clean(y))}</text>'
+        f'<text x="14" y="{coordinate(middle)}" text-anchor="middle" fill="{inks.ink}" transform="rotate(-90 14 {coordinate(middle)})">{escape(clean(y))}</text>'
     )
 
 
@@ -106,8 +131,8 @@ def _line(s: Series, places: Sequence[tuple[float, float]]) -> str:
     hue, dashes = _hue(s), f' stroke-dasharray="{_DASHES}"' if s.dashed else ""
     if len(places) == 1:
         ((across, down),) = places
-        return f'<circle cx="{_n(across)}" cy="{_n(down)}" r="2.5" fill="{hue}"/>'
-    path = "M" + "L".join(f"{_n(across)} {_n(down)}" for across, down in places)
+        return f'<circle cx="{coordinate(across)}" cy="{coordinate(down)}" r="2.5" fill="{hue}"/>'
+    path = "M" + "L".join(f"{coordinate(across)} {coordinate(down)}" for across, down in places)
     return f'<path d="{path}" fill="none" stroke="{hue}" stroke-width="1.6" stroke-linejoin="round"{dashes}/>'
 
 
@@ -121,7 +146,7 @@ def _ends(ends: list[tuple[Series, tuple[float, float]]]) -> Iterator[str]:
         if column and down - column[-1] < _SIZE - 1:
             down = column[-1] + _SIZE - 1
         column.append(down)
-        yield _text(across + 5, down + 4, str(s.number + 1), "start", _hue(s))
+        yield text_at(across + 5, down + 4, str(s.number + 1), "start", _hue(s))
 
 
 def _legend(series: Sequence[Series], inks: Inks) -> Iterator[str]:
@@ -129,7 +154,7 @@ def _legend(series: Sequence[Series], inks: Inks) -> Iterator[str]:
     for i, s in enumerate(series):
         across, down = 16 + (i % per_row) * (_WIDTH - 32) / per_row, _HEIGHT + (i // per_row) * _ROW + 8
         yield _line(s, [(across, down), (across + 24, down)])
-        yield _text(across + 30, down + 4, _entry(s), "start", inks.ink)
+        yield text_at(across + 30, down + 4, _entry(s), "start", inks.ink)
 
 
 def _entry(s: Series) -> str:
@@ -145,12 +170,14 @@ def _per_row(series: Sequence[Series]) -> int:
 
 
 def _hue(s: Series) -> str:
-    return _HUES[s.number % len(_HUES)]
+    return HUES[s.number % len(HUES)]
 
 
-def _text(x: float, y: float, text: str, anchor: str, ink: str) -> str:
-    return f'<text x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}" fill="{ink}">{escape(clean(text), quote=False)}</text>'
+def text_at(x: float, y: float, text: str, anchor: str, ink: str) -> str:
+    """A line of text; `anchor` is start, middle or end."""
+    return f'<text x="{coordinate(x)}" y="{coordinate(y)}" text-anchor="{anchor}" fill="{ink}">{escape(clean(text), quote=False)}</text>'
 
 
-def _n(value: float) -> str:
+def coordinate(value: float) -> str:
+    """A length as SVG has it, to a tenth of a point."""
     return f"{value:.1f}".rstrip("0").rstrip(".")

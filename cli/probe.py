@@ -1,0 +1,194 @@
+"""`resnet-dsl probe`: a command for each row of the lab's table of probes."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import typer
+
+from resnet_dsl.cli import groups
+from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
+from resnet_dsl.cli.output import note, problem, show_json, show_table, write
+from resnet_dsl.diagnostics import quote
+from resnet_dsl.lab.assertion import Assertion
+from resnet_dsl.lab.finding import Finding
+from resnet_dsl.lab.table import PROBES, Option, Probe
+from resnet_dsl.reports.table import Format
+from resnet_dsl.training.data.catalog import SOURCES
+
+_ABOUT = """Look inside one network: at its initial weights, at those of a run or a file, or at steps of a training.
+
+Each probe gives a table, named figures that --assert can speak of, JSON and a plot. The same command gives the same numbers for the same torch build and number of threads."""
+
+
+def commands(row: groups.Row) -> Any:
+    """`resnet-dsl probe` with its commands."""
+    return groups.group(row, Probes, _ABOUT)
+
+
+def _of_network(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC|RUN",
+            help="A path, - for standard input, a shipped spec's name, or a run's folder.",
+            autocompletion=complete_spec,
+            show_default=False,
+        ),
+    ],
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...", help="Look after so many steps of training; left out: at the weights as they are.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="NAME",
+            help=f"{', '.join(SOURCES)}, or noise; left out: the run's own, what fits the spec and is here, else noise.",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies, if not in the usual places.", show_default=False)
+    ] = None,
+    images: Annotated[int, typer.Option("--images", "-n", min=2, max=100_000, metavar="N", help="Training images to look at.")] = 64,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Of initial weights, images and directions; left out: the recipe's.", show_default=False),
+    ] = None,
+    overrides: SetOption = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="How --steps train; see list recipes.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file, or a run.", show_default=False
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute, in fp32.")] = "auto",
+) -> None:
+    """What every probe of a network is asked."""
+
+
+def _of_specs(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SPEC...]", help="Each a path or a shipped spec's name.", autocompletion=complete_spec, show_default=False),
+    ] = None,
+    overrides: SetOption = None,
+) -> None:
+    """What a probe of specs is asked."""
+
+
+def _shown(
+    assertions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--assert",
+            metavar="EXPR",
+            help="Exit 1 unless this holds of the figures, as often as you like: 'loss < 3'.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE.svg", help="Draw a plot into an SVG.", show_default=False)] = None,
+    format: FormatOption = "table",
+    quiet: QuietOption = False,
+) -> None:
+    """What is done with a finding."""
+
+
+class Probes(groups.Group):
+    """The probes, in the order of the table."""
+
+    sections: ClassVar[Mapping[str, tuple[Probe, ...]]] = {"Probes": PROBES}
+    what = "probe"
+
+    @staticmethod
+    def build(row: Probe) -> Any:
+        """The command of a probe. Its signature, which the options are read from, is put together from the table."""
+        asked = _parameters(_of_network if row.of == "network" else _of_specs)
+        own = {o.name: _option(o) for o in row.options}
+        if "images" in asked:
+            asked["images"] = asked["images"].replace(default=row.images)
+        places = [*asked.values(), *own.values(), *_parameters(_shown).values()]
+
+        def command(**given: Any) -> None:
+            _run(row, {k: given.pop(k) for k in own}, given)
+
+        command.__doc__ = f"{row.about}\n\nFormula: {row.formula}\n\nSource: {row.source}"
+        command.__annotations__ = {}
+        command.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in places])  # type: ignore[attr-defined]
+        return groups.command(row, command)
+
+
+def _parameters(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function, eval_str=True).parameters)
+
+
+def _option(o: Option) -> inspect.Parameter:
+    flag = f"--{o.name.replace('_', '-')}"
+    kind: Any = Literal.__getitem__(o.choices) if o.choices else type(o.default)
+    declared = typer.Option(flag, metavar=o.metavar or None, help=o.help, min=o.least)
+    return inspect.Parameter(o.name, inspect.Parameter.KEYWORD_ONLY, default=o.default, annotation=Annotated[kind, declared])
+
+
+def _run(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    expected = [Assertion.read(text) for text in given["assertions"] or ()]
+    out: str | None = given["out"]
+    if out is not None and not out.endswith(".svg"):
+        raise problem("usage", f"a plot is drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
+    if out is not None and not row.plots:
+        raise problem("usage", f"{row.name} draws nothing", "leave out --out; its table says all", at="--out")
+    finding = _find(row, own, given)
+    _show(finding, given["format"], given["quiet"])
+    if out is not None:
+        drawn = finding.svg()
+        if drawn is None:
+            raise problem("not-finite", "there is nothing to draw: no value is finite", "leave out --out", at="--out", exit_code=1)
+        write(out, drawn)
+        note(f"wrote {out}", quiet=given["quiet"])
+    for assertion in expected:
+        assertion.require_names(finding.figures)
+    failures = [failure for a in expected if (failure := a.failure(finding.figures)) is not None]
+    for failure in failures[:-1]:
+        note(str(failure))
+    if failures:
+        raise failures[-1]
+
+
+def _find(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> Finding:
+    from resnet_dsl.lab import measuring
+
+    overrides = tuple(given["overrides"] or ())
+    if row.of == "specs":
+        return measuring.measure_specs(row, tuple(given["specs"] or ()), overrides, own)
+    from resnet_dsl.lab.subject import Ask
+
+    same = {k: given[k] for k in ("target", "data", "data_dir", "images", "seed", "weights", "recipe", "device")}
+    ask = Ask(**same, overrides=overrides, steps=_steps(given["steps"]), say=lambda text: note(text, quiet=given["quiet"]))
+    return measuring.measure(row, ask, own)
+
+
+def _show(finding: Finding, format: Format, quiet: bool) -> None:
+    if format == "json":
+        show_json(finding.to_dict())
+        return
+    table = finding.table(shutil.get_terminal_size().columns if format == "table" else None, prose=not quiet)
+    show_table(table, format)
+
+
+def _steps(text: str | None) -> tuple[int, ...]:
+    """`--steps` as numbers, in order, each once."""
+    words = [w.strip() for w in text.split(",")] if text is not None else []
+    if not all(w.isascii() and w.isdecimal() and len(w) < 10 for w in words):
+        raise problem("usage", f"{quote(text or '')} is no list of steps", "write --steps 0,1,3,10, say", at="--steps")
+    return tuple(sorted({int(w) for w in words}))

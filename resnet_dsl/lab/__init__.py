@@ -1,0 +1,1 @@
+"""Experiments: probes look inside one network, studies compare several."""

@@ -1,0 +1,1 @@
+"""The probes, one module each: `measure(subject, ...) -> Finding`, a pure function of its arguments. `lab.table` lists them."""

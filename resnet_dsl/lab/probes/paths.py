@@ -1,0 +1,119 @@
+"""`paths`: which lengths of path the gradient takes through a residual network (Veit, Wilber & Belongie 2016, section 4.3)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Collection, Iterator
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.lab.blocks import Block, blocks_of
+from resnet_dsl.lab.finding import Finding, Plot, number_text
+from resnet_dsl.lab.still import held_statistics
+from resnet_dsl.lab.subject import Subject
+from resnet_dsl.lab.values import Seen, evaluate
+from resnet_dsl.reports.drawing.lines import Series
+from resnet_dsl.reports.table import Column, share, short
+from resnet_dsl.training.seeds import generator
+
+_COLUMNS = (
+    Column("length", "length", str, right=True),
+    Column("paths", "paths", lambda v: short(v) if v < 1e15 else f"{v:.1e}", right=True),
+    Column("norm", "norm of one", number_text, right=True),
+    Column("contribution", "contribution", number_text, right=True),
+    Column("share", "share", share, right=True),
+    Column("up_to", "up to here", share, right=True),
+)
+
+
+def measure(subject: Subject, samples: int = 8) -> Finding:
+    """The gradient of the mean loss by the images through paths of each length, and how much each length contributes.
+
+    A network of n residual blocks has 2^n paths; one of length k goes through k branches and n - k shortcuts. For each k, `samples` subsets of k blocks are
+    drawn (all, where there are no more); through a chosen block the gradient passes the branch alone, through another the shortcut alone.
+    Its norm, mean over the subsets, times the number of paths C(n, k) is what the length contributes; shares are of the sum of all.
+
+    Forward values are those of the whole network, with norms that hold the statistics of the images.
+    Raises RunError (exit 2) where no block has a shortcut that is added.
+    """
+    merges = residual_merges(blocks_of(subject.graph))
+    if not merges:
+        raise RunError(
+            "probe-nothing", "has one path: no block adds a shortcut", "use a residual network: --set shortcut=A, say", at=subject.name, exit_code=2,
+        )  # fmt: skip
+    n = len(merges)
+    norms = []
+    with held_statistics(subject.model, subject.images):
+        for k in range(n + 1):
+            subsets = list(_subsets(n, k, samples, generator(subject.seed, "paths", k)))
+            norms.append(statistics.fmean(float(path_gradient(subject, {merges[i] for i in s}).double().norm()) for s in subsets))
+    contributions = [math.comb(n, k) * norm for k, norm in enumerate(norms)]
+    total = math.fsum(contributions)
+    shares = [c / total if total else math.nan for c in contributions]
+    below = [math.fsum(shares[: k + 1]) for k in range(n + 1)]
+    rows = tuple((k, math.comb(n, k), norms[k], contributions[k], shares[k], below[k]) for k in range(n + 1))
+    low, high = (next((k for k, b in enumerate(below) if b >= part), n) for part in (0.05, 0.95))
+    return Finding(
+        "paths",
+        subject.name,
+        subject.said,
+        _COLUMNS,
+        rows,
+        {
+            "blocks": n,
+            "effective_length": math.fsum(k * s for k, s in enumerate(shares)),
+            "peak": max(range(n + 1), key=lambda k: contributions[k]),
+            "low": low,
+            "high": high,
+            "norm_ratio": norms[-1] / norms[0] if norms[0] else math.nan,
+        },
+        (
+            "effective_length: mean of the lengths, by their shares. From low to high: at least 90% of the gradient. "
+            "norm_ratio: the norm of the longest path over that of the shortest.",
+        ),
+        Plot(
+            (
+                Series("share of the gradient", list(enumerate(shares)), 0),
+                Series("share of the paths", [(k, math.comb(n, k) / 2**n) for k in range(n + 1)], 1, dashed=True),
+            ),
+            x="length of the path, in branches",
+            y="share",
+        ),
+    )
+
+
+def residual_merges(blocks: Collection[Block]) -> list[str]:
+    """The paths of the nodes where a block adds its shortcut."""
+    return [path for b in blocks if b.merge is not None and b.merge.op == "add" and (path := b.merge_path) is not None]
+
+
+def path_gradient(subject: Subject, branches: Collection[str], *, whole: Collection[str] = ()) -> Tensor:
+    """The gradient by the images (N, *input) that passes the branch alone of the merges in `branches`, and the shortcut alone of all others.
+
+    Those in `whole` pass both.
+    """
+    merges = set(residual_merges(blocks_of(subject.graph))) - set(whole)
+
+    def watch(seen: Seen) -> Tensor:
+        if seen.path not in merges:
+            return seen.value
+        # The same sum, of which one part is no more than a number.
+        return seen.branch + seen.skip.detach() if seen.path in branches else seen.branch.detach() + seen.skip
+
+    images = subject.images.clone().requires_grad_()
+    loss = subject.loss(evaluate(subject.graph, subject.model, images, watch))
+    (gradient,) = torch.autograd.grad(loss, images)
+    return gradient
+
+
+def _subsets(n: int, k: int, samples: int, draw: torch.Generator) -> Iterator[Collection[int]]:
+    """All subsets of k of n where there are at most `samples`; else so many, drawn."""
+    if math.comb(n, k) <= samples:
+        yield from combinations(range(n), k)
+        return
+    for _ in range(samples):
+        yield torch.randperm(n, generator=draw)[:k].tolist()

@@ -1,0 +1,220 @@
+"""`responses`: how strongly the layers of a network respond, in the order of the layers and in the order of size (He et al. 2015, figure 7)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.graph import Graph
+from resnet_dsl.graph.graph import Node, shape_text
+from resnet_dsl.graph.ops import OPS
+from resnet_dsl.lab.blocks import blocks_of
+from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
+from resnet_dsl.lab.still import batch_statistics
+from resnet_dsl.lab.subject import Subject
+from resnet_dsl.lab.values import Seen, evaluate
+from resnet_dsl.reports.drawing.lines import Series
+from resnet_dsl.reports.table import Column
+
+
+def measure(subject: Subject, channels: str = "all", lipschitz: bool = False) -> Finding:
+    """The standard deviation of each layer's responses over all images, channels and places together.
+
+    A response is what a weighted layer of the main path gives after the norm that follows it, before a nonlinearity or an addition;
+    the head is left out. `channels` padded: of the last layer in each block of the stages that a zero-padding shortcut enters (option A),
+    the responses in the channels that were carried from before the stage, and in those that began as zeros. `lipschitz`: in place of layers, the
+    blocks that keep the shape (see `lipschitz_of`).
+
+    Batch norms use the statistics of the images, as in training. Raises RunError (exit 2) where the network has nothing of the kind.
+    """
+    if lipschitz:
+        return _near_identity(subject)
+    return _padded(subject) if channels == "padded" else _layers(subject)
+
+
+def response_paths(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Each weighted layer of the main path with the node that gives its response: the norm that alone reads it, else the layer itself."""
+    flat = list(graph.nodes())
+    readers: dict[str, list[str]] = {}
+    ops = {f.path: f.node.op for f in flat}
+    for f in flat:
+        for path in f.inputs:
+            readers.setdefault(path, []).append(f.path)
+    heads = {n.path for n in graph.root.nodes if n.role == "head"}
+    for f in flat:
+        if OPS[f.node.op].weighted and not f.in_shortcut and f.node.role != "gate" and f.path.partition(".")[0] not in heads:
+            after = readers[f.path]
+            yield f.path, after[0] if len(after) == 1 and OPS[ops[after[0]]].group == "norm" else f.path
+
+
+def lipschitz_of(before: Tensor, after: Tensor) -> float:
+    """The largest |g(a) - g(b)| / |a - b| over pairs of images (N, ...), with g(x) = y - x: a lower bound of g's Lipschitz constant.
+
+    Pairs that are equal before are left out. Bartlett, Helmbold & Long 2018 (arXiv 1804.05012): near-identity maps compose to every
+    smooth invertible one, nearer the more of them there are.
+    """
+    x, y = before.flatten(1).double(), after.flatten(1).double()
+    apart, moved = torch.pdist(x), torch.pdist(y - x)
+    return float((moved[apart > 0] / apart[apart > 0]).max())
+
+
+def _layers(subject: Subject) -> Finding:
+    wanted = dict(response_paths(subject.graph))
+    found: dict[str, float] = {}
+
+    def watch(seen: Seen) -> Tensor:
+        if seen.path in wanted.values():
+            found[seen.path] = float(seen.value.double().std(correction=0))
+        return seen.value
+
+    with batch_statistics(subject.model), torch.no_grad():
+        evaluate(subject.graph, subject.model, subject.images, watch)
+    spreads = [found[path] for path in wanted.values()]
+    ranks = {i: rank + 1 for rank, i in enumerate(sorted(range(len(spreads)), key=lambda i: -spreads[i]))}
+    shapes = {f.path: f.node.shape for f in subject.graph.nodes()}
+    return Finding(
+        "responses",
+        subject.name,
+        subject.said,
+        (
+            Column("layer", "layer"),
+            Column("shape", "shape", shape_text),
+            Column("std", "std", number_text, right=True),
+            Column("rank", "rank by size", str, right=True),
+        ),
+        tuple((layer, shapes[layer], spread, ranks[i]) for i, (layer, spread) in enumerate(zip(wanted, spreads, strict=True))),
+        {"mean": statistics.fmean(spreads), "median": statistics.median(spreads), "least": min(spreads), "most": max(spreads)},
+        (),
+        Plot(
+            (
+                Series("in the order of the layers", list(enumerate(spreads, 1)), 0),
+                Series("in the order of size", list(enumerate(sorted(spreads, reverse=True), 1)), 1),
+            ),
+            x="layer",
+            y="standard deviation of responses",
+        ),
+    )
+
+
+def _padded(subject: Subject) -> Finding:
+    graph = subject.graph
+    carried = {stage.path: width for stage in graph.stages if (width := _carried(stage)) is not None}
+    merges = {b.merge_path: b for b in blocks_of(graph) if b.stage in carried and b.merge is not None}
+    if not merges:
+        raise RunError(
+            "probe-nothing", "has no stage that a shortcut enters with channels of zeros", "use --set shortcut=A", at=subject.name, exit_code=2,
+        )  # fmt: skip
+    branches: dict[str, Tensor] = {}
+
+    def watch(seen: Seen) -> Tensor:
+        if seen.path in merges:
+            seen.branch.retain_grad()
+            branches[seen.path] = seen.branch
+        return seen.value
+
+    with batch_statistics(subject.model):
+        images = subject.images.clone().requires_grad_()
+        subject.loss(evaluate(graph, subject.model, images, watch)).backward()  # type: ignore[no-untyped-call]
+    blocks: list[tuple[str, int, int]] = []
+    sizes: list[_Sizes] = []
+    for path, branch in branches.items():
+        n = carried[merges[path].stage]
+        assert branch.grad is not None
+        blocks.append((merges[path].path, n, branch.shape[1] - n))
+        sizes.append(_Sizes(*(_rms(part) for t in (branch.detach(), branch.grad) for part in (t[:, :n], t[:, n:]))))
+    lines = [[s.carried for s in sizes], [s.padded for s in sizes]]
+    return Finding(
+        "responses",
+        subject.name,
+        subject.said,
+        (
+            Column("block", "block"),
+            Column("carried", "carried", str, right=True),
+            Column("padded", "padded", str, right=True),
+            Column("response_carried", "F carried", number_text, right=True),
+            Column("response_padded", "F padded", number_text, right=True),
+            Column("gradient_carried", "dL/dF carried", number_text, right=True),
+            Column("gradient_padded", "dL/dF padded", number_text, right=True),
+        ),
+        tuple((*block, *size) for block, size in zip(blocks, sizes, strict=True)),
+        {
+            "response_ratio": statistics.fmean(ratio(s.padded, s.carried) for s in sizes),
+            "gradient_ratio": statistics.fmean(ratio(s.gradient_padded, s.gradient_carried) for s in sizes),
+        },
+        (
+            "F, dL/dF: root mean square of the branch and of its gradient, in the channels that the shortcut carried into the stage and in "
+            "those that it padded with zeros. Ratios: padded over carried, mean over blocks.",
+        ),
+        Plot(
+            tuple(
+                Series(name, list(enumerate(line, 1)), i) for i, (name, line) in enumerate(zip(("carried", "padded"), lines, strict=True))
+            ),
+            x="block of the stages that begin with padding",
+            y="response",
+        ),
+    )
+
+
+class _Sizes(NamedTuple):
+    carried: float
+    padded: float
+    gradient_carried: float
+    gradient_padded: float
+
+
+def _rms(values: Tensor) -> float:
+    return float(values.double().square().mean().sqrt())
+
+
+def _carried(stage: Node) -> int | None:
+    """The channels that a zero-padding shortcut carries into a stage; None where none does."""
+    for block in stage.callee.nodes:
+        for node in block.callee.nodes if block.role == "block" else ():
+            if node.role == "shortcut" and any(n.op == "pad_channels" for n in node.callee.nodes):
+                return block.callee.input[0]
+    return None
+
+
+def _near_identity(subject: Subject) -> Finding:
+    blocks = [b.path for b in blocks_of(subject.graph) if b.keeps_shape]
+    found: dict[str, tuple[float, float]] = {}
+
+    def watch(seen: Seen) -> Tensor:
+        if seen.path in blocks:
+            (x,), y = seen.operands, seen.value
+            found[seen.path] = lipschitz_of(x, y), float((y - x).double().norm() / x.double().norm())
+        return seen.value
+
+    if not blocks or len(subject.images) < 2:
+        raise RunError(
+            "probe-nothing", "has no block that keeps the shape" if not blocks else "was shown one image, and pairs are compared",
+            "use a deeper spec" if not blocks else "use --images 2 or more", at=subject.name, exit_code=2,
+        )  # fmt: skip
+    with batch_statistics(subject.model), torch.no_grad():
+        evaluate(subject.graph, subject.model, subject.images, watch)
+    constants = [value for value, _ in found.values()]
+    return Finding(
+        "responses",
+        subject.name,
+        subject.said,
+        (
+            Column("block", "block"),
+            Column("lipschitz", "Lipschitz of block - id", number_text, right=True),
+            Column("change", "|block(x) - x| / |x|", number_text, right=True),
+        ),
+        tuple((path, *found[path]) for path in blocks),
+        {"mean": statistics.fmean(constants), "least": min(constants), "most": max(constants)},
+        (
+            "The largest quotient over all pairs of images: a lower bound of the constant. A map within less than 1 of the identity is invertible.",
+        ),
+        Plot(
+            (Series("Lipschitz constant of block - id", list(enumerate(constants, 1)), 0),),
+            x="block that keeps the shape",
+            y="Lipschitz constant",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Studies: networks compared by many runs, with a rule that was fixed before them."""

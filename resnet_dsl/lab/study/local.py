@@ -1,0 +1,163 @@
+"""The engine of one machine: worker processes that stay, one run each at a time. A worker that dies takes only itself along."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.lab.study.engine import Event, Outcome, Report, Stop, Task
+
+_POLL = 0.2
+"""Seconds between two looks at whether to stop."""
+
+_ATTEMPTS = 2
+
+_HELD = (signal.SIGINT, signal.SIGHUP)
+"""What a terminal sends to all of its processes: this one decides for its workers, and sends them SIGTERM."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A process and the task that it carries out."""
+
+    process: SpawnProcess
+    connection: Connection
+    task: Task | None = None
+
+
+class LocalEngine:
+    """Up to `jobs` runs at a time, on one thread each where they run on the CPU."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+
+    def run(self, tasks: Sequence[Task], report: Report, stop: Stop) -> Generator[Outcome, None, None]:
+        """As `Engine.run`."""
+        waiting = list(reversed(tasks))
+        attempts: dict[str, int] = {}
+        workers: list[_Worker] = []
+        try:
+            while waiting or any(w.task for w in workers):
+                if stop():
+                    return
+                while waiting and (free := next((w for w in workers if w.task is None), None) or self._hired(workers)):
+                    task = free.task = waiting.pop()
+                    attempts[task.name] = attempts.get(task.name, 0) + 1
+                    if attempts[task.name] == 1:
+                        report(Event("began", task))
+                    with contextlib.suppress(OSError):
+                        # One that has died meanwhile is found out below.
+                        free.connection.send(task)
+                for ready in wait([w.connection for w in workers if w.task], _POLL):
+                    worker = next(w for w in workers if w.connection is ready)
+                    outcome = self._heard(worker, report)
+                    if isinstance(outcome, str):
+                        workers.remove(worker)
+                        assert worker.task is not None
+                        if attempts[worker.task.name] < _ATTEMPTS:
+                            report(Event("again", worker.task, text=outcome))
+                            waiting.append(worker.task)
+                        else:
+                            yield Outcome(worker.task, error=f"{outcome}, {_ATTEMPTS} times", exit_code=1)
+                    elif outcome is not None:
+                        yield outcome
+        finally:
+            _dismiss(workers)
+
+    def _hired(self, workers: list[_Worker]) -> _Worker | None:
+        if len(workers) >= self.jobs:
+            return None
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs,))
+        # Blocked signals stay blocked in what is started; here they are only late.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        workers.append(_Worker(process, ours))
+        return workers[-1]
+
+    def _heard(self, worker: _Worker, report: Report) -> Outcome | str | None:
+        """What a worker says: an outcome, nothing yet, or how it died."""
+        assert worker.task is not None
+        try:
+            said = worker.connection.recv()
+        except (EOFError, OSError):
+            worker.process.join()
+            code = worker.process.exitcode or 0
+            return f"its process was killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
+        if isinstance(said, Outcome):
+            worker.task = None
+            return said
+        if isinstance(said, tuple):
+            report(Event("step", worker.task, *said))
+        return None
+
+
+def _dismiss(workers: Sequence[_Worker]) -> None:
+    """End all workers; those in the middle of a run save its state first."""
+    for w in workers:
+        if w.task is None:
+            w.connection.close()
+        else:
+            w.process.terminate()
+    for w in workers:
+        with contextlib.suppress(EOFError, OSError):
+            # What it still says would fill the pipe, and it would wait for a reader.
+            while w.task is not None:
+                w.connection.recv()
+        w.connection.close()
+        w.process.join()
+
+
+def _work(connection: Connection) -> None:
+    """A worker: tasks come, outcomes go, until nobody is there any more."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    from resnet_dsl.lab.study.running import run_task
+    from resnet_dsl.training.errors import Interrupted
+
+    with contextlib.suppress(EOFError, OSError, Interrupted):
+        while True:
+            task: Task = connection.recv()
+            shown = 0.0
+
+            def progress(step: int, total: int) -> None:
+                nonlocal shown
+                if (now := time.monotonic()) - shown >= _POLL or step == total:
+                    shown = now
+                    # Where nobody listens any more the run is about to be stopped, and must save its state.
+                    with contextlib.suppress(OSError):
+                        connection.send((step, total))
+
+            try:
+                outcome = Outcome(task, run_task(task, progress))
+            except Interrupted:
+                raise
+            except SpecError as e:
+                outcome = Outcome(task, error=str(e), exit_code=e.exit_code)
+            except OSError as e:
+                outcome = Outcome(task, error=f"the system refused something: {e}", exit_code=3)
+            except Exception as e:  # noqa: BLE001 - a bug in one run is no reason to lose the others
+                outcome = Outcome(task, error=f"a bug in resnet-dsl: {type(e).__name__}: {e}", exit_code=70)
+            connection.send(outcome)
+
+
+def _end_with_the_parent() -> None:
+    """Save and end where the process that hands out tasks is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

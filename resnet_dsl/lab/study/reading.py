@@ -1,0 +1,309 @@
+"""A study file, read: located tree, checked form, and what is merged out of it. No torch here.
+
+An arm is a spec. It extends the study's `network` by the rules of `extends` unless it extends something else; over it are laid the
+keys that the data and the setting (`quick`, `long`) bring, by the same rules.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.lab.study.form import Comparison, Document, Lengths, Rule, Setting
+from resnet_dsl.lab.study.form import Source as ClaimSource
+from resnet_dsl.language.document import at_value, unknown_key
+from resnet_dsl.language.extends import Loaded, load_document, merge_specs
+from resnet_dsl.language.files import fault, read_file
+from resnet_dsl.language.forms import NAME
+from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.language.recipes import find, load_recipe, wrong
+from resnet_dsl.language.resolve import resolve
+from resnet_dsl.language.source import read
+from resnet_dsl.language.spec import Spec
+from resnet_dsl.language.tree import Mapping as MappingTree
+from resnet_dsl.language.tree import Scalar, Tree, describe, plain
+from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.training.data.catalog import SOURCES
+
+TAIL, JUDGED = 100, 2000
+"""What `tail` and `judged` are where nobody says."""
+
+DECIDED: Mapping[str, str] = {"lr": "learning_rates", "seed": "seeds", "steps": "steps", "epochs": "steps"}
+"""Keys of a recipe, and the keys of a study that decide them."""
+
+NEEDED: Mapping[Rule, frozenset[str]] = {
+    "greater": frozenset({"minus"}), "at_most": frozenset({"minus", "margin"}), "equivalent": frozenset({"minus", "margin"}),
+    "between": frozenset({"over", "low", "high"}),
+}  # fmt: skip
+"""The keys that a rule needs."""
+
+OF_RULES = frozenset({"minus", "over", "margin", "low", "high"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """A study file: its keys as values (`says`), and the trees of what is read elsewhere.
+
+    `data` holds, for each data set it may run on, the keys of a spec that fit networks to it, and under `train` keys of the recipe. `root` is the folder that paths in it
+    may not leave, None for a shipped study.
+    """
+
+    name: str
+    says: Document
+    tree: MappingTree
+    data: Mapping[str, MappingTree]
+    root: Path | None
+
+    def lengths(self, setting: Setting) -> Lengths:
+        """How much is spent under a setting, every key filled in but `steps`, `limit_train`, `recipe` and `network`."""
+        over = {"usual": Lengths(), "quick": self.says.quick, "long": self.says.long}[setting]
+        found = {key: getattr(self.says, key) for key in Lengths.model_fields} | over.model_dump(exclude_unset=True)
+        return Lengths(**({"tail": TAIL, "judged": JUDGED} | {k: v for k, v in found.items() if v is not None}))
+
+    def arms(self, setting: Setting, data: str) -> dict[str, Spec]:
+        """The arms' specs by name. Raises SpecError with the mistakes of the first that has some."""
+        block = self.tree.get(setting)
+        own = block.get("network") if isinstance(block, MappingTree) else None
+        return {name: self._arm(name, [t for t in (self.data[data], own) if isinstance(t, MappingTree)]) for name in self.says.arms}
+
+    def _arm(self, name: str, laid_over: Sequence[MappingTree]) -> Spec:
+        arms, network = self.tree["arms"], self.tree.get("network")
+        assert isinstance(arms, MappingTree)
+        tree = arms[name]
+        assert isinstance(tree, MappingTree)
+        parent = tree.get("extends")
+        if parent is not None:
+            tree = merge_specs(self._parent(parent), tree)
+        elif isinstance(network, MappingTree):
+            above = network.get("extends")
+            tree = merge_specs(network if above is None else merge_specs(self._parent(above), network), tree)
+        for keys in laid_over:
+            tree = merge_specs(tree, keys)
+        alone = MappingTree(tree.at, tree.key_at)
+        for key, value in tree.items():
+            # An arm is called by its name in the study; how it is trained is for the study to say.
+            if key not in ("extends", "name", "train"):
+                alone.put(key, tree.keys_at[key], value)
+        return resolve(Loaded(alone, name, self.root, Collector()))
+
+    def _parent(self, value: Tree) -> MappingTree:
+        if not isinstance(value, Scalar) or value.kind != "text":
+            raise _refused("extends", f"'extends' must be one string (text), not {describe(value)}", value, "write extends: resnet20")
+        if not value.text.endswith(".yaml"):
+            return load_document(value.text).tree
+        path = Path(os.path.dirname(value.at.source.name)) / value.text
+        if self.root is None or os.path.isabs(value.text) or not Path(os.path.realpath(path)).is_relative_to(self.root):
+            message = f"'extends': the path {quote(value.text)} is not allowed: it is relative and stays inside the study's folder"
+            raise _refused("extends", message, value, "copy the spec beside the study")
+        return load_document(str(path)).tree
+
+    def recipes(self, setting: Setting, data: str, lengths: Lengths) -> dict[float, Recipe]:
+        """The recipe of each learning rate; seeds are left to the runs. Raises SpecError."""
+        block = self.tree.get(setting)
+        own = block.get("recipe") if isinstance(block, MappingTree) else None
+        base = self.tree.get("recipe") if not isinstance(own, Scalar) else own
+        over = [t for t in (own, self.data[data].get("train")) if isinstance(t, MappingTree)]
+        return {rate: self._recipe(base, over, rate, lengths.steps) for rate in lengths.learning_rates or ()}
+
+    def _recipe(self, base: Tree | None, over: Sequence[MappingTree], rate: float, steps: int | None) -> Recipe:
+        at = self.tree.keys_at["learning_rates"]
+        decided = MappingTree(at)
+        for keys in over:
+            for key, value in keys.items():
+                decided.put(key, keys.keys_at[key], value)
+        decided.put("lr", at, Scalar(f"{rate:.17g}", True, at))
+        if steps is not None:
+            decided.put("steps", at, Scalar(str(steps), True, at))
+        recipe = load_recipe(base, self.root, None, decided).recipe
+        if steps is not None and recipe.log_every > steps:
+            # A run without one line of its log would have no training error.
+            recipe = recipe.model_copy(update={"log_every": steps})
+        return recipe
+
+
+def shipped_studies() -> dict[str, Path]:
+    """The shipped studies by name."""
+    return {p.stem: p for p in sorted(Path(str(resources.files("resnet_dsl.studies"))).glob("*.yaml"))}
+
+
+def read_study(name: str) -> Study:
+    """A study by its path or by the name of a shipped one. Raises SpecError with every mistake of its form, located."""
+    if name.endswith((".yaml", ".yml")) or os.sep in name:
+        source, stem, root = read_file(name), Path(name).stem, Path(name).parent.resolve()
+    else:
+        known = shipped_studies()
+        if name not in known:
+            help = did_you_mean(name, known, what="a shipped study")
+            raise fault("unknown-name", name, f"no such study: {quote(name)} is no shipped study, and no .yaml file", help)
+        source, stem, root = Source(f"{name}.yaml", read_file(str(known[name])).text), name, None
+    tree = read(source)
+    found = Collector()
+    says: Document | None = None
+    try:
+        says = Document.model_validate(plain(tree))
+    except ValidationError as e:
+        errors = e.errors(include_url=False)
+        for error in errors:
+            # A list whose items are wrong is not empty.
+            if error["type"] != "too_short" or not any(o["loc"][:-1][: len(error["loc"])] == error["loc"] for o in errors):
+                found.add(_translate(error, tree))
+    found.stop_if_any()
+    assert says is not None
+    data = _data(tree["data"], found)
+    for problem in _between_keys(says, tree):
+        found.add(problem)
+    found.stop_if_any()
+    return Study(stem, says, tree, data, root)
+
+
+def _data(tree: Tree, found: Collector) -> dict[str, MappingTree]:
+    named: dict[str, Tree] = dict(tree) if isinstance(tree, MappingTree) else {}
+    if isinstance(tree, Scalar):
+        named = {tree.text: MappingTree(tree.at)}
+    if not named:
+        found.add(_problem("must be a data set's name, or names with keys of a spec", "data", tree, "write data: fashion-mnist"))
+    for name, keys in named.items():
+        if name not in SOURCES:
+            at = tree.keys_at[name] if isinstance(tree, MappingTree) else tree.at
+            found.add(Diagnostic("unknown-name", f"{quote(name)} is no data set", at, did_you_mean(name, SOURCES, what="a data set")))
+        if not isinstance(keys, MappingTree):
+            found.add(_problem(f"must be a mapping of a spec's keys, not {describe(keys)}", name, keys, f"write {name}: {{}}"))
+        elif (train := keys.get("train")) is not None:
+            if not isinstance(train, MappingTree):
+                found.add(_problem(f"must be keys of a recipe, not {describe(train)}", "train", train, "write {eval_every: 10}"))
+            for d in _decided_elsewhere(train):
+                found.add(d)
+    return {name: keys for name, keys in named.items() if isinstance(keys, MappingTree)}
+
+
+def _between_keys(says: Document, tree: MappingTree) -> list[Diagnostic]:
+    """What only shows when keys are seen together."""
+    found = [
+        Diagnostic("missing-key", f"{quote(key)} missing: a study needs it", tree.at, f"add `{key}: ...`")
+        for key in ("seeds", "learning_rates") if getattr(says, key) is None
+    ]  # fmt: skip
+    arms = tree["arms"]
+    assert isinstance(arms, MappingTree)
+    for name, arm in arms.items():
+        if not NAME.match(name):
+            found.append(Diagnostic("bad-name", f"{quote(name)} cannot name an arm, whose runs' folders are called by it", arms.keys_at[name],
+                "use letters, digits, '_', '.' and '-', a letter or digit first"))  # fmt: skip
+        if not isinstance(arm, MappingTree):
+            found.append(
+                _problem(f"must be a spec (a mapping), not {describe(arm)}", name, arm, "write {shortcut: none}, or {extends: resnet20}")
+            )
+        elif "train" in arm:
+            found.append(_problem("has no place in an arm: all are trained alike", "train", arm["train"], "say it under recipe"))
+    for where in (tree, tree.get("quick"), tree.get("long")):
+        if isinstance(where, MappingTree):
+            found += _parts(where)
+    decide = [(c, at) for c, at in zip(says.decide, _items(tree["decide"]), strict=True) if isinstance(at, MappingTree)]
+    for c, at in decide:
+        found += _comparison(c, at, arms)
+    if says.level is None:
+        users = [at["measure"] for c, at in decide if c.measure == "steps_to"]
+        users += [tree["measures"]] if "steps_to" in says.measures else []
+        found += [Diagnostic("study", "steps_to counts steps to a level, and there is none", t.at, "add level: 0.8, a loss") for t in users]
+    return found
+
+
+def _items(tree: Tree) -> list[Tree]:
+    return list(tree) if isinstance(tree, SequenceTree) else []
+
+
+def _parts(where: MappingTree) -> list[Diagnostic]:
+    found = []
+    network, recipe = where.get("network"), where.get("recipe")
+    if network is not None and not isinstance(network, MappingTree):
+        found.append(_problem(f"must be a mapping of a spec's keys, not {describe(network)}", "network", network, "write {shortcut: none}"))
+    if recipe is not None and not isinstance(recipe, MappingTree) and not (isinstance(recipe, Scalar) and recipe.kind == "text"):
+        found.append(_problem(f"must be a recipe's name or keys of one, not {describe(recipe)}", "recipe", recipe, "write {batch: 64}"))
+    found += _decided_elsewhere(recipe)
+    rates = where.get("learning_rates")
+    if isinstance(rates, SequenceTree) and len({plain(r) for r in rates}) < len(rates):
+        found.append(_problem("lists a rate twice", "learning_rates", rates, "keep each once"))
+    return found
+
+
+def _decided_elsewhere(recipe: Tree | None) -> list[Diagnostic]:
+    """Keys of a recipe that the study's own keys decide."""
+    if not isinstance(recipe, MappingTree):
+        return []
+    return [
+        Diagnostic("study", f"{quote(key)} is not for the recipe of a study", recipe.keys_at[key], f"use the study's own key {own}")
+        for key, own in DECIDED.items() if key in recipe
+    ]  # fmt: skip
+
+
+def _comparison(c: Comparison, at: MappingTree, arms: MappingTree) -> list[Diagnostic]:
+    found = [
+        Diagnostic("unknown-name", f"there is no arm {quote(name)}", at[key].at, did_you_mean(name, arms, what="an arm"))
+        for key in ("of", "minus", "over") if (name := getattr(c, key)) is not None and name not in arms
+    ]  # fmt: skip
+    given, needed, taken = set(c.model_fields_set), NEEDED[c.rule], NEEDED[c.rule] | ({"margin"} if c.rule == "greater" else set())
+    found += [
+        Diagnostic("missing-key", f"{quote(key)} missing: the rule {c.rule} needs it", at.at, f"add `{key}: ...`")
+        for key in sorted(needed - given)
+    ]  # fmt: skip
+    found += [
+        Diagnostic("study", f"{quote(key)} does not go with the rule {c.rule}", at.keys_at[key], f"leave {key} out")
+        for key in sorted((OF_RULES & given) - taken)
+    ]  # fmt: skip
+    if c.rule in ("at_most", "equivalent") and "margin" in given and c.margin == 0:
+        message = "must be above 0: no interval lies within nothing"
+        found.append(_problem(message, "margin", at["margin"], "write the largest difference that does not count"))
+    if c.low is not None and c.high is not None and c.low >= c.high:
+        found.append(_problem("must be below high", "low", at["low"], "swap the two"))
+    if c.of in (c.minus, c.over):
+        found.append(_problem("is compared with itself", "of", at["of"], "name two arms"))
+    return found
+
+
+_NOUNS: Mapping[type[BaseModel], str] = {
+    Document: "a key of a study", Lengths: "a key of quick and long", Comparison: "a key of a comparison", ClaimSource: "a key of source",
+}  # fmt: skip
+
+
+def _translate(e: ErrorDetails, tree: MappingTree) -> Diagnostic:
+    """One of pydantic's errors at its place, in plain words."""
+    keys = [str(k) for k in e["loc"]]
+    if e["type"] == "missing":
+        where = find(keys[:-1], [tree]) if len(keys) > 1 else tree
+        noun = _NOUNS[_form(keys[:-1])].removeprefix("a key of ")
+        at = where.at if where is not None else tree.at
+        return Diagnostic("missing-key", f"{quote(keys[-1])} missing: {noun} needs it", at, f"add `{keys[-1]}: ...`")
+    value = find(keys, [tree])
+    if value is None:
+        return Diagnostic("study", "the study is not valid", tree.at, "compare it with a shipped one: resnet-dsl list studies")
+    if e["type"] == "extra_forbidden":
+        form = _form(keys[:-1])
+        return unknown_key(keys[-1], value, form.model_fields, _NOUNS[form])
+    ctx: Mapping[str, Any] = e.get("ctx", {})
+    if e["type"] in ("too_short", "string_too_short"):
+        return _problem("is empty", keys[-1], value, "give it a value")
+    if e["type"] in ("too_long", "string_too_long"):
+        return _problem(f"is too long: the limit is {ctx['max_length']:,}", keys[-1], value, "shorten it")
+    message, help = wrong(e["type"], ctx, value)
+    return _problem(message, keys[-1] if not keys[-1].isdigit() else keys[-2], value, help)
+
+
+def _form(keys: Sequence[str]) -> type[BaseModel]:
+    forms: Mapping[str, type[BaseModel]] = {"quick": Lengths, "long": Lengths, "decide": Comparison, "source": ClaimSource}
+    return forms.get(keys[0] if keys else "", Document)
+
+
+def _problem(message: str, key: str, value: Tree, help: str) -> Diagnostic:
+    return Diagnostic("study", f"{quote(key)} {message}", at_value(value), help)
+
+
+def _refused(code: str, message: str, value: Tree, help: str) -> SpecError:
+    at: Location = at_value(value)
+    return SpecError([Diagnostic(code, message, at, help)])
