@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
+from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
 from resnet_dsl.cli.output import problem, show, show_json, show_table
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.language.stored import ENDING
@@ -19,19 +19,8 @@ MAX_SIDE = 8192
 
 
 def command(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|SPEC",
-            help="A run's folder, a spec together with --weights, or a .safetensors file of ours.",
-            autocompletion=complete_spec,
-            show_default=False,
-        ),
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file.", show_default=False),
-    ] = None,
+    target: TrainedArgument,
+    weights: WeightsOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -42,9 +31,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     part: Annotated[
         Literal["test", "validation", "train"],
         typer.Option(metavar="test|validation|train", help="Which images; training images are not augmented."),
@@ -66,7 +53,7 @@ def command(
         ),
     ] = None,
     overrides: SetOption = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(metavar="auto|fp32|bf16", help="Of the arithmetic; left out: the run's.", show_default=False),

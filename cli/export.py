@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.cli.options import QuietOption, SetOption, complete_spec
+from resnet_dsl.cli.options import QuietOption, SetOption, WeightsOption, complete_spec
 from resnet_dsl.cli.output import note, problem
 from resnet_dsl.diagnostics import quote, suggest
 from resnet_dsl.language.stored import ENDING
@@ -32,10 +32,7 @@ def command(
             "--out", "-o", metavar="FILE", help="Where to write; its ending decides: .onnx, .pt2 or .safetensors.", show_default=False
         ),
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file.", show_default=False),
-    ] = None,
+    weights: WeightsOption = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="For the initial weights of a spec without --weights (0).", show_default=False)
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -36,6 +37,23 @@ SpecArgument = Annotated[
 SpecArguments = Annotated[
     list[str], typer.Argument(metavar="SPEC...", help=f"Each {_SPEC}.", autocompletion=complete_spec, show_default=False)
 ]
+TrainedArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|SPEC",
+        help="A run's folder, a spec together with --weights, or a .safetensors file of ours.",
+        autocompletion=complete_spec,
+        show_default=False,
+    ),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file.", show_default=False),
+]
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
+]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

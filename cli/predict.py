@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
+from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
 from resnet_dsl.cli.output import note, problem, show_json, show_table
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language.stored import ENDING
@@ -17,22 +17,11 @@ from resnet_dsl.training.data.catalog import SOURCES
 
 
 def command(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|SPEC",
-            help="A run's folder, a spec together with --weights, or a .safetensors file of ours.",
-            autocompletion=complete_spec,
-            show_default=False,
-        ),
-    ],
+    target: TrainedArgument,
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, or folders of them at any depth.", show_default=False)
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file.", show_default=False),
-    ] = None,
+    weights: WeightsOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -43,9 +32,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where that data lies; left out: as in training.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes a picture, the likeliest first.")] = 3,
     resize: Annotated[
         Literal["crop", "stretch", "refuse"] | None,
@@ -57,7 +44,7 @@ def command(
         ),
     ] = None,
     overrides: SetOption = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(metavar="auto|fp32|bf16", help="Of the arithmetic; left out: the run's.", show_default=False),

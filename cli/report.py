@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resnet_dsl.cli.options import QuietOption, ThemeOption
+from resnet_dsl.cli.options import DataDirOption, QuietOption, ThemeOption
 from resnet_dsl.cli.output import note, problem, show
 from resnet_dsl.cli.runs import read_all
 from resnet_dsl.diagnostics import SpecError
@@ -23,9 +23,7 @@ def command(
         bool,
         typer.Option("--predictions/--no-predictions", help="Run the networks on their test images, or leave that out: it needs torch."),
     ] = True,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     theme: ThemeOption = "light",
     quiet: QuietOption = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, QuietOption
+from resnet_dsl.cli.options import DataDirOption, FormatOption, QuietOption
 from resnet_dsl.cli.output import note, problem, show, show_json, show_table, write
 from resnet_dsl.diagnostics import clean
 
@@ -59,9 +59,7 @@ def command(
             "--data", "-d", metavar="NAME", help="Of the data sets that the study names; left out: the first.", show_default=False
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
-    ] = None,
+    data_dir: DataDirOption = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the data if it is not here.")] = False,
     limit_train: Annotated[
         int | None, typer.Option("--limit-train", min=1, metavar="N", help="Use N training images only.", show_default=False)

@@ -128,7 +128,7 @@ PROBES = (
         "a nonlinearity or an addition, over all images, channels and places. Batch norms use the statistics of the images, as in training. "
         "The paper finds smaller responses in residual nets than in plain ones, and smaller ones the deeper they are.",
         "std(y); padded: sqrt(mean F^2) in the channels carried and padded; lipschitz: max |g(a) - g(b)| / |a - b|, g = block - id",
-        "He et al. 2015 (arXiv 1512.03385), figure 7; --lipschitz: Bartlett, Helmbold & Long 2018 (arXiv 1804.05012)",
+        "He et al. 2015 (arXiv 1512.03385), figure 7; --lipschitz: Bartlett, Evans & Long 2018 (arXiv 1804.05012)",
         (
             "resnet-dsl probe responses resnet20-digits --steps 0,20",
             "resnet-dsl probe responses resnet20-digits --channels padded",
@@ -201,7 +201,7 @@ PROBES = (
         "Networks that map d features to d numbers are fitted to known functions of standard normal x, by Adam on the mean squared error, each from several "
         "initial schemes: as the spec says, each residual branch times 1/sqrt(L), each branch at zero. Which functions are near for which network?",
         "targets x, x + 0.3 tanh(Wx), c, 0, -x, Qx; error = mean (f(x) - target(x))^2; condition = largest / smallest eigenvalue of J J^T / N",
-        "He et al. 2015 (arXiv 1512.03385), section 3.1; Bartlett, Helmbold & Long 2018 (arXiv 1804.05012)",
+        "He et al. 2015 (arXiv 1512.03385), section 3.1; Bartlett, Helmbold & Long 2018 (arXiv 1802.06093)",
         (
             "resnet-dsl probe target --target identity,zero --updates 50 --seeds 1",
             "resnet-dsl probe target residual-stack --target negation --updates 50 --seeds 1 --report distance",

@@ -55,7 +55,7 @@ def response_paths(graph: Graph) -> Iterator[tuple[str, str]]:
 def lipschitz_of(before: Tensor, after: Tensor) -> float:
     """The largest |g(a) - g(b)| / |a - b| over pairs of images (N, ...), with g(x) = y - x: a lower bound of g's Lipschitz constant.
 
-    Pairs that are equal before are left out. Bartlett, Helmbold & Long 2018 (arXiv 1804.05012): near-identity maps compose to every
+    Pairs that are equal before are left out. Bartlett, Evans & Long 2018 (arXiv 1804.05012): near-identity maps compose to every
     smooth invertible one, nearer the more of them there are.
     """
     x, y = before.flatten(1).double(), after.flatten(1).double()
