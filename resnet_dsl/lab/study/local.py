@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -79,6 +80,8 @@ class LocalEngine:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs,))
+        # Begun by the first spawn otherwise, which then unblocks SIGINT, and that worker is stopped twice: by the terminal and by this process.
+        resource_tracker.ensure_running()
         # Blocked signals stay blocked in what is started; here they are only late.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         try:
