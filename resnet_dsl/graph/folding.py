@@ -55,7 +55,7 @@ def _before(program: Program) -> Mapping[str, Node]:
     """By the path of each batch norm that folds: the node before it."""
     uses = Counter(operand for n in program.nodes for operand in n.inputs)
     layers = {n.path: n for n in program.nodes if uses[n.path] == 1 and _layer(n)}
-    return {n.path: layers[n.inputs[0]] for n in program.nodes if n.op == "batch_norm" and n.inputs[0] in layers}
+    return {n.path: layers[n.inputs[0]] for n in program.nodes if n.program is None and OPS[n.op].tracked and n.inputs[0] in layers}
 
 
 class _Folder:

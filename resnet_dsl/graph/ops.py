@@ -69,6 +69,8 @@ class Op:
     """What comes out lies in the memory of what went in."""
     centers: bool = False
     """Takes each channel's mean away, and with it a bias that was added before."""
+    tracked: bool = False
+    """Normalises by the batch in training and by running statistics in evaluation: there it is affine, and folds into the layer before."""
     exact: exactness.Exact = exactness.OPAQUE
     """When it gives back exactly what it reads, or exactly zero."""
     wide: bool = False
@@ -181,10 +183,11 @@ def _norm(
     saved: effects.Keeps,
     wide: bool = False,
     centers: bool = False,
+    tracked: bool = False,
     exact: exactness.Exact = exactness.OTHER_NORM,
 ) -> Op:
     return Op("norm", shape, _fixed(label), "bn", True, params=_norm_params, module=module, helper=helper, fresh=fresh, state=state, gain=True,
-              work=counted, saved=saved, wide=wide, centers=centers, exact=exact)  # fmt: skip
+              work=counted, saved=saved, wide=wide, centers=centers, tracked=tracked, exact=exact)  # fmt: skip
 
 
 def _act(label: str, text: str, exact: exactness.Exact, *, inplace: bool = False, saved: effects.Keeps = effects.keeps_input) -> Op:
@@ -210,7 +213,7 @@ OPS: Mapping[str, Op] = {
                  fresh=True, gain=True, state=_linear_state,
                  work=effects.biased("linear"), saved=effects.keeps_input, exact=exactness.LINEAR),
     "batch_norm": _norm(shapes.same, "BN", torch_text.batch_norm, fresh=True, state=_batch_norm_state,
-                 counted=effects.norm("batch norm"), saved=effects.batch_norm_keeps, centers=True, exact=exactness.BATCH_NORM),
+                 counted=effects.norm("batch norm"), saved=effects.batch_norm_keeps, centers=True, tracked=True, exact=exactness.BATCH_NORM),
     "group_norm": _norm(shapes.group_norm, "GN", lambda a, x, out: f"nn.GroupNorm({a['groups']!r}, {out[0]}, eps={a['eps']!r})", fresh=True,
                  counted=effects.norm("group norm"), saved=effects.group_norm_keeps, wide=True),
     "layer_norm": _norm(shapes.same, "LN", torch_text.layer_norm, helper="LayerNorm2d",

@@ -154,7 +154,7 @@ def require_stack(graph: Graph) -> None:
             at=graph.name,
             exit_code=2,
         )
-    noisy = [f.path for f in graph.nodes() if OPS[f.node.op].group == "noise" or f.node.op == "batch_norm"]
+    noisy = [f.path for f in graph.nodes() if OPS[f.node.op].group == "noise" or OPS[f.node.op].tracked]
     if noisy:
         raise RunError(
             "target-noise",
