@@ -112,3 +112,16 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
         page.close()
     assert said == []
     assert [url for url in asked if not url.startswith(("file://", "data:"))] == []
+
+
+@pytest.fixture
+def one_thread_in_a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Numbers that do not depend on the cores, text that does not depend on the window."""
+    import torch
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
