@@ -44,13 +44,10 @@ test: pytest lint
 pytest: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
-# mypy knows packages by their folders: it reads one of links, in which cli/ stands where it is installed.
 lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	rm -rf build/types && mkdir -p build/types/resnet_dsl
-	ln -s $(CURDIR)/resnet_dsl/* $(CURDIR)/cli build/types/resnet_dsl/ && ln -s $(CURDIR)/benchmarks build/types/
-	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache resnet_dsl benchmarks
+	$(BIN)/mypy resnet_dsl benchmarks
 
 # A suite of hostile specs that lives outside of this repository. STRICT=--strict also judges columns, carets and helps.
 hostile: .venv/installed

@@ -33,22 +33,22 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.reports.cost import Costs
-from resnet_dsl.reports.table import Column, Table
+from resnet_dsl.records.errors import Interrupted
+from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
-from resnet_dsl.training.device import find, wait
-from resnet_dsl.training.errors import Interrupted
+from resnet_dsl.training.device.device import find, wait
+from resnet_dsl.training.device.plan import Wishes, by_rule
+from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, Request
-from resnet_dsl.training.plan import Wishes, by_rule
-from resnet_dsl.training.planning import planned
-from resnet_dsl.training.progress import Silent
-from resnet_dsl.training.ranks import alone
+from resnet_dsl.training.loop.progress import Silent
+from resnet_dsl.training.loop.step import Stepper
+from resnet_dsl.training.ranks.world import alone
 from resnet_dsl.training.session import begin
-from resnet_dsl.training.step import Stepper
 
 TWIN = runpy.run_path(str(Path(__file__).parent.parent / "tests" / "torch_twin.py"))
 

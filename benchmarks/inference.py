@@ -23,8 +23,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import resnet_dsl as rd
 from resnet_dsl.graph import Graph
-from resnet_dsl.reports.table import Column, Table
 from resnet_dsl.runtime.inference import ready
+from resnet_dsl.table import Column, Table
 
 TWIN = runpy.run_path(str(Path(__file__).parent.parent / "tests" / "torch_twin.py"))
 

@@ -24,10 +24,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import resnet_dsl as rd
-from resnet_dsl.reports.cost import Costs
+from resnet_dsl.analysis.cost import Costs
 
 if TYPE_CHECKING:
-    from resnet_dsl.training.ranks import World
+    from resnet_dsl.training.ranks.world import World
 
 SPEC = "resnet20-fmnist"
 REPEATS = 30
@@ -120,7 +120,7 @@ def median_seconds(work: Callable[[], object], world: World) -> float:
 
 def rank(spec: str, images: int) -> None:
     """One process of a measurement; the first prints what it found."""
-    from resnet_dsl.training.ranks import joined
+    from resnet_dsl.training.ranks.world import joined
 
     with joined("cpu") as world:
         found = measure(spec, images, world)
@@ -133,8 +133,8 @@ def measure(spec: str, images: int, world: World) -> dict[str, float]:
     import torch
 
     from resnet_dsl.runtime.build import build
-    from resnet_dsl.training.parallel import Layout, block_paths, spread
-    from resnet_dsl.training.plan import Plan
+    from resnet_dsl.training.device.plan import Plan
+    from resnet_dsl.training.ranks.parallel import Layout, block_paths, spread
 
     graph = rd.compile(rd.load(spec))
     plan = Plan("cpu", "fp32", True, torch.get_num_threads())

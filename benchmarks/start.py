@@ -21,10 +21,10 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.cost import Costs
-from resnet_dsl.runtime.emit import class_name, emit
 
 COMMAND = shutil.which("resnet-dsl", path=str(Path(sys.executable).parent)) or "resnet-dsl"
 

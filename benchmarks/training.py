@@ -31,16 +31,16 @@ from torch.nn import functional
 from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.reports.table import Column, Table
+from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device import find
+from resnet_dsl.training.device.device import find
+from resnet_dsl.training.device.plan import Wishes, by_rule
+from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, Request
-from resnet_dsl.training.loop import Loop
-from resnet_dsl.training.plan import Wishes, by_rule
-from resnet_dsl.training.planning import planned
-from resnet_dsl.training.progress import Silent
-from resnet_dsl.training.ranks import alone
+from resnet_dsl.training.loop.loop import Loop
+from resnet_dsl.training.loop.progress import Silent
+from resnet_dsl.training.ranks.world import alone
 from resnet_dsl.training.session import begin
 
 TWIN = runpy.run_path(str(Path(__file__).parent.parent / "tests" / "torch_twin.py"))

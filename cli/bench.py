@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.analysis.bench import bench_table
 from resnet_dsl.cli.options import CompileOption, FormatOption, PlanOption, PrecisionOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import show_json, show_table
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.bench import bench_table
 
 
 def command(
@@ -35,8 +35,8 @@ def command(
     """
     graph = compile(load(spec, overrides or ()))
 
-    from resnet_dsl.training.bench import bench
-    from resnet_dsl.training.plan import by_rule, wishes
+    from resnet_dsl.training.device.plan import by_rule, wishes
+    from resnet_dsl.using.bench import bench
 
     chosen = by_rule(wishes(device, precision, compiled, plan))
     found = bench(graph, chosen, batch, seconds, fold_bn=fold_bn)

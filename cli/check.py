@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.analysis.cost import Cost, Costs
+from resnet_dsl.analysis.expect import check_expect
 from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
 from resnet_dsl.cli.output import problem, show, show_json, show_table
@@ -16,9 +18,7 @@ from resnet_dsl.explanations import CODES
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.extends import spec_files
-from resnet_dsl.reports.cost import Cost, Costs
-from resnet_dsl.reports.expect import check_expect
-from resnet_dsl.reports.table import Column, Table, count, short
+from resnet_dsl.table import Column, Table, count, short
 
 CheckFormat = Literal["table", "json", "csv", "markdown", "github", "sarif"]
 

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.analysis import compare as report
+from resnet_dsl.analysis.papers import paper_table, presets
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
 from resnet_dsl.cli.output import note, problem, show_json, show_table
 from resnet_dsl.diagnostics import did_you_mean, quote
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.reports import compare as report
-from resnet_dsl.reports.papers import paper_table, presets
 
 MAX_NETWORKS = 1_000
 PRESETS = tuple(presets())
@@ -73,7 +73,7 @@ def command(
             raise problem("unknown-name", f"no such key: {quote(key)}", did_you_mean(key, report.SORTS, what="a key"), at="--sort")
         found = found.sorted(key, largest_first=sort.startswith("-"))
     if out is not None:
-        from resnet_dsl.reports.costplot import save
+        from resnet_dsl.pictures.costplot import save
 
         note(f"wrote {save(found, out)}", quiet=quiet)
     elif format == "json":

@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.analysis.training import results_table
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import note, show, show_table
 from resnet_dsl.cli.train import RESUMABLE
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.reports.draw import draw
-from resnet_dsl.reports.table import Column, Table
-from resnet_dsl.reports.training import results_table
+from resnet_dsl.pictures.draw import draw
+from resnet_dsl.table import Column, Table
 
 RESIDUAL, PLAIN = "resnet56-digits", "plain56-digits"
 
@@ -29,8 +29,8 @@ def command(
 
     The two differ in one word of the spec, the shortcut. Both have the same parameters, recipe and seed.
     """
-    from resnet_dsl.training.errors import Interrupted
-    from resnet_dsl.training.progress import watcher
+    from resnet_dsl.records.errors import Interrupted
+    from resnet_dsl.training.loop.progress import watcher
     from resnet_dsl.training.session import Request, begin
 
     watch = watcher(sys.stderr, quiet)

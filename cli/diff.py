@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.analysis.diff import Difference
+from resnet_dsl.analysis.diff import diff as compared
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, ThemeOption, complete_spec
 from resnet_dsl.cli.output import note, show, show_json, show_table
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports import difftext
-from resnet_dsl.reports.diff import Difference
-from resnet_dsl.reports.diff import diff as compared
+from resnet_dsl.pictures import difftext
 
 _SPEC = "a path, - for standard input, or a shipped spec's name"
 
@@ -49,7 +49,7 @@ def command(
     else:
         show(_text(found, markdown=format == "markdown"))
     if out is not None:
-        from resnet_dsl.reports.draw import draw_difference
+        from resnet_dsl.pictures.draw import draw_difference
 
         note(f"wrote {draw_difference(found, theme).save(out)}", quiet=quiet)
     if not found.same:

@@ -14,10 +14,10 @@ from pathlib import Path
 import typer
 
 from resnet_dsl.cli.output import show
+from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.datasets.search import cache, find
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.reports.drawing.engine import render
-from resnet_dsl.training.data.catalog import SOURCES
-from resnet_dsl.training.data.search import cache, find
+from resnet_dsl.pictures.drawing.engine import render
 from resnet_dsl.version import __version__
 
 

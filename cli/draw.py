@@ -10,8 +10,8 @@ from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments, ThemeO
 from resnet_dsl.cli.output import note, problem, show
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.draw import DPI, ENDINGS, Direction, Style, draw
-from resnet_dsl.reports.drawing.levels import By
+from resnet_dsl.pictures.draw import DPI, ENDINGS, Direction, Style, draw
+from resnet_dsl.pictures.drawing.levels import By
 
 
 def command(

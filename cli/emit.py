@@ -8,10 +8,10 @@ import typer
 
 from resnet_dsl.cli.options import OutOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import note, write
+from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import load
-from resnet_dsl.runtime.emit import class_name, emit
 
 
 def command(

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.analysis.confusion import classes_table, confusion_table
+from resnet_dsl.analysis.training import scores_table
 from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
 from resnet_dsl.cli.output import problem, show, show_json, show_table
+from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.language.stored import ENDING
-from resnet_dsl.reports.confusion import classes_table, confusion_table
-from resnet_dsl.reports.training import scores_table
-from resnet_dsl.training.data.catalog import SOURCES
 
 MAX_SIDE = 8192
 
@@ -78,8 +78,8 @@ def command(
         raise problem("usage", "--crops and --scales exclude each other", "keep one of the two", at="--scales")
 
     from resnet_dsl.language import load
-    from resnet_dsl.training.assess import Views, assess_run, assess_weights
     from resnet_dsl.training.train import fitting_name
+    from resnet_dsl.using.assess import Views, assess_run, assess_weights
 
     views = Views(10 if crops == "10" else 1, sides)
     if weights is None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.analysis.lint import RULES, Rule
 from resnet_dsl.cli.output import problem, show
 from resnet_dsl.diagnostics import did_you_mean, quote
 from resnet_dsl.explanations import CODES, Explanation
-from resnet_dsl.reports.lint import RULES, Rule
 
 
 def complete_code(incomplete: str) -> list[str]:

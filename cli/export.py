@@ -63,13 +63,13 @@ def command(
     from resnet_dsl.graph import compile
     from resnet_dsl.graph.folding import fold, folds
     from resnet_dsl.language import load
+    from resnet_dsl.records.folder import SPEC
     from resnet_dsl.runtime.build import build
     from resnet_dsl.runtime.export import Network, export
     from resnet_dsl.runtime.folding import fold_weights
     from resnet_dsl.runtime.weights import about
     from resnet_dsl.training.job import without_recipe
-    from resnet_dsl.training.run import SPEC
-    from resnet_dsl.training.trained import from_run, from_weights
+    from resnet_dsl.using.trained import from_run, from_weights
 
     trained = from_run(Path(target)) if is_run else None
     spec = load(str(Path(target) / SPEC) if is_run else target, overrides or ())

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.analysis.fit import Axis, Fitted, OverBudget, fit
 from resnet_dsl.cli.inspect import UNITS
 from resnet_dsl.cli.options import OutOption, QuietOption, SetOption, SpecArgument, complete_spec
 from resnet_dsl.cli.output import note, problem, write
@@ -16,9 +18,7 @@ from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.extends import is_path
 from resnet_dsl.language.spec import Spec
-from resnet_dsl.reports.cost import Costs
-from resnet_dsl.reports.fit import Axis, Fitted, OverBudget, fit
-from resnet_dsl.reports.table import short
+from resnet_dsl.table import short
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

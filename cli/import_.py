@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.cli.options import QuietOption, input_shape
 from resnet_dsl.cli.output import note, problem, write
-from resnet_dsl.recover import Recovered, recover
-from resnet_dsl.recover.stored import Stored, read_stored
-from resnet_dsl.reports.cost import Costs
-from resnet_dsl.reports.table import Column, Table
+from resnet_dsl.recovery import Recovered, recover
+from resnet_dsl.recovery.stored import Stored, read_stored
+from resnet_dsl.table import Column, Table
 
 
 def command(

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.analysis import inspect as report
+from resnet_dsl.analysis.cost import COUNTED, KINDS
+from resnet_dsl.analysis.figures import FIGURES, MEMORY, chosen, kinds
+from resnet_dsl.analysis.memory import Optimizer, Precision
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument, input_shape
 from resnet_dsl.cli.output import note, problem, show, show_json, show_table
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports import inspect as report
-from resnet_dsl.reports.cost import COUNTED, KINDS
-from resnet_dsl.reports.figures import FIGURES, MEMORY, chosen, kinds
-from resnet_dsl.reports.memory import Optimizer, Precision
-from resnet_dsl.reports.table import short
+from resnet_dsl.table import short
 
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -67,13 +67,13 @@ def command(
         show(graph.text())
         return
     if symbolic:
-        from resnet_dsl.reports.formulas import formulas
+        from resnet_dsl.analysis.formulas import formulas
 
         found = formulas(chosen_spec)
         show_json(found.to_dict()) if format == "json" else show_table(found.table(), format, quiet=quiet)
         return
     if explain_count:
-        from resnet_dsl.reports.counters import counters_document, counters_table
+        from resnet_dsl.analysis.counters import counters_document, counters_table
 
         show_json(counters_document(graph)) if format == "json" else show_table(counters_table(graph), format, quiet=quiet)
         return

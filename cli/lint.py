@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.analysis.lint import RULES, lint
 from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
 from resnet_dsl.cli.output import problem, show, show_json
 from resnet_dsl.diagnostics import Diagnostic, SpecError, did_you_mean, quote, render, visible
 from resnet_dsl.language import load
-from resnet_dsl.reports.lint import RULES, lint
 
 LintFormat = Literal["table", "json", "github", "sarif"]
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.analysis.inspect import inspect
 from resnet_dsl.cli.options import FormatOption, QuietOption
 from resnet_dsl.cli.output import show, show_json, show_table
 from resnet_dsl.diagnostics import SpecError
@@ -21,8 +22,7 @@ from resnet_dsl.language.files import shipped_specs
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, STEPS, Arg, Signature
 from resnet_dsl.language.schema import change_outline, outline
 from resnet_dsl.language.spec import Definition, number_text
-from resnet_dsl.reports.inspect import inspect
-from resnet_dsl.reports.table import Column, Table, short
+from resnet_dsl.table import Column, Table, short
 
 What = Literal["specs", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data", "studies"]
 
@@ -113,8 +113,8 @@ def _recipes() -> Table:
 
 
 def _data() -> Table:
-    from resnet_dsl.training.data.catalog import SOURCES
-    from resnet_dsl.training.data.search import find
+    from resnet_dsl.datasets.catalog import SOURCES
+    from resnet_dsl.datasets.search import find
 
     rows = []
     for name, source in SOURCES.items():

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from resnet_dsl.cli.output import problem
-from resnet_dsl.reports.drawing.theme import ThemeName
-from resnet_dsl.reports.table import Format
+from resnet_dsl.pictures.drawing.theme import ThemeName
+from resnet_dsl.table import Format
 
 
 def input_shape(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError
-from resnet_dsl.reports.table import Layout, Table
+from resnet_dsl.table import Layout, Table
 
 
 def show(text: str) -> None:

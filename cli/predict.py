@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from resnet_dsl.analysis.training import predictions_table
 from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
 from resnet_dsl.cli.output import note, problem, show_json, show_table
+from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language.stored import ENDING
-from resnet_dsl.reports.training import predictions_table
-from resnet_dsl.training.data.catalog import SOURCES
 
 
 def command(
@@ -69,8 +69,8 @@ def command(
         raise problem("unknown-name", f"{data} is no data set", f"use one of {', '.join(SOURCES)}", at="--data")
 
     from resnet_dsl.language import load
-    from resnet_dsl.training.predict import files, manner, predict
-    from resnet_dsl.training.trained import from_run, from_weights
+    from resnet_dsl.using.predict import files, manner, predict
+    from resnet_dsl.using.trained import from_run, from_weights
 
     pictures = files(images)
     trained = from_run(Path(target)) if weights is None else from_weights(load(target, overrides or ()), weights)

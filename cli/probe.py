@@ -13,12 +13,12 @@ import typer
 from resnet_dsl.cli import groups
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
 from resnet_dsl.cli.output import note, problem, show_json, show_table, write
+from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.lab.assertion import Assertion
 from resnet_dsl.lab.finding import Finding
 from resnet_dsl.lab.table import PROBES, Option, Probe
-from resnet_dsl.reports.table import Format
-from resnet_dsl.training.data.catalog import SOURCES
+from resnet_dsl.table import Format
 
 _ABOUT = """Look inside one network: at its initial weights, at those of a run or a file, or at steps of a training.
 
@@ -166,12 +166,12 @@ def _run(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _find(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> Finding:
-    from resnet_dsl.lab import measuring
+    from resnet_dsl.lab.probes import measuring
 
     overrides = tuple(given["overrides"] or ())
     if row.of == "specs":
         return measuring.measure_specs(row, tuple(given["specs"] or ()), overrides, own)
-    from resnet_dsl.lab.subject import Ask
+    from resnet_dsl.lab.probes.subject import Ask
 
     same = {k: given[k] for k in ("target", "data", "data_dir", "images", "seed", "weights", "recipe", "device")}
     ask = Ask(**same, overrides=overrides, steps=_steps(given["steps"]), say=lambda text: note(text, quiet=given["quiet"]))

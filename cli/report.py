@@ -12,8 +12,8 @@ from resnet_dsl.cli.options import DataDirOption, QuietOption, ThemeOption
 from resnet_dsl.cli.output import note, problem, show
 from resnet_dsl.cli.runs import read_all
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.reports.drawing.output import write_whole
-from resnet_dsl.reports.page.run import METRICS, Shown, page
+from resnet_dsl.pictures.drawing.output import write_whole
+from resnet_dsl.pictures.page.run import METRICS, Shown, page
 
 
 def command(
@@ -56,7 +56,7 @@ def command(
 
 def _predictions(path: Path, data_dir: Path | None) -> Mapping[str, Any] | str:
     """What a run makes of its test images, or why that is not known."""
-    from resnet_dsl.training import samples
+    from resnet_dsl.using import samples
 
     try:
         return samples.predictions(path, data_dir)

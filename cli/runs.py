@@ -12,9 +12,9 @@ import typer
 from resnet_dsl.cli.options import FormatOption, QuietOption
 from resnet_dsl.cli.output import note, problem, show, show_json, show_table, write
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.reports.runs import curves_svg, curves_table, differences, differences_table, runs_table
-from resnet_dsl.training.run import RunFolder
-from resnet_dsl.training.runs import HOME, Run, find, read
+from resnet_dsl.pictures.runs import curves_svg, curves_table, differences, differences_table, runs_table
+from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.run import HOME, Run, find, read
 
 
 def command(

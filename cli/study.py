@@ -108,7 +108,7 @@ def command(
     from resnet_dsl.lab.study.planning import Choice, plan
     from resnet_dsl.lab.study.reading import read_study
     from resnet_dsl.lab.study.result import Facts
-    from resnet_dsl.training.stop import StopWish
+    from resnet_dsl.training.loop.stop import StopWish
 
     choice = Choice("quick" if quick else "long" if long else "usual", data, data_dir, seeds, steps, limit_train, device)
     planned = plan(read_study(study), choice)

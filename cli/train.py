@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from resnet_dsl.analysis.rehearsal import dry_run_table, rates_table
+from resnet_dsl.analysis.training import results_table
 from resnet_dsl.cli.options import CompileOption, FormatOption, PlanOption, QuietOption, SetOption, complete_spec
 from resnet_dsl.cli.output import note, problem, show_json, show_table
+from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.reports.rehearsal import dry_run_table, rates_table
-from resnet_dsl.reports.table import Table
-from resnet_dsl.reports.training import results_table
-from resnet_dsl.training.data.catalog import SOURCES
-from resnet_dsl.training.stop import seconds
+from resnet_dsl.table import Table
+from resnet_dsl.training.loop.stop import seconds
 
 if TYPE_CHECKING:
-    from resnet_dsl.training.ranks import World
+    from resnet_dsl.training.ranks.world import World
 
 RESUMABLE = 75
 
@@ -185,12 +185,12 @@ def command(
         raise problem("usage", "--resume, --dry-run and --find-lr exclude each other", "keep one of them", at="--dry-run")
     limit = _seconds(max_time)
 
+    from resnet_dsl.records.errors import Interrupted
     from resnet_dsl.training import rehearse
-    from resnet_dsl.training.errors import Interrupted
+    from resnet_dsl.training.device.plan import wishes
     from resnet_dsl.training.job import Request
-    from resnet_dsl.training.plan import wishes
-    from resnet_dsl.training.progress import watcher
-    from resnet_dsl.training.ranks import joined
+    from resnet_dsl.training.loop.progress import watcher
+    from resnet_dsl.training.ranks.world import joined
     from resnet_dsl.training.session import begin
     from resnet_dsl.training.session import resume as go_on
     from resnet_dsl.training.train import fitting_name

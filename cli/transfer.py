@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from resnet_dsl.analysis.transfer import Plan, plan, plan_growth
 from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
 from resnet_dsl.cli.output import note, problem, show_json, show_table
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.stored import ENDING
-from resnet_dsl.reports.transfer import Plan, plan, plan_growth
-from resnet_dsl.training.run import SPEC, RunFolder
+from resnet_dsl.records.folder import SPEC, RunFolder
 
 
 def command(
@@ -106,7 +106,7 @@ def _write(made: Plan, a: str, spec_a: Spec, weights: Path | None, spec_b: Spec,
     from resnet_dsl.runtime.weights import about, save
     from resnet_dsl.training.finetune import normalisation_of
     from resnet_dsl.training.job import without_recipe
-    from resnet_dsl.training.trained import from_run, from_weights
+    from resnet_dsl.using.trained import from_run, from_weights
 
     source = from_run(Path(a)) if Path(a).is_dir() else from_weights(spec_a, weights or Path(a))
     tensors = source.module().state_dict()

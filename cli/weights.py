@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from resnet_dsl.analysis.loading import loading_tables
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import show, show_json, show_table
-from resnet_dsl.reports.loading import loading_tables
 
 
 def command(

@@ -1,7 +1,7 @@
 """Prints errors.md, the table of `resnet-dsl explain` as a page: python docs/errors.py > docs/errors.md"""
 
+from resnet_dsl.analysis.lint import RULES
 from resnet_dsl.explanations import CODES
-from resnet_dsl.reports.lint import RULES
 
 
 def page() -> str:

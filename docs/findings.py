@@ -21,8 +21,8 @@ from pydantic.dataclasses import dataclass as checked
 
 from resnet_dsl.lab.study.tables import arms_table, comparisons_table
 from resnet_dsl.lab.study.verdict import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED
-from resnet_dsl.reports.runs import duration
-from resnet_dsl.reports.table import Column, Table
+from resnet_dsl.pictures.runs import duration
+from resnet_dsl.table import Column, Table
 
 HERE = Path(__file__).parent
 KEPT = HERE / "findings"

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.reports.cost import Costs
 
 PAPERS = {
     "he2015": "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), and the VGG nets it is measured by",

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 from resnet_dsl.version import __version__
 
 if TYPE_CHECKING:
+    from resnet_dsl.analysis.compare import compare
+    from resnet_dsl.analysis.diff import diff
+    from resnet_dsl.analysis.inspect import inspect
     from resnet_dsl.diagnostics import SpecError
+    from resnet_dsl.emission.source import emit
     from resnet_dsl.graph import compile
     from resnet_dsl.language import load
-    from resnet_dsl.reports.compare import compare
-    from resnet_dsl.reports.diff import diff
-    from resnet_dsl.reports.draw import draw
-    from resnet_dsl.reports.inspect import inspect
+    from resnet_dsl.pictures.draw import draw
     from resnet_dsl.runtime.build import build
-    from resnet_dsl.runtime.emit import emit
     from resnet_dsl.training.train import train
 
 __all__ = ["SpecError", "__version__", "build", "compare", "compile", "diff", "draw", "emit", "inspect", "load", "train"]
@@ -32,12 +32,12 @@ __all__ = ["SpecError", "__version__", "build", "compare", "compile", "diff", "d
 _HOMES = {
     "SpecError": "resnet_dsl.diagnostics",
     "build": "resnet_dsl.runtime.build",
-    "compare": "resnet_dsl.reports.compare",
+    "compare": "resnet_dsl.analysis.compare",
     "compile": "resnet_dsl.graph",
-    "diff": "resnet_dsl.reports.diff",
-    "draw": "resnet_dsl.reports.draw",
-    "emit": "resnet_dsl.runtime.emit",
-    "inspect": "resnet_dsl.reports.inspect",
+    "diff": "resnet_dsl.analysis.diff",
+    "draw": "resnet_dsl.pictures.draw",
+    "emit": "resnet_dsl.emission.source",
+    "inspect": "resnet_dsl.analysis.inspect",
     "load": "resnet_dsl.language",
     "train": "resnet_dsl.training.train",
 }

@@ -12,11 +12,11 @@ from PIL import Image
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.augment import Augment
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.training import augment
-from resnet_dsl.training.batches import Batches
+from resnet_dsl.training.batches import augment
+from resnet_dsl.training.batches.batches import Batches
+from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.data.dataset import Part
-from resnet_dsl.training.measure import measure
-from resnet_dsl.training.plan import Plan
+from resnet_dsl.training.device.plan import Plan
 
 PLAN = Plan("cpu", "fp32", True, 1, "")
 MEAN = torch.tensor((9, 8, 7), dtype=torch.uint8)

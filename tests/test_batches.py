@@ -13,12 +13,12 @@ import torch
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.recipe import Recipe, Resolution
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.batches import Batches, side
+from resnet_dsl.training.batches.batches import Batches, side
+from resnet_dsl.training.batches.measure import measure
+from resnet_dsl.training.batches.order import Share
 from resnet_dsl.training.data.dataset import Part, split
-from resnet_dsl.training.measure import measure
-from resnet_dsl.training.optim import learning_rate
-from resnet_dsl.training.order import Share
-from resnet_dsl.training.plan import Plan
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.loop.optim import learning_rate
 
 PLAN = Plan("cpu", "fp32", True, 1, "")
 

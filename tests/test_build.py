@@ -17,11 +17,11 @@ from networks import NETWORKS, compiled, small
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.cost import Costs
 from resnet_dsl.runtime.build import build
-from resnet_dsl.runtime.emit import class_name, emit
 
 TESTS = Path(__file__).parent
 KEYS = json.loads((TESTS / "data" / "torchvision_keys.json").read_text())

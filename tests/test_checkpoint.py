@@ -17,7 +17,7 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.files import write_atomic
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training import checkpoint
+from resnet_dsl.training.loop import checkpoint
 
 CPU = torch.device("cpu")
 

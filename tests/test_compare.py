@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import pytest
 
 import resnet_dsl as rd
+from resnet_dsl.analysis.compare import Comparison
+from resnet_dsl.analysis.papers import agreement, paper_table, presets
 from resnet_dsl.cli.app import main
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.reports.compare import Comparison
-from resnet_dsl.reports.costplot import MAX_BARS, chart, save
-from resnet_dsl.reports.drawing.chart import Bar, Dot, Words
-from resnet_dsl.reports.drawing.output import DrawError
-from resnet_dsl.reports.papers import agreement, paper_table, presets
+from resnet_dsl.pictures.costplot import MAX_BARS, chart, save
+from resnet_dsl.pictures.drawing.chart import Bar, Dot, Words
+from resnet_dsl.pictures.drawing.output import DrawError
 
 # Exact counts of independent twins, by preset and row.
 EXACT = {

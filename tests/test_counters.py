@@ -16,10 +16,10 @@ from networks import NETWORKS, compiled, small
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnet_dsl.analysis.cost import KINDS, Costs, total_work
+from resnet_dsl.analysis.counters import COUNTERS, counters, counters_table
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.cost import KINDS, Costs, total_work
-from resnet_dsl.reports.counters import COUNTERS, counters, counters_table
 from resnet_dsl.runtime.build import build
 
 DATA = Path(__file__).parent / "data" / "counters"

@@ -12,10 +12,10 @@ from PIL import Image
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.crops import HE_SCALES, score_scales, score_ten_crops, ten_crops
 from resnet_dsl.training.data.dataset import Images, Part
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.plan import Plan
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.using.crops import HE_SCALES, score_scales, score_ten_crops, ten_crops
 
 PLAN = Plan("cpu", "fp32", True, 1, "")
 CROP = 28

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 
+from resnet_dsl.datasets import search
+from resnet_dsl.datasets.catalog import IDX_FILES, SOURCES, Download, fitting
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.training.data import idx, search
-from resnet_dsl.training.data.catalog import IDX_FILES, SOURCES, Download, fitting
+from resnet_dsl.training.data import idx
 from resnet_dsl.training.data.dataset import require_fit
 from resnet_dsl.training.data.download import fetch
 from resnet_dsl.training.data.load import open_dataset

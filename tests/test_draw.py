@@ -29,10 +29,10 @@ from resnet_dsl.diagnostics import SpecError, visible
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.language import load
-from resnet_dsl.reports.draw import ENDINGS, DrawError, Drawing, draw
-from resnet_dsl.reports.drawing.engine import render
-from resnet_dsl.reports.drawing.scene import Edge, PlacedBox, PlacedFrame
-from resnet_dsl.reports.drawing.text import labels, text_width
+from resnet_dsl.pictures.draw import ENDINGS, DrawError, Drawing, draw
+from resnet_dsl.pictures.drawing.engine import render
+from resnet_dsl.pictures.drawing.scene import Edge, PlacedBox, PlacedFrame
+from resnet_dsl.pictures.drawing.text import labels, text_width
 
 GOLDEN = Path(__file__).parent / "data" / "draw"
 SVG = "{http://www.w3.org/2000/svg}"

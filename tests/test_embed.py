@@ -15,9 +15,9 @@ from resnet_dsl.graph import Graph
 from resnet_dsl.graph.growth import deepened
 from resnet_dsl.lab.finding import Finding, Plot
 from resnet_dsl.lab.probes.embed import measure
-from resnet_dsl.lab.subject import Subject
+from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training.seeds import generator
+from resnet_dsl.training.batches.seeds import generator
 
 STAGES = [{"depth": 2, "width": 8}, {"depth": 3, "width": 16, "stride": 2}]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from networks import NETWORKS, compiled, small
 
+from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import compile
 from resnet_dsl.graph.graph import Graph, Node, Program
 from resnet_dsl.language import load
-from resnet_dsl.runtime.emit import class_name, emit
 
 GOLDEN = Path(__file__).parent / "data" / "emitted.txt"
 

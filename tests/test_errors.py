@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from cases import DATA, Case, read
 
+from resnet_dsl.analysis.expect import check_expect
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.expect import check_expect
 
 FILES = sorted((DATA / "errors").glob("*.md"))
 CASES = [pytest.param(case, id=f"{path.stem}-{case.name}") for path in FILES for case in read(path)]

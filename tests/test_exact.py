@@ -21,7 +21,7 @@ import pytest
 import torch
 from forks import Ended, Forks, forks
 
-from resnet_dsl.training import checkpoint, faults
+from resnet_dsl.training.loop import checkpoint, faults
 
 NETWORK = """
 input: {channels: 1, height: 8, width: 8}
@@ -220,7 +220,7 @@ def test_a_folder_that_vanishes(server: Forks) -> None:
 
 
 def test_a_second_process_is_refused_and_the_lock_dies_with_its_holder(server: Forks, undisturbed: dict[str, Path]) -> None:
-    from resnet_dsl.training.run import RunFolder
+    from resnet_dsl.records.folder import RunFolder
 
     out = "locked"
     assert begin(server, "plain", out, "kill@step=10").code == -signal.SIGKILL
@@ -249,7 +249,7 @@ def test_stopped_within_its_last_evaluation(
 ) -> None:
     """What is saved then is from before that evaluation; gone on with, the end is saved as well."""
     from resnet_dsl.cli.app import main
-    from resnet_dsl.training import loop
+    from resnet_dsl.training.loop import loop
 
     def stopped(self: loop.Loop) -> bool:
         if self.step == 24:
@@ -314,7 +314,7 @@ def test_a_run_is_entered_into_its_longer_schedule(server: Forks, undisturbed: d
     whole = begin(server, "adamw", "longer-whole")
     assert whole.code == 0
     from resnet_dsl.language.recipes import load_recipe
-    from resnet_dsl.training.optim import learning_rate
+    from resnet_dsl.training.loop.optim import learning_rate
 
     recipe = load_recipe(None, None, str(server.scratch / out / "recipe.yaml")).recipe
     assert recipe.steps == 48

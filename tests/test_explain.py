@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from resnet_dsl.analysis.expect import check_expect
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.explanations import CODES
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.expect import check_expect
 
 ROOT = Path(__file__).parent.parent
 NOT_ERRORS = {"Column", "Command", "Signature", "Arg", "Source", "Probe", "Remark", "get"}

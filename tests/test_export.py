@@ -21,18 +21,18 @@ from test_folding import NORMS, trained
 from resnet_dsl.cli import export as command
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import RunError
+from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import load
 from resnet_dsl.language.resolved import resolved
 from resnet_dsl.language.stored import FORMAT
+from resnet_dsl.records.folder import WEIGHTS
 from resnet_dsl.runtime import export as room
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.runtime.emit import class_name, emit
 from resnet_dsl.runtime.export import WRITERS, Network, export
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.run import WEIGHTS
 
 
 def beginning(name: str, side: int = 32) -> Graph:

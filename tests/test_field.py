@@ -10,10 +10,10 @@ from networks import compiled, small
 from torch import nn
 
 import resnet_dsl as rd
+from resnet_dsl.analysis.field import Reach, Reaches
+from resnet_dsl.analysis.formulas import total_stride
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.field import Reach, Reaches
-from resnet_dsl.reports.formulas import total_stride
 from resnet_dsl.runtime.build import build
 
 

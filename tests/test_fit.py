@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.analysis.expect import check_expect
+from resnet_dsl.analysis.fit import Axis, Budget, OverBudget, fit, within
+from resnet_dsl.analysis.variants import variant
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.cost import Costs
-from resnet_dsl.reports.expect import check_expect
-from resnet_dsl.reports.fit import Axis, Budget, OverBudget, fit, within
-from resnet_dsl.reports.variants import variant
 
 CASES: list[tuple[str, Budget, tuple[Axis, ...]]] = [
     ("resnet50", {"params": 5_000_000}, ("width",)),

@@ -11,12 +11,12 @@ from networks import NETWORKS, compiled, small
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import Fold, fold, folds
 from resnet_dsl.graph.verify import verify
 from resnet_dsl.language import load
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.reports.cost import Costs
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.folding import fold_weights
 

@@ -9,13 +9,13 @@ from random import Random
 import pytest
 from networks import compiled, small
 
+from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.analysis.formulas import Formulas, formulas, smallest_input
+from resnet_dsl.analysis.polynomial import Polynomial, lattice, through
+from resnet_dsl.analysis.variants import variant
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.cost import Costs
-from resnet_dsl.reports.formulas import Formulas, formulas, smallest_input
-from resnet_dsl.reports.polynomial import Polynomial, lattice, through
-from resnet_dsl.reports.variants import variant
 
 DATA = Path(__file__).parent / "data" / "counters"
 GROUPED = ("block={bottleneck: {groups: 32, base_width: 4}}",)

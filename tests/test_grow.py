@@ -11,13 +11,13 @@ from growing import STAGES, Spec, of_depths, outputs, pair, trained
 from networks import compiled
 from torch.nn import functional
 
+from resnet_dsl.analysis.transfer import plan_growth
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.emission.initial import zeroed
 from resnet_dsl.graph.growth import growth
-from resnet_dsl.reports.transfer import plan_growth
 from resnet_dsl.runtime import transfer
 from resnet_dsl.runtime.build import build
-from resnet_dsl.runtime.initial import zeroed
 
 pytestmark = pytest.mark.usefixtures("one_thread_in_a_plain_terminal")
 

@@ -28,11 +28,11 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.graph.graph import Shape
+from resnet_dsl.graph.tensors import tensors
 from resnet_dsl.language import load
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.recover import Recovered, recover
-from resnet_dsl.recover.stored import Stored
-from resnet_dsl.reports.weights import tensors
+from resnet_dsl.recovery import Recovered, recover
+from resnet_dsl.recovery.stored import Stored
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import match
 from resnet_dsl.runtime.weights import about, save

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 RUNS = Path(__file__).parent / "data" / "runs"
 
-EMIT = ("resnet_dsl.runtime.emit", "resnet_dsl.runtime.initial", "resnet_dsl.runtime.writing")
-"""The part of `runtime` that writes text and needs no torch."""
-
 # A line may import only from its own and the lines above it. The longest prefix of a module's name decides.
 ORDER = (
     (
@@ -26,42 +24,37 @@ ORDER = (
         "resnet_dsl.diagnostics",
         "resnet_dsl.explanations",
         "resnet_dsl.files",
+        "resnet_dsl.table",
         "resnet_dsl.specs",
         "resnet_dsl.studies",
     ),
-    ("resnet_dsl.language",),
+    ("resnet_dsl.language", "resnet_dsl.datasets"),
     ("resnet_dsl.graph",),
-    ("resnet_dsl.reports", *EMIT),
-    ("resnet_dsl.runtime.naming",),
-    ("resnet_dsl.recover",),
+    ("resnet_dsl.analysis", "resnet_dsl.emission"),
+    ("resnet_dsl.recovery", "resnet_dsl.records"),
+    ("resnet_dsl.pictures",),
     ("resnet_dsl.runtime",),
     ("resnet_dsl.training",),
+    ("resnet_dsl.using",),
     ("resnet_dsl.lab",),
     ("resnet_dsl.cli",),
     ("resnet_dsl", "resnet_dsl.__main__"),
 )
 LINE = {name: line for line, names in enumerate(ORDER) for name in names}
-TORCH = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.lab")
-TORCH_FREE = (
-    *EMIT, "resnet_dsl.runtime.naming", "resnet_dsl.runtime.reordering", "resnet_dsl.training.errors", "resnet_dsl.training.run", "resnet_dsl.training.runs",
-    "resnet_dsl.training.logs", "resnet_dsl.training.data.catalog", "resnet_dsl.training.data.search",
-    "resnet_dsl.lab.assertion", "resnet_dsl.lab.finding", "resnet_dsl.lab.table",
-    *(f"resnet_dsl.lab.study.{name}" for name in (
-        "engine", "form", "measures", "reading", "planning", "folder", "student", "verdict", "result", "tables", "progress", "conduct", "local",
-    )),
-)  # fmt: skip
+TORCH = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.using", "resnet_dsl.lab.probes", "resnet_dsl.lab.runs")
+"""The folders that compute. Every other one is free of torch."""
 HEAVY = {"torch", "numpy", "safetensors", "matplotlib", "PIL"}
 """Imported by the rooms above alone, and by the command line's `doctor` within its function."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    for top, package in (("resnet_dsl", "resnet_dsl"), ("cli", "resnet_dsl.cli")):
-        for path in sorted((ROOT / top).rglob("*.py")):
-            parts = path.relative_to(ROOT / top).with_suffix("").parts
-            yield ".".join([package, *(p for p in parts if p != "__init__")]), path
+    for folder, _, names in os.walk(ROOT / "resnet_dsl", followlinks=True):
+        for path in (Path(folder) / name for name in sorted(names) if name.endswith(".py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(p for p in parts if p != "__init__"), path
 
 
-MODULES = dict(modules())
+MODULES = dict(sorted(modules()))
 
 
 def home(name: str) -> str:
@@ -105,7 +98,7 @@ def test_imports_point_upwards(module: str) -> None:
 
 @pytest.mark.parametrize("module", list(MODULES))
 def test_only_the_rooms_that_compute_import_torch(module: str) -> None:
-    may = module.startswith(TORCH) and not module.startswith(TORCH_FREE)
+    may = module.startswith(TORCH)
     heavy = [
         name
         for name, early in imports(MODULES[module])

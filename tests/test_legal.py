@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from cases import DATA, Case, read
 
+from resnet_dsl.analysis.inspect import inspect
 from resnet_dsl.graph import compile
 from resnet_dsl.graph.verify import verify
 from resnet_dsl.language import load
-from resnet_dsl.reports.inspect import inspect
 
 NETWORKS = sorted((DATA / "legal").glob("*.yaml"))
 SMALL = read(DATA / "legal" / "small.md")

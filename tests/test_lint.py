@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from test_explain import BASE
 
+from resnet_dsl.analysis.lint import RULES, lint
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import Diagnostic, SpecError
 from resnet_dsl.explanations import CODES
 from resnet_dsl.language import load
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.reports.lint import RULES, lint
 
 # What is found in the zoo, and why it stays.
 REVIEWED = {

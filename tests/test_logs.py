@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.training import logs
-from resnet_dsl.training.logs import CsvLog, Logger, Tolerant, makers, open_loggers, read_rows
-from resnet_dsl.training.run import METRICS, Metrics
+from resnet_dsl.records.folder import METRICS, Metrics
+from resnet_dsl.records.log import read_rows
+from resnet_dsl.training.loop import loggers as logs
+from resnet_dsl.training.loop.loggers import CsvLog, Logger, Tolerant, makers, open_loggers
 
 Row = dict[str, Any]
 

@@ -14,9 +14,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import resnet_dsl as rd
+from resnet_dsl.analysis.memory import Amount, Memory, Saving, memory
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.memory import Amount, Memory, Saving, memory
 from resnet_dsl.runtime.build import build
 
 BATCH = 3

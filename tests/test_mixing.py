@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.augment import Augment
-from resnet_dsl.training.mixing import Targets, mix, require_halves
+from resnet_dsl.training.batches.mixing import Targets, mix, require_halves
 
 G = torch.Generator().manual_seed(0)
 IMAGES, LABELS = torch.rand(12, 3, 7, 9, generator=G), torch.randint(0, 5, (12,), generator=G)

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from networks import NETWORKS, compiled, small
 
+from resnet_dsl.analysis.diff import diff
+from resnet_dsl.analysis.inspect import inspect
+from resnet_dsl.emission.source import emit, excerpts
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.diff import diff
-from resnet_dsl.reports.draw import DrawError, draw, draw_difference
-from resnet_dsl.reports.inspect import inspect
-from resnet_dsl.reports.page.shell import Section, render
-from resnet_dsl.runtime.emit import emit, excerpts
+from resnet_dsl.pictures.draw import DrawError, draw, draw_difference
+from resnet_dsl.pictures.page.shell import Section, render
 
 
 def spec(name: str, *settings: str) -> Graph:

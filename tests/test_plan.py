@@ -18,10 +18,10 @@ from resnet_dsl.diagnostics import RunError, SpecError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training import device, plan, regional
-from resnet_dsl.training.device import Facts
-from resnet_dsl.training.plan import PARTS, Plan, Wishes, candidates
-from resnet_dsl.training.trial import Length, decide
+from resnet_dsl.training.device import device, plan, regional
+from resnet_dsl.training.device.device import Facts
+from resnet_dsl.training.device.plan import PARTS, Plan, Wishes, candidates
+from resnet_dsl.training.device.trial import Length, decide
 
 AMX = Facts("cpu", "", "matrix", "", 2)
 VECTOR = Facts("cpu", "", "vector", "", 2)
@@ -365,7 +365,7 @@ def test_compiled_steps_are_eager_ones_but_for_rounding_and_repeat_to_the_bit() 
 
 
 def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
-    from resnet_dsl.training.bench import compare
+    from resnet_dsl.using.bench import compare
 
     small = ["bench", "resnet20-digits", "--set", "params.n=1", "--batch", "8", "--seconds", "0", "--device", "cpu"]
     assert main([*small, "--format", "json", "--plan", "precision=bf16,compile=no"]) == 0

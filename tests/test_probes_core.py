@@ -23,23 +23,23 @@ from resnet_dsl.diagnostics import RunError, SpecError
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.assertion import Assertion
-from resnet_dsl.lab.blocks import blocks_of
 from resnet_dsl.lab.finding import Finding, Plot, across, figure_text
-from resnet_dsl.lab.measuring import measure
 from resnet_dsl.lab.probes import gradients, highway, identity, shattering, signals
-from resnet_dsl.lab.still import batch_statistics, held_statistics, untouched
-from resnet_dsl.lab.subject import Ask, Subject, subjects
+from resnet_dsl.lab.probes.blocks import blocks_of
+from resnet_dsl.lab.probes.measuring import measure
+from resnet_dsl.lab.probes.still import batch_statistics, held_statistics, untouched
+from resnet_dsl.lab.probes.subject import Ask, Subject, subjects
+from resnet_dsl.lab.probes.values import Seen, evaluate
 from resnet_dsl.lab.table import PROBES, Probe, probe
-from resnet_dsl.lab.values import Seen, evaluate
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.reports.drawing.lines import Series, chart
-from resnet_dsl.reports.table import Column
+from resnet_dsl.pictures.drawing.lines import Series, chart
 from resnet_dsl.runtime import weights as weights_file
 from resnet_dsl.runtime.build import build
+from resnet_dsl.table import Column
+from resnet_dsl.training.device.plan import Wishes
 from resnet_dsl.training.job import Request
-from resnet_dsl.training.plan import Wishes
-from resnet_dsl.training.progress import Silent
+from resnet_dsl.training.loop.progress import Silent
 from resnet_dsl.training.session import begin
 
 OF_NETWORKS = [p for p in PROBES if p.of == "network"]

@@ -23,14 +23,14 @@ from torch.nn import functional
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph
-from resnet_dsl.lab.blocks import blocks_of
 from resnet_dsl.lab.finding import Finding
 from resnet_dsl.lab.probes import gates, landscape, lesion, paths, responses, target
-from resnet_dsl.lab.subject import Subject
+from resnet_dsl.lab.probes.blocks import blocks_of
+from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.table import probe
-from resnet_dsl.reports.drawing.heat import Axis, heat
+from resnet_dsl.pictures.drawing.heat import Axis, heat
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training.seeds import derive, generator
+from resnet_dsl.training.batches.seeds import derive, generator
 
 
 def subject(spec: dict[str, Any], images: int = 6, *, step: int | None = 0) -> Subject:

@@ -19,15 +19,15 @@ import pytest
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import RunError
+from resnet_dsl.lab.runs.preparing import prepare
+from resnet_dsl.lab.runs.running import run_task
 from resnet_dsl.lab.study.engine import Event, Outcome, Task
 from resnet_dsl.lab.study.folder import measured
 from resnet_dsl.lab.study.local import LocalEngine
 from resnet_dsl.lab.study.planning import Choice, plan
-from resnet_dsl.lab.study.preparing import prepare
 from resnet_dsl.lab.study.ray_engine import RayEngine, _carry_out, _Failed, _Home, _versions
 from resnet_dsl.lab.study.reading import read_study
-from resnet_dsl.lab.study.running import run_task
-from resnet_dsl.training.run import RunFolder
+from resnet_dsl.records.folder import RunFolder
 
 STUDY = """
 title: Two small networks

@@ -12,8 +12,8 @@ import torch
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
+from resnet_dsl.records.folder import RunFolder
 from resnet_dsl.training import rehearse
-from resnet_dsl.training.run import RunFolder
 
 TINY = """
 input: {channels: 1, height: 8, width: 8}

@@ -15,21 +15,21 @@ import pytest
 import torch
 from PIL import Image
 
+from resnet_dsl.analysis.confusion import by_class
 from resnet_dsl.cli.app import main
+from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.confusion import by_class
-from resnet_dsl.reports.drawing.png import picture
-from resnet_dsl.reports.page.predictions import predictions as section
-from resnet_dsl.reports.page.run import METRICS, Shown, page
-from resnet_dsl.training import samples
-from resnet_dsl.training.assess import assess_images, assess_run, run_images
-from resnet_dsl.training.data.catalog import SOURCES
+from resnet_dsl.pictures.drawing.png import picture
+from resnet_dsl.pictures.page.predictions import predictions as section
+from resnet_dsl.pictures.page.run import METRICS, Shown, page
+from resnet_dsl.records.run import read
 from resnet_dsl.training.data.dataset import Part
 from resnet_dsl.training.data.digits import load as load_digits
-from resnet_dsl.training.runs import read
-from resnet_dsl.training.samples import MISTAKES, RIGHT, Guesses, predictions
+from resnet_dsl.using import samples
+from resnet_dsl.using.assess import assess_images, assess_run, run_images
+from resnet_dsl.using.samples import MISTAKES, RIGHT, Guesses, predictions
 
 STORED = Path(__file__).parent / "data" / "runs"
 TINY = """

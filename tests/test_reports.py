@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import resnet_dsl as rd
+from resnet_dsl.analysis.cost import Cost
+from resnet_dsl.analysis.inspect import Part, Report
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.reports.cost import Cost
-from resnet_dsl.reports.inspect import Part, Report
-from resnet_dsl.reports.table import Column, Table, count, short, signed, times
+from resnet_dsl.table import Column, Table, count, short, signed, times
 
 BASE = {
     "input": {"channels": 4, "height": 8, "width": 8},

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.reports.drawing.lines import Series, chart
-from resnet_dsl.reports.runs import Curve, curves_table, differences, differences_table, runs_table
-from resnet_dsl.training.run import RunFolder
-from resnet_dsl.training.runs import read
+from resnet_dsl.pictures.drawing.lines import Series, chart
+from resnet_dsl.pictures.runs import curves_table, differences, differences_table, runs_table
+from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.run import Curve, read
 
 STORED = Path(__file__).parent / "data" / "runs"
 SVG = {"s": "http://www.w3.org/2000/svg"}

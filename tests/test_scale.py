@@ -20,10 +20,11 @@ from safetensors.torch import load_file
 import resnet_dsl as rd
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training import ranks, sharded
-from resnet_dsl.training.parallel import Layout, block_paths, require_layout, spread
-from resnet_dsl.training.plan import Plan
-from resnet_dsl.training.ranks import World, alone, joined
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.ranks import sharded
+from resnet_dsl.training.ranks import world as ranks
+from resnet_dsl.training.ranks.parallel import Layout, block_paths, require_layout, spread
+from resnet_dsl.training.ranks.world import World, alone, joined
 
 SPEC = """
 input: {channels: 1, height: 8, width: 8}
@@ -380,9 +381,9 @@ import os, torch
 from torch import distributed
 import resnet_dsl as rd
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training.parallel import Layout, block_paths, spread
-from resnet_dsl.training.plan import Plan
-from resnet_dsl.training.ranks import World, alone
+from resnet_dsl.training.ranks.parallel import Layout, block_paths, spread
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.ranks.world import World, alone
 
 def main():
     rank = int(os.environ["RANK"])

@@ -16,19 +16,19 @@ from torch.nn import functional
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.average import Average
-from resnet_dsl.training.batches import Batch
+from resnet_dsl.training.batches.batches import Batch
+from resnet_dsl.training.batches.mixing import Targets
 from resnet_dsl.training.data.dataset import Part
-from resnet_dsl.training.evaluate import Scores, score
-from resnet_dsl.training.mixing import Targets
-from resnet_dsl.training.nonfinite import first_bad
-from resnet_dsl.training.optim import Pace, learning_rate, make_optimizer
-from resnet_dsl.training.parallel import Layout, Spread
-from resnet_dsl.training.plan import Plan
-from resnet_dsl.training.ranks import alone
-from resnet_dsl.training.records import Record
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.loop.average import Average
+from resnet_dsl.training.loop.evaluate import Scores, score
+from resnet_dsl.training.loop.nonfinite import first_bad
+from resnet_dsl.training.loop.optim import Pace, learning_rate, make_optimizer
+from resnet_dsl.training.loop.records import Record
+from resnet_dsl.training.loop.step import Outcome, Stepper
+from resnet_dsl.training.ranks.parallel import Layout, Spread
+from resnet_dsl.training.ranks.world import alone
 from resnet_dsl.training.rehearse import Ramp, read_curve
-from resnet_dsl.training.step import Outcome, Stepper
 
 PLAN = Plan("cpu", "fp32", False, 1)
 

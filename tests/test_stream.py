@@ -24,15 +24,15 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.batches import Batches
+from resnet_dsl.training.batches.batches import Batches
+from resnet_dsl.training.batches.measure import measure
+from resnet_dsl.training.batches.order import Share
 from resnet_dsl.training.data import imagefolder, pictures
 from resnet_dsl.training.data.dataset import Dataset, split
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.pictures import Pictures
-from resnet_dsl.training.loop import Loop
-from resnet_dsl.training.measure import measure
-from resnet_dsl.training.order import Share
-from resnet_dsl.training.plan import Plan
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.loop.loop import Loop
 
 PLAN = Plan("cpu", "fp32", True, 1, "")
 CROP = {"augment": {"crop": 24, "shorter_side": [26, 40], "color_pca": 0.1, "erase": 0.2}, "batch": 6, "normalize": "pixel_mean"}

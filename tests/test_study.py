@@ -18,6 +18,7 @@ import torch
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
+from resnet_dsl.lab.runs.starts import starts
 from resnet_dsl.lab.study import tables
 from resnet_dsl.lab.study.engine import Event, Outcome
 from resnet_dsl.lab.study.form import Comparison, Document, Lengths
@@ -26,7 +27,6 @@ from resnet_dsl.lab.study.planning import Choice, Plan, plan
 from resnet_dsl.lab.study.progress import Board
 from resnet_dsl.lab.study.reading import NEEDED, read_study, shipped_studies
 from resnet_dsl.lab.study.result import Facts, made, result
-from resnet_dsl.lab.study.starts import starts
 from resnet_dsl.lab.study.student import quantile
 from resnet_dsl.lab.study.verdict import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, best_rate, estimate, judge, overall
 from resnet_dsl.language import load

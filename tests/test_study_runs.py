@@ -20,15 +20,15 @@ import pytest
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.lab.runs.preparing import prepare
+from resnet_dsl.lab.runs.running import run_task
 from resnet_dsl.lab.study.conduct import Halted, Means, conduct
 from resnet_dsl.lab.study.engine import Event, Outcome, Task
 from resnet_dsl.lab.study.local import LocalEngine
 from resnet_dsl.lab.study.planning import Choice, Plan, command, plan
-from resnet_dsl.lab.study.preparing import prepare
 from resnet_dsl.lab.study.reading import read_study
 from resnet_dsl.lab.study.result import Facts
-from resnet_dsl.lab.study.running import run_task
-from resnet_dsl.training.faults import VARIABLE
+from resnet_dsl.training.loop.faults import VARIABLE
 
 TEXT = """\
 title: Small

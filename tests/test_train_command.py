@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.training.data import search
-from resnet_dsl.training.progress import Lines, Snapshot
-from resnet_dsl.training.stop import StopWish
+from resnet_dsl.datasets import search
+from resnet_dsl.training.loop.progress import Lines, Snapshot
+from resnet_dsl.training.loop.stop import StopWish
 
 REFUSED = [
     (["resnet20-digits", "--data", "fashion-mnist", "--data-dir", "fm"], 3, "not found on this machine"),

@@ -22,10 +22,11 @@ import torch
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.records.folder import RunFolder
 from resnet_dsl.runtime import weights
-from resnet_dsl.training import checkpoint, keeping, session
-from resnet_dsl.training.progress import Silent
-from resnet_dsl.training.run import RunFolder
+from resnet_dsl.training import session
+from resnet_dsl.training.loop import checkpoint, keeping
+from resnet_dsl.training.loop.progress import Silent
 
 TINY = """
 input: {channels: 1, height: 8, width: 8}

@@ -17,7 +17,7 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training.keeping import Keeping
+from resnet_dsl.training.loop.keeping import Keeping
 from resnet_dsl.training.train import train
 
 TINY = """

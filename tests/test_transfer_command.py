@@ -10,8 +10,8 @@ import torch
 from growing import of_depths, outputs, trained
 from networks import compiled
 
+from resnet_dsl.analysis.transfer import plan
 from resnet_dsl.cli.app import main
-from resnet_dsl.reports.transfer import plan
 from resnet_dsl.runtime import transfer, weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation

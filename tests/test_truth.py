@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.cost import Costs
 
 NETWORKS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "counts.json").read_text())
 

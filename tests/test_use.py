@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from resnet_dsl.analysis.confusion import by_class, classes_table, confusion_table
 from resnet_dsl.cli.app import main
-from resnet_dsl.reports.confusion import by_class, classes_table, confusion_table
+from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.data.catalog import SOURCES
 from resnet_dsl.training.data.digits import load as load_digits
 
 TINY = """
@@ -210,7 +210,7 @@ def test_evaluate_ten_crops_and_scales(tmp_path: Path, capsys: pytest.CaptureFix
     assert train.shape == (6, 20, 26, 3)
     native = found("noise", "--scales", "20")
     import resnet_dsl.training.data.load as loading
-    from resnet_dsl.training.measure import measure
+    from resnet_dsl.training.batches.measure import measure
 
     how = measure(loading.open_dataset("imagefolder", (3, 14, 14), tmp_path / "noise", crop=14).train, "channel")
     x = (torch.from_numpy(np.stack(whole)).permute(0, 3, 1, 2).float() - how.mean) / how.std

@@ -16,11 +16,11 @@ from torch import nn
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.emission.naming import tables
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import match
-from resnet_dsl.runtime.naming import tables
 from resnet_dsl.training.finetune import start
 
 KEYS = json.loads((Path(__file__).parent / "data" / "torchvision_keys.json").read_text())

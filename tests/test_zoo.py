@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.reports.cost import Costs
 
 SPECS = Path(__file__).parent.parent / "specs"
 ZOO = sorted(path for path in SPECS.glob("*/*.yaml") if path.parent.name != "recipes")

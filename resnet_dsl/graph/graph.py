@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from resnet_dsl.diagnostics import Location
+from resnet_dsl.table import shape_text
 
 if TYPE_CHECKING:
     import networkx
@@ -223,11 +224,6 @@ class Graph:
                 role = "" if n.role == "step" else f" [{n.role}]"
                 lines.append(f"  {n.path}{times} = {n.op}{callee}({operands}){attrs} -> {shape_text(n.shape)}{role}")
         return "\n".join(lines) + "\n"
-
-
-def shape_text(shape: Shape) -> str:
-    """64x56x56."""
-    return "x".join(map(str, shape))
 
 
 def join(scope: str, name: str) -> str:

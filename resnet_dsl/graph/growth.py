@@ -13,9 +13,10 @@ from itertools import zip_longest
 
 from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError
 from resnet_dsl.graph.exactness import ANYTHING, Bounds
-from resnet_dsl.graph.graph import Graph, Node, Program, Shape, Value, join, shape_text
+from resnet_dsl.graph.graph import Graph, Node, Program, Shape, Value, join
 from resnet_dsl.graph.identity import Fills, Obstacle, bounds_of, identity
 from resnet_dsl.graph.ops import OPS
+from resnet_dsl.table import shape_text
 
 Added = Mapping[str, Fills]
 """The blocks that B has and A lacks, by full path in order: what to set in each, by the tensor's path within the block."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from resnet_dsl.graph.graph import Shape, Value, shape_text
+from resnet_dsl.graph.graph import Shape, Value
+from resnet_dsl.table import shape_text
 
 Attrs = Mapping[str, Value]
 

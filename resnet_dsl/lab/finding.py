@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from resnet_dsl.reports.drawing.lines import Series, chart
-from resnet_dsl.reports.table import Column, Table
+from resnet_dsl.pictures.drawing.lines import Series, chart
+from resnet_dsl.table import Column, Table
 
 
 @dataclass(frozen=True, slots=True)

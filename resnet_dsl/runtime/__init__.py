@@ -1,1 +1,1 @@
-"""Graph to torch: `emit` needs no torch, the rest does."""
+"""Emitted source as a torch module, its weights, and what they are exported to."""

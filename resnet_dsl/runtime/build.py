@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import load
 from resnet_dsl.language.spec import Spec
-from resnet_dsl.runtime.emit import class_name, emit
 from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.runtime.weights import load as load_weights
 

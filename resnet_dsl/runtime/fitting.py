@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 
 from resnet_dsl.diagnostics import RunError
+from resnet_dsl.emission.naming import Table, tables
+from resnet_dsl.emission.reordering import orders
 from resnet_dsl.graph.graph import Graph, Shape
-from resnet_dsl.reports.weights import tensors as tensors_of
-from resnet_dsl.runtime.naming import Table, tables
-from resnet_dsl.runtime.reordering import orders
+from resnet_dsl.graph.tensors import tensors as tensors_of
 
 State = Literal["mapped", "renamed", "reshaped", "reordered", "filled", "misfit", "missing", "unexpected"]
 """mapped: name and shape are the network's. reshaped: a 1x1 conv for a linear layer, or the like: the same numbers in the same order.

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
+from resnet_dsl.analysis.transfer import Plan, plan_growth
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph.exactness import Fill
 from resnet_dsl.graph.graph import Graph
-from resnet_dsl.reports.transfer import Plan, plan_growth
 from resnet_dsl.runtime.build import build
 
 Tensors = dict[str, torch.Tensor]

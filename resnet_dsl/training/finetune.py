@@ -17,13 +17,13 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.emission.naming import owner
 from resnet_dsl.graph import Graph
+from resnet_dsl.records.folder import WEIGHTS
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import FITS, match
-from resnet_dsl.runtime.naming import owner
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.run import WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)

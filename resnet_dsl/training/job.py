@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
@@ -18,22 +19,21 @@ from resnet_dsl.language.droppath import with_drop_path
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
 from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.reports.cost import Costs
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training.batches import Batches
+from resnet_dsl.training.batches.batches import Batches
+from resnet_dsl.training.batches.measure import measure
+from resnet_dsl.training.batches.order import Order, Share
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
+from resnet_dsl.training.device.plan import Plan, Wishes, by_rule
 from resnet_dsl.training.finetune import Start, freeze, start
-from resnet_dsl.training.logs import makers
-from resnet_dsl.training.loop import Judge
-from resnet_dsl.training.measure import measure
-from resnet_dsl.training.order import Order, Share
-from resnet_dsl.training.parallel import Layout, Spread, Wrapper, block_paths, require_layout, spread, suited
-from resnet_dsl.training.plan import Plan, Wishes, by_rule
-from resnet_dsl.training.progress import Watcher
-from resnet_dsl.training.ranks import World, alone
-from resnet_dsl.training.tensorboard import require_tensorboard
+from resnet_dsl.training.loop.loggers import makers
+from resnet_dsl.training.loop.loop import Judge
+from resnet_dsl.training.loop.progress import Watcher
+from resnet_dsl.training.loop.tensorboard import require_tensorboard
+from resnet_dsl.training.ranks.parallel import Layout, Spread, Wrapper, block_paths, require_layout, spread, suited
+from resnet_dsl.training.ranks.world import World, alone
 
 _LASTING = (
     "data", "limit_train", "limit_batches", "overfit_batch", "weights", "tensorboard", "parallel", "checkpoint_activations", "sync_batchnorm",

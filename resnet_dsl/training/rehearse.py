@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.analysis.rehearsal import size
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.reports.rehearsal import size
-from resnet_dsl.training.batches import Batches, total_steps
+from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.training.batches.batches import Batches, total_steps
+from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, Request, make, settle
-from resnet_dsl.training.parallel import Spread
-from resnet_dsl.training.planning import planned
-from resnet_dsl.training.progress import Watcher
-from resnet_dsl.training.ranks import alone
-from resnet_dsl.training.run import RunFolder
-from resnet_dsl.training.step import Stepper
+from resnet_dsl.training.loop.progress import Watcher
+from resnet_dsl.training.loop.step import Stepper
+from resnet_dsl.training.ranks.parallel import Spread
+from resnet_dsl.training.ranks.world import alone
 
 TIMED_STEPS = 5
 

@@ -10,27 +10,28 @@ from typing import Any
 import torch
 
 from resnet_dsl.diagnostics import RunError
+from resnet_dsl.emission.source import emit
 from resnet_dsl.graph import compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.records.errors import Interrupted
+from resnet_dsl.records.folder import COMMAND, INITIAL, METRICS, RECIPE, REQUEST, RESULTS, SOURCE, SPEC, WEIGHTS, Metrics, RunFolder
 from resnet_dsl.runtime import weights
-from resnet_dsl.runtime.emit import emit
-from resnet_dsl.training import finetune, parallel, sharded
-from resnet_dsl.training.batches import Batches, total_steps
+from resnet_dsl.training import finetune
+from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.errors import Interrupted
-from resnet_dsl.training.evaluate import Scores, score
+from resnet_dsl.training.device.plan import Plan, taken_up
+from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, Request, digest, make, settle, without_recipe
-from resnet_dsl.training.keeping import EXTENSIONS, Keeping, keep_weights, newest_state, note_session, record
-from resnet_dsl.training.logs import makers, open_loggers
-from resnet_dsl.training.loop import Judge, Loop
-from resnet_dsl.training.plan import Plan, taken_up
-from resnet_dsl.training.planning import planned
-from resnet_dsl.training.progress import Watcher
-from resnet_dsl.training.ranks import World, alone
-from resnet_dsl.training.run import COMMAND, INITIAL, METRICS, RECIPE, REQUEST, RESULTS, SOURCE, SPEC, WEIGHTS, Metrics, RunFolder
-from resnet_dsl.training.stop import StopWish
+from resnet_dsl.training.loop.evaluate import Scores, score
+from resnet_dsl.training.loop.keeping import EXTENSIONS, Keeping, keep_weights, newest_state, note_session, record
+from resnet_dsl.training.loop.loggers import makers, open_loggers
+from resnet_dsl.training.loop.loop import Judge, Loop
+from resnet_dsl.training.loop.progress import Watcher
+from resnet_dsl.training.loop.stop import StopWish
+from resnet_dsl.training.ranks import parallel, sharded
+from resnet_dsl.training.ranks.world import World, alone
 
 __all__ = ["Request", "begin", "resume"]
 

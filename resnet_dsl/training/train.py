@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from resnet_dsl.datasets.catalog import SOURCES, fitting
 from resnet_dsl.diagnostics import RunError
-from resnet_dsl.graph.graph import shape_text
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipes import load_recipe
-from resnet_dsl.training.data.catalog import SOURCES, fitting
-from resnet_dsl.training.plan import wishes
-from resnet_dsl.training.progress import watcher
-from resnet_dsl.training.ranks import joined
+from resnet_dsl.table import shape_text
+from resnet_dsl.training.device.plan import wishes
+from resnet_dsl.training.loop.progress import watcher
+from resnet_dsl.training.ranks.world import joined
 from resnet_dsl.training.session import Request, begin
 
 

@@ -12,16 +12,16 @@ from torch.nn import functional
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.growth import deepened
+from resnet_dsl.graph.tensors import tensors
 from resnet_dsl.lab.finding import Finding, Plot, number_text
-from resnet_dsl.lab.still import evaluated, held_statistics
-from resnet_dsl.lab.subject import Subject
+from resnet_dsl.lab.probes.still import evaluated, held_statistics
+from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.language import load
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column, count, share
-from resnet_dsl.reports.weights import tensors
+from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.transfer import grow
-from resnet_dsl.training.seeds import derive, generator
+from resnet_dsl.table import Column, count, share
+from resnet_dsl.training.batches.seeds import derive, generator
 
 _COLUMNS = (
     Column("network", "network"),

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.lab.finding import Finding, Plot, number_text
-from resnet_dsl.lab.still import batch_statistics
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.lab.values import Seen, evaluate
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column, count, share
+from resnet_dsl.lab.probes.still import batch_statistics
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column, count, share
 
 CLOSED = 0.1
 """A gate is closed where it is below this on the mean, and open above 1 minus this."""

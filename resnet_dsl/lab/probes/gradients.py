@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
-from resnet_dsl.lab.still import batch_statistics
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column
+from resnet_dsl.lab.probes.still import batch_statistics
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column
 
 MEASURES: Mapping[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "norm": ("|dL/dw|", lambda g, w: g.norm()),

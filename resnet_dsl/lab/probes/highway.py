@@ -14,14 +14,14 @@ from torch.func import jvp
 from torch.nn import functional
 
 from resnet_dsl.graph.ops import OPS
-from resnet_dsl.lab.blocks import Block, blocks_of
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
-from resnet_dsl.lab.still import batch_statistics
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.lab.values import Seen, apply, evaluate, evaluate_scope
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column, share
-from resnet_dsl.training.seeds import generator
+from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.still import batch_statistics
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.lab.probes.values import Seen, apply, evaluate, evaluate_scope
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column, share
+from resnet_dsl.training.batches.seeds import generator
 
 _COLUMNS = (
     Column("block", "block"),

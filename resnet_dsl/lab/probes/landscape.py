@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.lab.finding import Finding, Plot, number_text
-from resnet_dsl.lab.still import evaluated
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.reports.drawing.heat import Axis, heat
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column
-from resnet_dsl.training.seeds import generator
+from resnet_dsl.lab.probes.still import evaluated
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.pictures.drawing.heat import Axis, heat
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column
+from resnet_dsl.training.batches.seeds import generator
 
 Direction = Mapping[str, Tensor]
 """A change of weights, by the names of the parameters."""

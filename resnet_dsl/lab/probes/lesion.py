@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph
-from resnet_dsl.lab.blocks import Block, blocks_of
 from resnet_dsl.lab.finding import Finding, Plot
-from resnet_dsl.lab.still import evaluated
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.lab.values import Seen, evaluate
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column, share
+from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.still import evaluated
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column, share
 
 _CHUNK = 500
 

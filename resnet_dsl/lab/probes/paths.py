@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from resnet_dsl.diagnostics import RunError
-from resnet_dsl.lab.blocks import Block, blocks_of
 from resnet_dsl.lab.finding import Finding, Plot, number_text
-from resnet_dsl.lab.still import held_statistics
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.lab.values import Seen, evaluate
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column, share, short
-from resnet_dsl.training.seeds import generator
+from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.still import held_statistics
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column, share, short
+from resnet_dsl.training.batches.seeds import generator
 
 _COLUMNS = (
     Column("length", "length", str, right=True),

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph import Graph
-from resnet_dsl.graph.graph import Node, shape_text
+from resnet_dsl.graph.graph import Node
 from resnet_dsl.graph.ops import OPS
-from resnet_dsl.lab.blocks import blocks_of
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
-from resnet_dsl.lab.still import batch_statistics
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.lab.values import Seen, evaluate
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column
+from resnet_dsl.lab.probes.blocks import blocks_of
+from resnet_dsl.lab.probes.still import batch_statistics
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column, shape_text
 
 
 def measure(subject: Subject, channels: str = "all", lipschitz: bool = False) -> Finding:

@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.lab.finding import Finding, Plot, number_text
-from resnet_dsl.lab.still import held_statistics
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column
-from resnet_dsl.training.seeds import generator
+from resnet_dsl.lab.probes.still import held_statistics
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column
+from resnet_dsl.training.batches.seeds import generator
 
 
 def measure(subject: Subject, intervals: int = 64, pairs: int = 4) -> Finding:

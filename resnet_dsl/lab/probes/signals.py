@@ -10,13 +10,13 @@ from torch import Tensor
 
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Program, join
-from resnet_dsl.lab.blocks import blocks_of
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
-from resnet_dsl.lab.still import batch_statistics
-from resnet_dsl.lab.subject import Subject
-from resnet_dsl.lab.values import Seen, evaluate
-from resnet_dsl.reports.drawing.lines import Series
-from resnet_dsl.reports.table import Column, share
+from resnet_dsl.lab.probes.blocks import blocks_of
+from resnet_dsl.lab.probes.still import batch_statistics
+from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.pictures.drawing.lines import Series
+from resnet_dsl.table import Column, share
 
 _COLUMNS = (
     Column("path", "path"),

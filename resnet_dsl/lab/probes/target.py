@@ -17,12 +17,12 @@ from torch.func import functional_call, jacrev, stack_module_state, vmap
 from resnet_dsl.diagnostics import RunError, did_you_mean, quote
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.ops import OPS
-from resnet_dsl.lab.blocks import Block, blocks_of
 from resnet_dsl.lab.finding import Finding, number_text
-from resnet_dsl.reports.drawing.heat import Axis, heat
-from resnet_dsl.reports.table import Column
+from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.pictures.drawing.heat import Axis, heat
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training.seeds import derive, generator
+from resnet_dsl.table import Column
+from resnet_dsl.training.batches.seeds import derive, generator
 
 Function = Callable[[Tensor], Tensor]
 Parameters = Mapping[str, Tensor]

@@ -14,7 +14,7 @@ from resnet_dsl.lab.study.folder import RESULT, measured, read_json, register, w
 from resnet_dsl.lab.study.planning import Plan
 from resnet_dsl.lab.study.progress import Board
 from resnet_dsl.lab.study.result import Facts, made, result
-from resnet_dsl.training.run import RunFolder
+from resnet_dsl.records.folder import RunFolder
 
 
 class Halted(Exception):
@@ -62,7 +62,7 @@ def conduct(plan: Plan, home: Path, means: Means) -> tuple[dict[str, Any], tuple
 
 def _carry_out(plan: Plan, home: Path, left: Sequence[Task], found: dict[str, dict[str, Any]], means: Means) -> tuple[Outcome, ...]:
     """Run what is left; what is measured goes into `found`. The longest runs come first, so that none is alone at the end."""
-    from resnet_dsl.lab.study.preparing import prepare
+    from resnet_dsl.lab.runs.preparing import prepare
 
     work = _work(plan, left)
     board = Board(means.stream, means.quiet, left, work, len(found))

@@ -129,8 +129,8 @@ def _work(connection: Connection) -> None:
     """A worker: tasks come, outcomes go, until nobody is there any more."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    from resnet_dsl.lab.study.running import run_task
-    from resnet_dsl.training.errors import Interrupted
+    from resnet_dsl.lab.runs.running import run_task
+    from resnet_dsl.records.errors import Interrupted
 
     with contextlib.suppress(EOFError, OSError, Interrupted):
         while True:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph import Graph
-from resnet_dsl.reports.cost import Costs
-from resnet_dsl.reports.table import short
+from resnet_dsl.table import short
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.diagnostics import RunError, did_you_mean, quote
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.lab.study.engine import Task
@@ -16,7 +17,6 @@ from resnet_dsl.lab.study.reading import Study
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
 from resnet_dsl.language.spec import Spec
-from resnet_dsl.reports.cost import Costs
 
 SPECS, RECIPES, STARTS, RUNS = "specs", "recipes", "starts", "runs"
 """Folders in a study's folder."""

@@ -176,8 +176,8 @@ def _carry_out(task: Task, home: _Home, news: Any) -> dict[str, Any] | _Failed |
     if not task.spec.is_file():
         return _Failed(_unfit(task, f"{machine} does not see {task.spec}", _SHARE), 3)
 
-    from resnet_dsl.lab.study.running import run_task
-    from resnet_dsl.training.errors import Interrupted
+    from resnet_dsl.lab.runs.running import run_task
+    from resnet_dsl.records.errors import Interrupted
 
     news.add.remote(Event("began", task))
     try:

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, quote
 from resnet_dsl.lab.study.form import Comparison, Document, Lengths, Rule, Setting
 from resnet_dsl.lab.study.form import Source as ClaimSource
@@ -31,7 +32,6 @@ from resnet_dsl.language.spec import Spec
 from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.language.tree import Scalar, Tree, describe, plain
 from resnet_dsl.language.tree import Sequence as SequenceTree
-from resnet_dsl.training.data.catalog import SOURCES
 
 TAIL, JUDGED = 100, 2000
 """What `tail` and `judged` are where nobody says."""

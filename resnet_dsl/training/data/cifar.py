@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from resnet_dsl.datasets.catalog import Source
+from resnet_dsl.datasets.search import Found
 from resnet_dsl.diagnostics import RunError
-from resnet_dsl.training.data.catalog import Source
 from resnet_dsl.training.data.dataset import Dataset, Part, dataset
 from resnet_dsl.training.data.reading import MAX_BYTES, blame, damaged, read
-from resnet_dsl.training.data.search import Found
 
 _PIXELS = 3 * 32 * 32
 

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import torch
 
 from resnet_dsl.diagnostics import RunError
-from resnet_dsl.graph.graph import Shape, shape_text
+from resnet_dsl.graph.graph import Shape
+from resnet_dsl.table import shape_text
+from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.reading import damaged
-from resnet_dsl.training.seeds import generator
 
 _HELD_OUT = 0
 """The seed of the split into training and validation: fixed, so that runs with different seeds compare on the same images."""

@@ -6,7 +6,7 @@ from importlib import resources
 
 import numpy as np
 
-from resnet_dsl.training.data.catalog import Source
+from resnet_dsl.datasets.catalog import Source
 from resnet_dsl.training.data.dataset import Dataset, Part, dataset
 
 

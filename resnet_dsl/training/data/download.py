@@ -10,8 +10,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from resnet_dsl.datasets.catalog import Download, Source
 from resnet_dsl.diagnostics import RunError
-from resnet_dsl.training.data.catalog import Download, Source
 from resnet_dsl.training.data.reading import MAX_BYTES, blame
 from resnet_dsl.version import __version__
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from resnet_dsl.training.data.catalog import IDX_FILES, Source
+from resnet_dsl.datasets.catalog import IDX_FILES, Source
+from resnet_dsl.datasets.search import Found
 from resnet_dsl.training.data.dataset import Dataset, Part, dataset
 from resnet_dsl.training.data.reading import blame, damaged, read
-from resnet_dsl.training.data.search import Found
 
 
 def load(source: Source, found: Found) -> Dataset:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from resnet_dsl.datasets.catalog import Source
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.training.data.catalog import Source
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.pictures import Pictures, default_workers
 from resnet_dsl.training.data.reading import blame

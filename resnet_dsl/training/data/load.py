@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from resnet_dsl.datasets.catalog import SOURCES, Source
+from resnet_dsl.datasets.search import Found, cache, find
 from resnet_dsl.diagnostics import RunError, did_you_mean, quote
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data import cifar, digits, idx, imagefolder, shards
-from resnet_dsl.training.data.catalog import SOURCES, Source
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.download import fetch
-from resnet_dsl.training.data.search import Found, cache, find
 
 _FROM_FILES: Mapping[str, Callable[[Source, Found], Dataset]] = {"fashion-mnist": idx.load, "cifar10": cifar.load, "cifar100": cifar.load}
 _OWN: Mapping[str, Callable[[Source, Path | None, Shape, int | None, int | None], Dataset]] = {

@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnet_dsl.diagnostics import RunError, SpecError
 from resnet_dsl.graph.graph import Shape
+from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.views import AsItIs, CentreCrop, View, look, open_fitting
-from resnet_dsl.training.seeds import generator
 
 SAMPLE = 2048
 """Pictures that stand for all of them where means and deviations are measured."""

@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from resnet_dsl.datasets.catalog import Source
 from resnet_dsl.diagnostics import RunError
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.training.data.catalog import Source
+from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.pictures import SAMPLE, Fault, default_workers, work
 from resnet_dsl.training.data.reading import blame, damaged
 from resnet_dsl.training.data.views import ENDINGS, GREY, AsItIs, CentreCrop, View, look, open_picture, require_pillow
-from resnet_dsl.training.seeds import derive
 
 INDEX = "index.json"
 BUFFER = 1000

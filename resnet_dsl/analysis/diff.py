@@ -1,0 +1,383 @@
+"""What sets two networks apart: by structure, by cost, by weights.
+
+Scopes are aligned from the network inwards (`alignment`), so that an inserted block, a renamed stage or two swapped
+blocks are one change each. A step has changed where it does something else; one that merely reads more channels, since an
+earlier step gives more, is the same step, and the difference shows in what it costs and in which weights fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby, zip_longest
+from typing import Literal
+
+from resnet_dsl.analysis.alignment import Keys, Pair, Run, align
+from resnet_dsl.analysis.cost import CONVENTION, Cost, Costs
+from resnet_dsl.analysis.weights import Fit, fit
+from resnet_dsl.graph.graph import Graph, Node, Program, Shape, Value, join
+from resnet_dsl.graph.ops import OPS
+from resnet_dsl.table import Column, Table, count, short, signed
+
+SWAPPED = "swapped"
+"""The attribute of two steps that changed places."""
+
+Status = Literal["same", "changed", "added", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A step, or a run of equal ones, in one of the networks. `path` is its full path, `name` its name in its scope.
+
+    `kind` is a block's or policy's name or an operation's label; `cost` is that of the whole run.
+    """
+
+    path: str
+    name: str
+    kind: str
+    times: int
+    shape: Shape
+    cost: Cost
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        cost = {"params": self.cost.params, "macs": self.cost.macs}
+        return {"path": self.path, "kind": self.kind, "times": self.times, "out": list(self.shape), **cost}
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """What changed of a step, from what and to what, as people write it; empty where one side has no such thing."""
+
+    name: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        if self.name == SWAPPED:
+            return f"{self.before} and {self.after} swapped"
+        return f"{self.name} {self.before or 'none'} -> {self.after or 'none'}"
+
+    def to_dict(self) -> dict[str, str]:
+        """The JSON form."""
+        return {"attribute": self.name, "from": self.before, "to": self.after}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step of A and the same step of B; one of them alone where it was added or removed.
+
+    `status` is about the step with all that it holds, `attributes` about the step itself.
+    """
+
+    status: Status
+    role: str
+    a: Side | None
+    b: Side | None
+    attributes: tuple[Attribute, ...] = ()
+    inside: tuple[Change, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many changes it stands for."""
+        own = len(self.attributes) if self.status == "changed" else int(self.status != "same")
+        return own + sum(c.count for c in self.inside)
+
+    @property
+    def side(self) -> Side:
+        """Where it is now, or was."""
+        side = self.b or self.a
+        assert side is not None
+        return side
+
+    def walk(self) -> Iterator[Change]:
+        """Itself and all that it holds, in order."""
+        yield self
+        for c in self.inside:
+            yield from c.walk()
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form; what holds no change is not opened."""
+        return {
+            "status": self.status,
+            "role": self.role,
+            "a": self.a.to_dict() if self.a else None,
+            "b": self.b.to_dict() if self.b else None,
+            "changes": [x.to_dict() for x in self.attributes],
+            "inside": [c.to_dict() for c in self.inside],
+        }
+
+
+def groups(changes: Sequence[Change]) -> list[list[Change]]:
+    """Neighbours that one line can tell: what did not change, and what changed in the same way but for the figures."""
+    return [list(run) for _, run in groupby(changes, _pattern)]
+
+
+def span(names: Sequence[str]) -> str:
+    """Neighbours by their names: `conv1 to act1`, `0-5` for `0` and `1-5`."""
+    first, last = names[0], names[-1]
+    if all(re.fullmatch(r"\d+(-\d+)?", x) for x in (first, last)):
+        ends = first.split("-")[0], last.split("-")[-1]
+        return ends[0] if ends[0] == ends[1] else "-".join(ends)
+    return first if len(names) == 1 else f"{first} to {last}"
+
+
+def _pattern(change: Change) -> tuple[object, ...]:
+    if change.status == "same":
+        return ("same",)
+    if change.status != "changed":
+        return (id(change),)
+    kinds = [x.kind if x and change.role != "step" else "" for x in (change.a, change.b)]
+    inside = tuple(_inner_pattern(c) for c in change.inside if c.status != "same")
+    return (change.role, *kinds, tuple(x.name for x in change.attributes), inside, *((id(change),) if change.role != "block" else ()))
+
+
+def _inner_pattern(change: Change) -> tuple[object, ...]:
+    names = tuple(x.name if x else "" for x in (change.a, change.b))
+    inside = tuple(_inner_pattern(c) for c in change.inside if c.status != "same")
+    return (change.status, *names, tuple(x.name for x in change.attributes), inside)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two networks and what sets B apart from A. `attributes` are of the networks themselves: input, initial weights."""
+
+    a: Graph
+    b: Graph
+    labels: tuple[str, str]
+    attributes: tuple[Attribute, ...]
+    changes: tuple[Change, ...]
+    costs: tuple[Costs, Costs]
+
+    @property
+    def count(self) -> int:
+        """How many changes there are; 0 says that the networks are the same."""
+        return len(self.attributes) + sum(c.count for c in self.changes)
+
+    @property
+    def same(self) -> bool:
+        """Do they do the same, under the same names?"""
+        return self.count == 0
+
+    @cached_property
+    def weights(self) -> Fit:
+        """Do A's weights fit B?"""
+        return fit(self.a, self.b)
+
+    def parts(self) -> list[tuple[str, Cost, Cost]]:
+        """Stem, stages and head with their costs in A and in B; a renamed stage is one row, `layer3 -> mid`."""
+        rows: dict[tuple[str, str], list[Cost]] = {}
+        for c in self.changes:
+            names = [side.name for side in (c.a, c.b) if side is not None]
+            key = ("stage", " -> ".join(dict.fromkeys(names))) if c.role == "stage" else (c.role, c.role)
+            row = rows.setdefault(key, [Cost(), Cost()])
+            for i, side in enumerate((c.a, c.b)):
+                if side is not None:
+                    row[i] = row[i] + side.cost
+        return [(name, row[0], row[1]) for (_, name), row in rows.items()]
+
+    def table(self) -> Table:
+        """Costs by stage: A, B and the difference."""
+        columns = (
+            Column("stage", "stage"),
+            Column("params_a", "params A", count, True), Column("params_b", "params B", count, True),
+            Column("delta_params", "difference", signed(count), True),
+            Column("macs_a", "MACs A", short, True), Column("macs_b", "MACs B", short, True),
+            Column("delta_macs", "difference", signed(short), True),
+        )  # fmt: skip
+        total = (c.network for c in self.costs)
+        return Table(columns, [_row(*part) for part in self.parts()], total=_row("total", *total), notes=(CONVENTION,))
+
+    def rows(self) -> Table:
+        """One row a change, for CSV."""
+        columns = tuple(Column(key, key) for key in ("status", "a", "b", "what", "attribute", "from", "to"))
+        rows: list[list[object]] = [["changed", self.a.name, self.b.name, "network", x.name, x.before, x.after] for x in self.attributes]
+        for change in (c for top in self.changes for c in top.walk()):
+            ends = [change.a.path if change.a else "", change.b.path if change.b else ""]
+            rows += (["changed", *ends, change.side.kind, x.name, x.before, x.after] for x in change.attributes)
+            if change.status in ("added", "removed"):
+                rows.append([change.status, *ends, change.side.kind, "", "", ""])
+        return Table(columns, rows)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of `diff --format json`."""
+        return {
+            "a": self._network(0),
+            "b": self._network(1),
+            "same": self.same,
+            "count": self.count,
+            "changes": [x.to_dict() for x in self.attributes],
+            "inside": [c.to_dict() for c in self.changes],
+            "stages": [
+                {"name": name, "params": {"a": a.params, "b": b.params}, "macs": {"a": a.macs, "b": b.macs}} for name, a, b in self.parts()
+            ],
+            "weights": self.weights.to_dict(),
+        }
+
+    def _network(self, i: int) -> dict[str, object]:
+        graph, cost = (self.a, self.b)[i], self.costs[i].network
+        return {"label": self.labels[i], "name": graph.name, "params": cost.params, "macs": cost.macs, "depth": cost.depth}
+
+
+def diff(a: Graph, b: Graph, labels: tuple[str, str] | None = None) -> Difference:
+    """What changes from A to B; `labels` are what they are called where that is not their names."""
+    costs = (Costs(a), Costs(b))
+    own = [
+        Attribute("input", _text(a.input), _text(b.input)),
+        Attribute("init", _init(a), _init(b)),
+    ]
+    changes = _Comparer(*costs).inside(a.root, b.root, "", "")
+    return Difference(a, b, labels or (a.name, b.name), tuple(x for x in own if x.before != x.after), changes, costs)
+
+
+class _Comparer:
+    def __init__(self, a: Costs, b: Costs) -> None:
+        self.costs_a, self.costs_b = a, b
+        self.keys = Keys()
+
+    def inside(self, a: Program, b: Program, where_a: str, where_b: str) -> tuple[Change, ...]:
+        """The steps of two scopes, aligned."""
+        costs = {id(n): c for costs, p in ((self.costs_a, a), (self.costs_b, b)) for n, c in costs.nodes(p)}
+        pairs = align(a, b, self.keys)
+        numbered = (_numbered(a), _numbered(b))
+        found = []
+        for pair in pairs:
+            sides = [self._side(run, p, where, costs) for run, p, where in ((pair.a, a, where_a), (pair.b, b, where_b))]
+            found.append(self._change(pair, sides[0], sides[1], numbered))
+        if self.keys.content(a) != self.keys.content(b) and not any(c.count for c in found):
+            found = _rewired(a, b, pairs, found)
+        return tuple(found)
+
+    def _side(self, run: Run | None, scope: Program, where: str, costs: dict[int, Cost]) -> Side | None:
+        if run is None:
+            return None
+        node = run.node
+        kind = node.callee.kind if node.program is not None else _label(node, scope)
+        whole = costs[id(node)]
+        cost = whole if run.times == node.times else Cost(*(_share(x, run.times, node.times) for x in _figures(whole)))
+        return Side(join(where, run.path), run.path, kind, run.times, node.shape, cost)
+
+    def _change(self, pair: Pair, a: Side | None, b: Side | None, numbered: tuple[set[str], set[str]]) -> Change:
+        node = (pair.b or pair.a).node  # type: ignore[union-attr]
+        if pair.a is None or pair.b is None or a is None or b is None:
+            return Change("added" if pair.a is None else "removed", node.role, a, b)
+        x, y = pair.a.node, pair.b.node
+        attributes = [*_name(pair, numbered), *_place(pair)]
+        inside: tuple[Change, ...] = ()
+        if x.program is not None and y.program is not None:
+            replaced = x.program.kind != y.program.kind and self.keys.node(x) != self.keys.node(y)
+            if replaced:
+                attributes.append(Attribute(_word(y), x.program.kind, y.program.kind))
+            if (not replaced or self.keys.kindred(x.program, y.program)) and self.keys.exact(x.program) != self.keys.exact(y.program):
+                # Equal copies differ in the same way: the first stands for all.
+                inside = self.inside(x.program, y.program, a.path, b.path)
+        elif x.op != y.op:
+            attributes.append(Attribute("op", a.kind, b.kind))
+        else:
+            attributes += _attributes(x, y)
+        changed = attributes or any(c.count for c in inside)
+        return Change("changed" if changed else "same", node.role, a, b, tuple(attributes), inside if changed else ())
+
+
+def _label(node: Node, scope: Program) -> str:
+    """A merge by its name, as its sign would be read as one of ours."""
+    row = OPS[node.op]
+    return row.name if row.group == "merge" else row.label(dict(node.attrs), scope.in_shapes(node), node.shape)
+
+
+def _rewired(a: Program, b: Program, pairs: Sequence[Pair], found: list[Change]) -> list[Change]:
+    """The same steps that read something else: says which, and what."""
+    partner = {"": "", **{p.a.node.path: p.b.node.path for p in pairs if p.a and p.b}}
+    done = []
+    for pair, change in zip(pairs, found, strict=True):
+        if pair.a and pair.b and tuple(partner.get(i, i) for i in pair.a.node.inputs) != pair.b.node.inputs:
+            reads = [", ".join(i or "input" for i in run.node.inputs) for run in (pair.a, pair.b)]
+            change = replace(change, status="changed", attributes=(Attribute("reads", *reads),))
+        done.append(change)
+    return done
+
+
+def _numbered(scope: Program) -> set[str]:
+    """The names in a scope that only count (`conv1`, `conv2`, `0`): they shift where something is inserted, and say no more."""
+    seen: Counter[str] = Counter()
+    total = Counter(n.path.rstrip("0123456789") for n in scope.nodes)
+    found = set()
+    for node in scope.nodes:
+        stem = node.path.rstrip("0123456789")
+        digits = node.path[len(stem) :]
+        if digits in (str(seen[stem] + 1), str(seen[stem])) or (not digits and total[stem] == 1):
+            found.add(node.path)
+        seen[stem] += node.times
+    return found
+
+
+def _name(pair: Pair, numbered: tuple[set[str], set[str]]) -> list[Attribute]:
+    assert pair.a is not None and pair.b is not None
+    x, y = pair.a.node.path, pair.b.node.path
+    stems = [re.sub(r"\d+$", "", name) for name in (x, y)]
+    if x == y or (stems[0] == stems[1] and x in numbered[0] and y in numbered[1]):
+        return []
+    # An operation of another kind is called otherwise by itself.
+    if pair.a.node.op != pair.b.node.op and x in numbered[0] and y in numbered[1]:
+        return []
+    return [Attribute("name", x, y)]
+
+
+def _place(pair: Pair) -> list[Attribute]:
+    if pair.status != "moved" or pair.a is None or pair.b is None:
+        return []
+    if pair.swapped is not None:
+        first, second = sorted((pair.a, pair.swapped), key=lambda run: run.place)
+        # Of two that changed places, the one that now stands first tells it.
+        return [Attribute(SWAPPED, first.path, second.path)] if pair.a is second or abs(pair.a.place - pair.b.place) == 1 else []
+    return [Attribute("position", str(pair.a.place), str(pair.b.place))]
+
+
+def _attributes(x: Node, y: Node) -> list[Attribute]:
+    before, after = dict(x.attrs), dict(y.attrs)
+    found = [
+        Attribute(key, _text(before.get(key)), _text(after.get(key))) for key in {**before, **after} if before.get(key) != after.get(key)
+    ]
+    if len(found) > 1 and all(_is_same_padded(a) for a in (before, after)):
+        # That padding follows the kernel goes without saying.
+        found = [f for f in found if f.name != "padding"]
+    return found
+
+
+def _is_same_padded(attrs: dict[str, Value]) -> bool:
+    kernel, dilation, padding = (attrs.get(k) for k in ("kernel", "dilation", "padding"))
+    if not (isinstance(kernel, tuple) and isinstance(dilation, tuple) and isinstance(padding, tuple)):
+        return False
+    return all(2 * p == d * (k - 1) for k, d, p in zip_longest(kernel, dilation, padding, fillvalue=0))
+
+
+def _word(node: Node) -> str:
+    return node.role if node.role in ("block", "shortcut") else "kind"
+
+
+def _text(value: Value | None) -> str:
+    """3 for a square 3x3 too."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return str(value[0]) if len(value) == 2 and len(set(value)) == 1 else "x".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _init(graph: Graph) -> str:
+    return f"{graph.init_weights}{', zero_last' if graph.zero_last else ''}"
+
+
+def _figures(cost: Cost) -> tuple[int, ...]:
+    return cost.params, cost.macs, cost.activations, cost.depth, cost.shortcut_params, cost.shortcut_macs
+
+
+def _share(total: int, part: int, of: int) -> int:
+    return total * part // of
+
+
+def _row(name: str, a: Cost, b: Cost) -> list[object]:
+    return [name, a.params, b.params, b.params - a.params, a.macs, b.macs, b.macs - a.macs]

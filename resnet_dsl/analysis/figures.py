@@ -1,0 +1,107 @@
+"""The columns of a cost table: THE table of what may be asked of a network, a stage, a block or an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.table import Column, count, shape_text, short
+
+if TYPE_CHECKING:
+    from resnet_dsl.analysis.inspect import Part, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A column: what a part of a network has of it, the network in all (None where parts do not add up), and a note."""
+
+    column: Column
+    part: Callable[[Report, Part], object]
+    total: Callable[[Report], object]
+    note: str = ""
+
+
+def _bytes(value: int) -> str:
+    return short(value, "B")
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _sides(pair: tuple[int, int] | str) -> str:
+    if isinstance(pair, str):
+        return pair
+    return str(pair[0]) if pair[0] == pair[1] else shape_text(pair)
+
+
+def _field(r: Report, p: Part) -> object:
+    return (p.reach.size or "all") if len(r.input) == 3 else None
+
+
+def _nothing(r: Report) -> None:
+    return None
+
+
+def _summed(name: str) -> tuple[Callable[[Report, Part], object], Callable[[Report], object]]:
+    return (lambda r, p: getattr(p, name)), (lambda r: getattr(r, name))
+
+
+def _weighed(times: Callable[[Report], int]) -> tuple[Callable[[Report, Part], object], Callable[[Report], object]]:
+    """Bytes for each parameter."""
+    return (lambda r, p: p.params * times(r)), (lambda r: r.params * times(r))
+
+
+_SEEN = "Receptive field and jump (stride): in input pixels, exact over all paths."
+
+FIGURES: Mapping[str, Figure] = {
+    "shape": Figure(Column("out", "output", shape_text), lambda r, p: p.out, _nothing),
+    "params": Figure(Column("params", "params", count, True), *_summed("params")),
+    "macs": Figure(Column("macs", "MACs", count, True), *_summed("macs")),
+    "share": Figure(Column("share", "share", _percent, True), lambda r, p: round(p.macs / r.macs, 6) if r.macs else None,
+                    lambda r: 1.0 if r.macs else None, "Share: of all MACs."),
+    "activations": Figure(Column("activations", "activations", count, True), *_summed("activations"),
+                          "Activations: output elements of conv and linear layers for one input."),
+    "receptive": Figure(Column("receptive", "receptive", _sides, True), _field, _nothing, _SEEN),
+    "jump": Figure(Column("jump", "jump", _sides, True), lambda r, p: p.reach.jump if len(r.input) == 3 else None, _nothing, _SEEN),
+    "bytes": Figure(Column("bytes", "bytes", _bytes, True), lambda r, p: p.elements * r.size * r.batch, _nothing,
+                    "Bytes: of the output."),
+    "weights": Figure(Column("weights", "weights", _bytes, True), *_weighed(lambda r: 4)),
+    "gradients": Figure(Column("gradients", "gradients", _bytes, True), *_weighed(lambda r: 4)),
+    "optimizer": Figure(Column("optimizer", "optimizer", _bytes, True), *_weighed(lambda r: 4 * r.optimizer_state)),
+    "saved": Figure(Column("saved", "saved", _bytes, True), lambda r, p: p.saved.of(r.batch), lambda r: r.memory.saved.of(r.batch)),
+    "shortcut_params": Figure(Column("shortcut_params", "shortcut params", count, True), *_summed("shortcut_params")),
+    "shortcut_macs": Figure(Column("shortcut_macs", "shortcut MACs", count, True), *_summed("shortcut_macs")),
+}  # fmt: skip
+"""By the name that `--columns` takes."""
+
+MEMORY = ("weights", "gradients", "optimizer", "saved")
+"""What memory is made of."""
+
+OF_BATCH = frozenset({"bytes", "saved"})
+"""What depends on the batch and the precision."""
+
+
+def chosen(text: str) -> tuple[str, ...]:
+    """The columns that a list with commas names. Raises SpecError with a suggestion."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in FIGURES:
+            raise _unknown(name, FIGURES, "column", "--columns")
+    return tuple(dict.fromkeys(names))
+
+
+def kinds(text: str, known: Sequence[Any] | Mapping[Any, object]) -> tuple[Any, ...]:
+    """The kinds of work that a list with commas names. Raises SpecError with a suggestion."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise _unknown(name, known, "kind of work", "--count")
+    return tuple(dict.fromkeys(names))
+
+
+def _unknown(name: str, known: Sequence[str] | Mapping[str, object], what: str, at: str) -> SpecError:
+    help = did_you_mean(name, known, what=f"a {what}")
+    return SpecError([Diagnostic("unknown-name", f"no such {what}: {quote(name)}", Location(Source(at, "")), help)])

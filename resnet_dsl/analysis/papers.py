@@ -1,0 +1,108 @@
+"""The tables that papers print, beside what the shipped specs cost, with the reason for every difference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from functools import cache
+from importlib import resources
+from textwrap import wrap
+from typing import Any
+
+from resnet_dsl.analysis.cost import CONVENTION, Costs
+from resnet_dsl.graph import compile
+from resnet_dsl.language import load
+from resnet_dsl.table import Column, Table, count
+
+_UNITS = {"e9": Decimal(10**9), "M": Decimal(10**6)}
+
+
+@cache
+def presets() -> dict[str, Any]:
+    """The tables by name, from `papers.json`: title, figure, unit, notes, and rows of name, spec, settings and printed figure."""
+    return json.loads(resources.files("resnet_dsl.analysis").joinpath("papers.json").read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a paper's table: what it prints, what we count, and how the two go together.
+
+    `settings` are what `--set` would say to make the network of `spec`.
+    """
+
+    name: str
+    spec: str
+    settings: tuple[str, ...]
+    printed: str
+    ours: int
+    because: str
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON has it."""
+        return {
+            "name": self.name,
+            "spec": self.spec,
+            "set": list(self.settings),
+            "printed": self.printed,
+            "ours": self.ours,
+            "because": self.because,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PaperTable:
+    """A paper's table beside ours."""
+
+    title: str
+    figure: str
+    unit: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of `compare --preset`."""
+        return {
+            "title": self.title,
+            "figure": self.figure,
+            "unit": self.unit,
+            "rows": [r.to_dict() for r in self.rows],
+            "notes": list(self.notes),
+        }
+
+    def table(self) -> Table:
+        """One row a network."""
+        columns = (
+            Column("name", "network"), Column("spec", "spec"), Column("printed", f"paper ({self.unit})", right=True),
+            Column("ours", "exact", count, True), Column("because", "how they differ", wrap=True),
+        )  # fmt: skip
+        notes = [*(line for note in self.notes for line in wrap(note, 80)), *([CONVENTION] if self.figure == "macs" else [])]
+        if any(r.settings for r in self.rows):
+            notes.append("* with other blocks, widths and depths: --format json shows the settings.")
+        return Table(
+            columns,
+            [[r.name, f"{r.spec} *" if r.settings else r.spec, r.printed, r.ours, r.because] for r in self.rows],
+            self.title,
+            notes=tuple(notes),
+        )
+
+
+def paper_table(name: str, overrides: Sequence[str] = ()) -> PaperTable:
+    """The table of a preset. Raises SpecError where overrides do not fit its specs."""
+    preset = presets()[name]
+    rows = []
+    for row in preset["rows"]:
+        cost = Costs(compile(load(row["spec"], [*row["set"], *overrides]))).network
+        ours = cost.params if preset["figure"] == "params" else cost.macs
+        because = row["because"] or agreement(row["printed"], ours, preset["unit"])
+        rows.append(Row(row["name"], row["spec"], tuple(row["set"]), row["printed"], ours, because))
+    return PaperTable(preset["title"], preset["figure"], preset["unit"], tuple(rows), tuple(preset["notes"]))
+
+
+def agreement(printed: str, ours: int, unit: str) -> str:
+    """How an exact count goes with a printed figure: equal when rounded, or when cut off to as many digits, or not."""
+    value, digits = Decimal(ours) / _UNITS[unit], Decimal(printed)
+    if value.quantize(digits, ROUND_HALF_UP) == digits:
+        return "the same, rounded"
+    return "the same, cut off" if value.quantize(digits, ROUND_DOWN) == digits else f"differs by {(digits - value) / value:+.1%}"

@@ -1,0 +1,237 @@
+"""Graph to Python source: the network as one standalone module that needs torch alone.
+
+One class a distinct block; a scope whose children follow one another is an `nn.Sequential`. The text is what
+`runtime.build` executes and what a user takes away who wants to leave with plain PyTorch.
+
+Nothing in a spec reaches the source as text: names are checked to be identifiers, attributes enter through `repr`
+of typed values. This file imports no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from resnet_dsl.emission.initial import initial_text
+from resnet_dsl.emission.writing import call, camel, checked_name, checked_path, class_text, import_lines
+from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
+from resnet_dsl.graph.ops import OPS
+from resnet_dsl.graph.torch_text import HELPERS
+from resnet_dsl.table import shape_text
+from resnet_dsl.version import __version__
+
+_INLINE_LEVELS = 3
+"""Containers written inside one another; a deeper one is a class of its own, as readers and Python's parser prefer."""
+
+_RESERVED = {"F", "OrderedDict", *HELPERS}
+
+
+def emit(graph: Graph) -> str:
+    """The source of a module with one class a distinct block, `init_weights`, and the network's class.
+
+    The network's class is called `class_name(graph)`; made without arguments, its weights are initialised as the spec
+    says. The names, the order and the shapes in its state_dict follow the graph's nodes.
+    Equal graphs give equal text.
+    """
+    return _Emitter(graph).source()
+
+
+def excerpts(graph: Graph) -> dict[int, str]:
+    """The text that makes each distinct scope, by the `id` of its program: its class, or its constructor where it has none."""
+    emitter = _Emitter(graph)
+    classes = {m[1]: part for part in emitter.source().split("\n\n\n") if (m := re.match(r"class (\w+)\(", part))}
+    inline = {key: made.text for key, made in emitter.made.items() if key not in emitter.class_names}
+    return inline | {key: classes[name] for key, name in emitter.class_names.items()}
+
+
+def class_name(graph: Graph) -> str:
+    """The name of the network's class in the emitted module: `Resnet18` for resnet18."""
+    return camel(graph.name, "Net", _RESERVED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How a scope is made where it is called, and how many containers deep that text is."""
+
+    text: str
+    level: int = 0
+
+
+class _Emitter:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.classes: list[str] = []
+        self.helpers: set[str] = set()
+        self.made: dict[int, _Made] = {}
+        self.class_names: dict[int, str] = {id(graph.root): class_name(graph)}
+        self.taken = {class_name(graph)}
+        self.numbers: Counter[str] = Counter()
+        self.called: dict[int, str] = {}
+        for p in graph.programs:
+            for n in p.nodes:
+                if n.program is not None:
+                    self.called.setdefault(id(n.program), n.path)
+
+    def source(self) -> str:
+        for program in self.graph.programs:
+            if program is self.graph.root:
+                continue
+            self.made[id(program)] = self.inline(program) or self.named(program)
+        initial = initial_text(self.graph, self.class_names)
+        network = self.forward_class(self.graph.root, "nn.Module", ["init_weights(self)"] if initial else [])
+        parts = [*(HELPERS[name].strip() for name in HELPERS if name in self.helpers), *self.classes, *initial, network]
+        body = "\n\n\n".join(parts)
+        return f"{self.header()}\n\n{import_lines(body)}\n\n\n{body}\n"
+
+    def header(self) -> str:
+        g = self.graph
+        about = f"{checked_name(g.name)}: {shape_text(g.input)} -> {shape_text(g.root.shape)}, {_count_params(g):,} parameters."
+        return f'"""{about}\n\nWritten by resnet-dsl {__version__}.\n"""'
+
+    def named(self, program: Program) -> _Made:
+        name = self.class_names[id(program)] = self.new_name(program)
+        if _is_container(program):
+            opening, items, closing = _container(self.modules(program), "super().__init__")
+            self.classes.append(class_text(name, "nn.Sequential", _about(program), [call(opening, items, closing)]))
+        else:
+            names = [n.path for n, _ in self.modules(program)]
+            self.classes.append(self.forward_class(program, "nn.Module" if all(map(str.isidentifier, names)) else "nn.ModuleDict"))
+        return _Made(f"{name}()")
+
+    def inline(self, program: Program) -> _Made | None:
+        """The scope as an `nn.Sequential` where it is called; None where it needs a class."""
+        if not _is_container(program):
+            return None
+        level = 1 + max((self.made[id(n.program)].level for n in program.nodes if n.program is not None), default=0)
+        return _Made(call(*_container(self.modules(program), "nn.Sequential")), level) if level <= _INLINE_LEVELS else None
+
+    def forward_class(self, program: Program, base: str, ending: Sequence[str] = ()) -> str:
+        """A scope with a `forward` of its own. Children whose names are numbers need a `ModuleDict`."""
+        modules = self.modules(program)
+        if base == "nn.Module":
+            start = ["super().__init__()", *(f"self.{n.path} = {text}" for n, text in modules)]
+        else:
+            start = [call("super().__init__({", [f'"{n.path}": {text}' for n, text in modules], "})")]
+        name = self.class_names[id(program)]
+        return class_text(name, base, _about(program), [*start, *ending], list(_forward(program, base == "nn.Module")))
+
+    def modules(self, program: Program) -> list[tuple[Node, str]]:
+        """The nodes of a scope that are modules, in order, each with the text that makes it."""
+        shapes = _shapes(program)
+        uses = Counter(operand for n in program.nodes for operand in n.inputs)
+        ours: set[str] = set()
+        found = []
+        for n in program.nodes:
+            checked_path(n.path)
+            if n.program is not None:
+                found.append((n, self.made[id(n.program)].text))
+                continue
+            row = OPS[n.op]
+            if row.module is not None:
+                text = row.module(dict(n.attrs), [shapes[i] for i in n.inputs], n.shape)
+                if row.inplace and n.inputs[0] in ours and uses[n.inputs[0]] == 1:
+                    text = f"{text[:-1]}{'' if text.endswith('()') else ', '}inplace=True)"
+                self.use_helper(row.helper, text)
+                found.append((n, text))
+            elif row.expression is not None:
+                self.use_helper(row.helper, f"{row.helper}(")
+            # A merge of one operand is that operand itself.
+            if row.fresh and (row.module is not None or len(n.inputs) > 1):
+                ours.add(n.path)
+        return found
+
+    def use_helper(self, helper: str | None, text: str) -> None:
+        if helper is not None and text.startswith(f"{helper}("):
+            self.helpers.add(helper)
+
+    def new_name(self, program: Program) -> str:
+        """`Basic` for the first block made from `basic`, then `Basic2`, ...; a scope in place is called as its first caller calls it."""
+        path = self.called[id(program)].rstrip("0123456789")
+        stem = camel(path if program.role == "step" and path else program.kind, "Block", _RESERVED)
+        while True:
+            self.numbers[stem] += 1
+            name = stem if self.numbers[stem] == 1 else f"{stem}{self.numbers[stem]}"
+            if name not in self.taken:
+                self.taken.add(name)
+                return name
+
+
+def _forward(program: Program, attribute: bool) -> Iterator[str]:
+    """The lines of `forward`. The main path is `x`, what a shortcut keeps or makes is `s`, a gate is `t`, paths are `y1`, ..."""
+    shapes = _shapes(program)
+    last_use = {operand: i for i, n in enumerate(program.nodes) for operand in n.inputs}
+    names = {SCOPE_INPUT: "x"}
+    for i, n in enumerate(program.nodes):
+        operands = [names[p] for p in n.inputs]
+        row = OPS.get(n.op)
+        if row is not None and row.expression is not None:
+            value = row.expression(dict(n.attrs), [shapes[p] for p in n.inputs], operands)
+        else:
+            value = f"self.{n.path}({operands[0]})" if attribute else f'self["{n.path}"]({operands[0]})'
+        if n is program.nodes[-1]:
+            yield f"return {value}"
+            return
+        names = {p: v for p, v in names.items() if last_use.get(p, -1) > i}
+        name = {"shortcut": "s", "gate": "t", "step": "y1"}.get(n.role, "x")
+        if name in names.values():
+            if name == "x":
+                kept = _free_name("s", names.values())
+                yield f"{kept} = x"
+                names = {p: kept if v == "x" else v for p, v in names.items()}
+            else:
+                name = _free_name(name, names.values())
+        remark = f"  # {shape_text(n.shape)}" if n.role == "stage" else ""
+        yield f"{name} = {value}{remark}"
+        names[n.path] = name
+    yield "return x"
+
+
+def _free_name(first: str, used: Iterable[str]) -> str:
+    taken = set(used)
+    stem = first.rstrip("0123456789")
+    return next(name for name in (first, *(f"{stem}{i}" for i in range(2, len(taken) + 3))) if name not in taken)
+
+
+def _is_container(program: Program) -> bool:
+    """Is the scope just its children, one after the other? A block is a class with a `forward` to read even so."""
+    if program.role == "block" or not program.is_series:
+        return False
+    return all(n.program is not None or OPS[n.op].module is not None for n in program.nodes)
+
+
+def _container(modules: Sequence[tuple[Node, str]], maker: str) -> tuple[str, list[str], str]:
+    """The call that makes a container of children: opening, items, closing. A run of equal children is one item."""
+    places = accumulate((n.times for n, _ in modules), initial=0)
+    if all(n.path == str(place) for (n, _), place in zip(modules, places, strict=False)):
+        return f"{maker}(", [text if n.times == 1 else f"*({text} for _ in range({n.times}))" for n, text in modules], ")"
+    items = []
+    for n, text in modules:
+        if n.times == 1:
+            items.append(f'("{n.path}", {text})')
+        else:
+            items.append(f"*((str(i), {text}) for i in range({n.paths[0]}, {int(n.paths[-1]) + 1}))")
+    return f"{maker}(OrderedDict([", items, "]))"
+
+
+def _about(program: Program) -> str:
+    what = "" if program.role == program.kind else f"{checked_name(program.kind)}: "
+    return f"{what}{shape_text(program.input)} -> {shape_text(program.shape)}"
+
+
+def _count_params(graph: Graph) -> int:
+    totals: dict[int, int] = {}
+    for program in graph.programs:
+        shapes = _shapes(program)
+        totals[id(program)] = sum(
+            n.times * totals[id(n.program)] if n.program is not None
+            else OPS[n.op].params(dict(n.attrs), [shapes[i] for i in n.inputs], n.shape)
+            for n in program.nodes
+        )  # fmt: skip
+    return totals[id(graph.root)]
+
+
+def _shapes(program: Program) -> dict[str, Shape]:
+    return {SCOPE_INPUT: program.input} | {n.path: n.shape for n in program.nodes}

@@ -1,0 +1,268 @@
+"""What a probe looks at: a network at one moment, and images of its data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resnet_dsl.datasets.catalog import fitting
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.graph import Graph, compile
+from resnet_dsl.language import Spec, load
+from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.records.folder import INITIAL, RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
+from resnet_dsl.runtime.build import build
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.table import shape_text
+from resnet_dsl.training.batches.batches import total_steps
+from resnet_dsl.training.batches.seeds import generator
+from resnet_dsl.training.data.dataset import Images
+from resnet_dsl.training.device.plan import Plan, Wishes, choose
+from resnet_dsl.training.job import Job, Request, make, settle
+from resnet_dsl.training.loop.loop import Loop
+from resnet_dsl.training.loop.progress import Silent
+from resnet_dsl.training.ranks.world import alone
+from resnet_dsl.using.assess import run_images
+from resnet_dsl.using.trained import from_weights
+
+NOISE = "noise"
+"""The name of a data set that fits every network: images and labels drawn at random."""
+
+Drawn = Callable[[int], tuple[Tensor, Tensor]]
+"""So many images (N, *input), normalised, on the device, and their labels (N,)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """One network at one moment. `images` (N, *input) and `labels` (N,) are training images as they are, normalised, on the device.
+
+    `name` is the network's with what `--set` changed; `said` says where the weights, before any training, and the images are from. `step` counts
+    training steps since, where it is known. `test` draws test images, always the same ones.
+    """
+
+    name: str
+    graph: Graph
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    seed: int
+    said: str
+    step: int | None
+    test: Drawn
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """The mean cross-entropy of outputs (N, classes) for `images`."""
+        return functional.cross_entropy(logits, self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked to be looked at: `target` is a spec or a run's folder, `steps` the moments of a training (none: as it is).
+
+    The rest is as the command line's options; `data` None is the run's, or what fits the spec and is here, else noise.
+    """
+
+    target: str
+    overrides: Sequence[str] = ()
+    data: str | None = None
+    data_dir: Path | None = None
+    images: int = 64
+    seed: int | None = None
+    weights: Path | None = None
+    recipe: str | None = None
+    steps: tuple[int, ...] = ()
+    device: str = "auto"
+    say: Callable[[str], None] = field(default=lambda text: None)
+
+
+def subjects(ask: Ask) -> Iterator[Subject]:
+    """The network at each moment, one after another: the model is the same one and trains on in between.
+
+    A training is the one that `train` does, with the same batches, without a folder. Raises SpecError: exit 2 where the request does
+    not fit, 3 for data, files and device, 1 where the training's loss is not finite.
+    """
+    if Path(ask.target).is_dir():
+        return _of_run(Path(ask.target), ask)
+    return _of_spec(ask)
+
+
+# --- from a spec ---
+
+
+def _of_spec(ask: Ask) -> Iterator[Subject]:
+    settings = [*ask.overrides, *([f"train.seed={ask.seed}"] if ask.seed is not None else [])]
+    spec = load(ask.target, settings, recipe=ask.recipe)
+    recipe = load_recipe(spec.train.value, spec.train.root, ask.recipe, spec.train.overrides).recipe
+    name = f"{spec.name} ({', '.join(ask.overrides)})" if ask.overrides else spec.name
+    if (source := _data(spec, ask)) == NOISE:
+        yield _on_noise(spec, recipe, ask, name)
+        return
+    request = Request(source, ask.data_dir, device=ask.device, plan=_FP32, weights=str(ask.weights) if ask.weights else None)
+    try:
+        job = make(*settle(spec, recipe, request), request, Silent())
+    except RunError as e:
+        # Nobody has asked for this data set by name, and what fits is not on this machine.
+        if ask.data is None and not any(ask.steps) and e.diagnostics[0].code == "data-missing":
+            yield _on_noise(spec, recipe, ask, name)
+            return
+        raise
+    yield from _trained(job, ask, name)
+
+
+def _data(spec: Spec, ask: Ask) -> str:
+    if ask.data is not None:
+        return ask.data
+    found = fitting(spec.input, spec.classes)
+    return found.name if found is not None else NOISE
+
+
+def _on_noise(spec: Spec, recipe: Recipe, ask: Ask, name: str) -> Subject:
+    if any(ask.steps):
+        other = "" if ask.data else f", and no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes"
+        raise RunError(
+            "usage", f"noise teaches nothing{other}",
+            "leave out --steps, or name a data set with --data", at="--steps", exit_code=2,
+        )  # fmt: skip
+    plan = choose(ask.device, "fp32")
+    graph = compile(spec)
+    model = plan.place(build(graph, seed=recipe.seed)) if ask.weights is None else from_weights(spec, _file(ask.weights)).model(plan)
+
+    def drawn(n: int, part: str) -> tuple[Tensor, Tensor]:
+        draws = generator(recipe.seed, NOISE, part)
+        images = torch.randn(n, *graph.input, generator=draws)
+        return _placed(images, plan), torch.randint(graph.classes, (n,), generator=draws).to(plan.torch_device)
+
+    images, labels = drawn(ask.images, "train")
+    began = f"the weights of {ask.weights}" if ask.weights is not None else f"initial weights of seed {recipe.seed}"
+    said = f"{began}; {ask.images} images of standard normal noise, with random labels"
+    return Subject(name, graph, model, images, labels, recipe.seed, said, None if ask.weights else 0, lambda n: drawn(n, "test"))
+
+
+# --- from a run ---
+
+
+def _of_run(path: Path, ask: Ask) -> Iterator[Subject]:
+    if ask.overrides or ask.recipe is not None or ask.weights is not None:
+        at = "--set" if ask.overrides else "--recipe" if ask.recipe is not None else "--weights"
+        raise RunError("usage", "a run is looked at as it was trained", f"leave out {at}, or give a spec", at=at, exit_code=2)
+    if ask.data == NOISE:
+        raise RunError("usage", "noise is for specs: a run has its data", "leave out --data, or name a data set", at="--data", exit_code=2)
+    if ask.steps:
+        yield from _trained(_job(path, ask), ask, "")
+        return
+    trained, data, images = run_images(path, data=ask.data, data_dir=ask.data_dir, part="train")
+    normalisation = trained.artifact.normalisation
+    assert normalisation is not None  # `from_run` refuses weights without
+    seed = trained.recipe.seed if ask.seed is None else ask.seed
+    plan = choose(ask.device, "fp32")
+    view = _View(normalisation, plan, seed)
+    pixels, labels = view(images, ask.images, "train")
+    said = f"the weights of {path}; {_images(len(labels), data.name)}"
+    test = data.test
+    yield Subject(trained.graph.name, trained.graph, trained.model(plan), pixels, labels, seed, said, None, lambda n: view(test, n, "test"))
+
+
+def _job(path: Path, ask: Ask) -> Job:
+    """The run's job, from its beginning, in fp32 on one device."""
+    folder = RunFolder.open(path)
+    held = folder.read_json(REQUEST)
+    recipe = load_recipe(None, None, str(path / RECIPE)).recipe
+    if ask.seed is not None:
+        recipe = recipe.model_copy(update={"seed": ask.seed})
+    try:
+        where = ask.data_dir or (Path(held["data_dir"]) if held["data_dir"] else None)
+        same: dict[str, Any] = {k: held[k] for k in ("limit_train", "limit_batches", "overfit_batch", "freeze")}
+        request = Request(
+            ask.data or held["data"], where, device=ask.device, plan=_FP32, weights=str(path / INITIAL) if held["weights"] else None, **same
+        )
+    except (KeyError, TypeError):
+        raise RunError(
+            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST
+        ) from None
+    return make(load(str(path / SPEC)), recipe, request, Silent())
+
+
+# --- at moments of a training ---
+
+
+_FP32 = Wishes(precision="fp32", compile="no")
+
+
+def _trained(job: Job, ask: Ask, name: str) -> Iterator[Subject]:
+    if job.recipe.schedule != "plateau":
+        # Nobody looks at what is evaluated on the way.
+        job = job.with_recipe(job.recipe.model_copy(update={"eval_every": 1e9, "stop_early": None, "best": None}))
+    batches, judge = job.prepare()
+    spread = job.network()
+    target = 0
+    loop = Loop(spread, batches, judge, _Forgetful(), Silent(), lambda: loop.step >= target, depth=job.depth, world=alone())
+    total = total_steps(job.recipe, batches.per_epoch)
+    if ask.steps and max(ask.steps) > total:
+        raise RunError(
+            "out-of-range", f"step {max(ask.steps):,} is after the end of the training, which takes {total:,} steps",
+            f"use steps up to {total:,}, or lengthen it: --set train.steps={max(ask.steps)}", at="--steps", exit_code=2,
+        )  # fmt: skip
+    view = _View(batches.normalisation, job.plan, job.recipe.seed)
+    images, labels = view(batches.train, ask.images, "train")
+    test = job.data.test
+    # What was taken of a file is said as it was found: a head may be new.
+    began = job.start.said if job.start is not None else f"initial weights of seed {job.recipe.seed}"
+    try:
+        for target in sorted(set(ask.steps)) or [0]:
+            if target > loop.step:
+                loop.run()
+            if ask.steps:
+                ask.say(f"step {target:,} of {max(ask.steps):,}")
+            yield Subject(
+                name or job.graph.name, job.graph, spread.model, images, labels, job.recipe.seed,
+                f"{began}; {_images(len(labels), job.data.name)}", target, lambda n: view(test, n, "test"),
+            )  # fmt: skip
+    finally:
+        batches.close()
+
+
+class _Forgetful:
+    """Keeps nothing of a training."""
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def keep(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """Images as the network sees them: always the same ones for a seed, in the order of the data set."""
+
+    normalisation: Normalisation
+    plan: Plan
+    seed: int
+
+    def __call__(self, images: Images, n: int, part: str) -> tuple[Tensor, Tensor]:
+        index = torch.randperm(len(images), generator=generator(self.seed, "probe", part))[:n].sort().values
+        chunks = list(images.take(index).chunks(n))
+        pixels, labels = (torch.cat(parts).to(self.plan.torch_device) for parts in zip(*chunks, strict=True))
+        return self.normalisation.to(self.plan.torch_device).apply(pixels, self.plan.memory_format), labels
+
+
+def _file(given: Path) -> Path:
+    return given / WEIGHTS if given.is_dir() else given
+
+
+def _placed(images: Tensor, plan: Plan) -> Tensor:
+    return images.to(plan.torch_device, memory_format=plan.memory_format) if images.ndim == 4 else images.to(plan.torch_device)
+
+
+def _images(n: int, data: str) -> str:
+    return f"{n} training image{'s' * (n != 1)} of {data}"

@@ -1,0 +1,107 @@
+"""One run of a study, wherever it is carried out: trained by the run machinery into its folder, then measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.lab.study.engine import Task
+from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write_json
+from resnet_dsl.lab.study.measures import curve, diverged, of_log
+from resnet_dsl.lab.study.planning import ON_CPU, command
+from resnet_dsl.language import load
+from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.records.folder import REQUEST, RunFolder
+from resnet_dsl.records.log import read_rows
+from resnet_dsl.training.batches.seeds import generator
+from resnet_dsl.training.device.plan import Plan, wishes
+from resnet_dsl.training.loop.evaluate import score
+from resnet_dsl.training.loop.progress import Silent, Snapshot
+from resnet_dsl.training.session import Request, begin, resume
+from resnet_dsl.using.assess import run_images
+
+Progress = Callable[[int, int], None]
+"""Is told the step that was reached and how many there are."""
+
+
+def run_task(task: Task, progress: Progress = lambda step, total: None) -> dict[str, Any]:
+    """Carry a task out in this process and give what was measured, which also lies in its folder. Finished, it is read; begun, it goes on.
+
+    Raises SpecError where it cannot be carried out, Interrupted where a signal came, with the state saved. A run whose loss is not finite
+    is a result.
+    """
+    found = measured(task)
+    if found is not None:
+        return found
+    steps = _Steps(progress)
+    bad = ""
+    try:
+        results = _trained(task, steps)
+    except RunError as e:
+        if e.diagnostics[0].code != "not-finite":
+            raise
+        results, bad = {}, e.diagnostics[0].message
+    document = _document(task, results, bad, steps.total)
+    write_json(task.folder / MEASURES_FILE, document)
+    return document
+
+
+class _Steps(Silent):
+    """Passes on where a run is, a few times a second at most."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self.total = progress, 0
+
+    def show(self, now: Snapshot) -> None:
+        """After a step."""
+        self.total = now.total
+        if now.step % 10 == 0 or now.step == now.total:
+            self._progress(now.step, now.total)
+
+
+def _trained(task: Task, watcher: Silent) -> dict[str, Any]:
+    if RunFolder.is_run(task.folder):
+        return resume(task.folder, data_dir=task.data_dir, device=task.device, watcher=watcher)
+    recipe = load_recipe(None, None, str(task.recipe)).recipe.model_copy(update={"seed": task.seed})
+    plan = wishes(task.device, None, None, ON_CPU if task.device == "cpu" else None)
+    request = Request(
+        task.data, task.data_dir, task.limit_train, task.device, plan=plan, weights=None if task.start is None else str(task.start)
+    )  # fmt: skip
+    return begin(load(str(task.spec)), recipe, request, out=task.folder, again=True, command=command(task), watcher=watcher)
+
+
+def _document(task: Task, results: dict[str, Any], bad: str, total: int) -> dict[str, Any]:
+    rows = read_rows(task.folder)
+    recipe = load_recipe(None, None, str(task.recipe)).recipe
+    record = RunFolder.open(task.folder).read_json(REQUEST)
+    measures = of_log(rows, tail=task.tail, level=task.level, batch=recipe.batch)
+    if bad:
+        measures |= diverged(len(record["classes"]), total, task.level)
+    else:
+        evaluated = 100 * (1 - _judged(task))
+        test = 100 * (1 - results["test"]["top1"])
+        measures |= {"train_error_eval": evaluated, "test_error": test, "gap": test - evaluated, "seconds": float(results["seconds"])}
+    return {
+        "identity": task.identity,
+        "diverged": bad or None,
+        "measures": {k: None if v is None else float(f"{v:.6g}") for k, v in measures.items()},
+        "curve": [list(p) for p in curve(rows)],
+        "steps": int(results.get("steps", total)),
+        "data_sha256": record["data_sha256"],
+        "weights_sha256": results.get("weights_sha256"),
+    }
+
+
+def _judged(task: Task) -> float:
+    """The accuracy of the final weights on a part of the run's training images that is the same for every run, in evaluation mode."""
+    trained, _, images = run_images(task.folder, data=None, data_dir=task.data_dir, part="train")
+    order = torch.randperm(len(images), generator=generator(0, "judged"))[: task.judged].sort().values
+    plan = Plan.from_dict(trained.record["plan"])
+    plan.take_threads()
+    assert trained.artifact.normalisation is not None  # from_run refuses weights without
+    found = score(trained.model(plan), images.take(order), trained.artifact.normalisation, plan)
+    assert found is not None  # nothing asked it to stop
+    return found.top1

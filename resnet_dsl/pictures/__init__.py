@@ -1,0 +1,1 @@
+"""Pictures and pages of networks, costs and runs. Nothing here needs torch."""

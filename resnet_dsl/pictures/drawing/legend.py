@@ -1,0 +1,35 @@
+"""The lines under a picture that say how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resnet_dsl.pictures.drawing.text import soft
+from resnet_dsl.pictures.drawing.tree import INPUT, Box, Scope
+
+_SAID = {
+    "solid": "solid line beside a block: identity shortcut",
+    "dotted": "dotted: shortcut with steps of its own (projection, padding)",
+    "repeat": "xN: N such blocks in a row; figures are those of one block",
+}
+
+
+def legend(network: Scope) -> Box | None:
+    """What is there to explain; None where nothing is, as in a plain net."""
+    seen = set(_marks(network))
+    lines = tuple(soft(text) for mark, text in _SAID.items() if mark in seen)
+    return Box(lines, "text") if lines else None
+
+
+def _marks(scope: Scope) -> Iterator[str]:
+    if scope.frame == "repeat":
+        yield "repeat"
+    on_spine = {INPUT, *scope.spine}
+    for part in scope.parts:
+        for slot, link in enumerate(part.links):
+            if link.dotted:
+                yield "dotted"
+            elif slot != part.main and link.source in on_spine:
+                yield "solid"
+        if isinstance(part.item, Scope):
+            yield from _marks(part.item)

@@ -1,5 +1,0 @@
-"""A state_dict's names and shapes to the spec of its network. No torch."""
-
-from resnet_dsl.recover.recover import Recovered, recover
-
-__all__ = ["Recovered", "recover"]

@@ -1,0 +1,273 @@
+"""From the names and shapes of a state_dict to the shortest spec whose network has them, and to words about it.
+
+Readings are hypotheses: each is compiled, and its tensors are compared with the file's, all names and all shapes. The likeliest
+that agrees is taken; where none does, the nearest one says what does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resnet_dsl.diagnostics import RunError, Source, SpecError, quote
+from resnet_dsl.graph import Graph
+from resnet_dsl.graph.graph import Shape
+from resnet_dsl.graph.tensors import Tensors, tensors
+from resnet_dsl.language.source import MAX_DEPTH, read_value
+from resnet_dsl.language.tree import plain
+from resnet_dsl.recovery.foreign import Renamed, renamings
+from resnet_dsl.recovery.layers import Anatomy, Unread, anatomy, shape_words
+from resnet_dsl.recovery.readings import Reading, readings
+from resnet_dsl.recovery.stored import Stored
+from resnet_dsl.recovery.text import input_mapping, network, spec_text
+from resnet_dsl.recovery.twins import Twin, twins
+from resnet_dsl.recovery.words import Remark, assumed, described, holding, naming
+from resnet_dsl.table import shape_text
+
+_HELP = "`resnet-dsl explain weights-unknown` says what can be read; else start from `resnet-dsl new`"
+_TRACKED = "num_batches_tracked"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A network that was read from names and shapes: the text of its spec, its graph, what it is in words.
+
+    `same` are the shipped specs that have the same tensors, but for the number of `classes` or input `channels` where these
+    are not None; `text` extends the first. `remarks` say whose names the file has, and what was chosen that names and shapes
+    do not say.
+    """
+
+    text: str
+    graph: Graph
+    words: str
+    same: tuple[str, ...]
+    remarks: tuple[Remark, ...]
+    classes: int | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """A reading that does not agree: how many tensors differ, and the first of them in words."""
+
+    count: int
+    reading: Reading
+    first: str
+
+
+def recover(stored: Stored, *, at: str, name: str, input: Shape | None = None) -> Recovered:
+    """The spec of the network that a file is of: the one in its metadata, or one read from its names and shapes.
+
+    `at` is what errors name, `name` what the network is called. `input` is (channels, height, width) or (features,); without
+    it a usual size is written. Raises SpecError (exit code 2) that says what does not fit.
+    """
+    return _read(stored.tensors, at, name, input) if stored.spec is None else _own(stored, stored.spec, at, name, input)
+
+
+def _own(stored: Stored, spec: str, at: str, name: str, input: Shape | None) -> Recovered:
+    """The spec that the file holds."""
+    graph = network(spec, name, folded=stored.folded)
+    own = tensors(graph)
+    differing = _differing(stored.tensors, own)
+    if differing:
+        raise RunError(
+            "weights-unknown",
+            f"the spec in its metadata is of another network: {_both(differing[0], stored.tensors, own, 'that network')}",
+            "the file was changed after it was written; write it anew", at=at, exit_code=2,
+        )  # fmt: skip
+    if input is not None and input != graph.input:
+        raise RunError("usage", f"{at} says its input itself, {shape_text(graph.input)}", "leave out --input", at="--input", exit_code=2)
+    return Recovered(spec, graph, graph.description or graph.name, (), holding(stored))
+
+
+def _read(stored: Mapping[str, Shape], at: str, name: str, input: Shape | None) -> Recovered:
+    if any(name.count(".") >= MAX_DEPTH for name in stored):
+        raise _unknown(f"a name in it has more than {MAX_DEPTH} parts", at)
+    refused: RunError | None = None
+    for renamed in renamings(_complete(stored)):
+        try:
+            return _recover(renamed, at, name, input)
+        except RunError as e:
+            # Of names as they are and names as another library's, the latter say better what is not understood.
+            refused = refused if refused is not None and renamed.table is None else e
+            if e.diagnostics[0].code != "weights-unknown":
+                raise
+    assert refused is not None
+    raise refused
+
+
+def _recover(renamed: Renamed, at: str, name: str, input: Shape | None) -> Recovered:
+    if not renamed.tensors:
+        raise _unknown(f"its names are those of {renamed.table}, which do not tell the stages, and no shipped spec has these", at)
+    problem: Unread | _Near | None = None
+    reading: Reading | None = None
+    others: tuple[str, ...] = ()
+    try:
+        found = anatomy(renamed.tensors)
+    except Unread as e:
+        raise _unknown(str(e), at) from None
+    try:
+        agreed, problem = _agreeing(found, name)
+        if agreed:
+            first = agreed[0]
+            alike = [r for r in agreed if (r.blocks[0].before, r.rank) == (first.blocks[0].before, first.rank)]
+            reading = min(alike, key=lambda r: r.length[0])
+            others = tuple(dict.fromkeys(r.blocks[0].name for r in agreed if r.blocks[0].before != first.blocks[0].before))
+    except Unread as e:
+        problem = e
+    same = _ranked(twins(found), reading, input)
+    if same:
+        return _extending(same, renamed, name, at, input)
+    if reading is None:
+        assert problem is not None
+        raise _unknown(str(problem), at) if isinstance(problem, Unread) else _differs(problem, at)
+    spec = reading.spec | _required(renamed, network(reading.text, name))
+    if input is not None:
+        spec["input"] = _input(input, tuple(spec["input"].values()), at)
+    text = spec_text(spec)
+    graph = _sized(text, name, at, input)
+    reading = replace(reading, spec=spec)
+    return Recovered(
+        text, graph, described(reading, graph), (), (*naming(renamed), *assumed(found, reading, graph, others, input is not None))
+    )
+
+
+def _complete(stored: Mapping[str, Shape]) -> Tensors:
+    """The names and shapes, with the count of batches that files of torch before 0.4.1 do not have."""
+    if any(name.endswith(_TRACKED) for name in stored):
+        return dict(stored)
+    whole: Tensors = {}
+    for name, shape in stored.items():
+        whole[name] = shape
+        if name.endswith(".running_var"):
+            whole[name.removesuffix("running_var") + _TRACKED] = ()
+    return whole
+
+
+def _agreeing(found: Anatomy, name: str) -> tuple[list[Reading], Unread | _Near | None]:
+    """The readings that agree with the file, likelier ones first, each in its shortest words; and the nearest that does not.
+
+    Raises Unread where there is no reading.
+    """
+    agreed: list[Reading] = []
+    nearest: _Near | None = None
+    problem: Unread | None = None
+    for alike in readings(found):
+        for reading in sorted(alike, key=lambda r: r.length):
+            try:
+                near = _difference(reading, found.tensors, name)
+            except SpecError as e:
+                problem = problem or Unread(f"what can be read makes no network: {e.diagnostics[0].message}")
+                continue
+            if near is None:
+                agreed.append(reading)
+                break
+            if nearest is None or near.count < nearest.count:
+                nearest = near
+    return agreed, nearest or problem
+
+
+def _difference(reading: Reading, stored: Tensors, name: str) -> _Near | None:
+    own = tensors(network(reading.text, name))
+    differing = _differing(stored, own)
+    return _Near(len(differing), reading, _both(differing[0], stored, own, reading.title)) if differing else None
+
+
+def _differing(stored: Mapping[str, Shape], own: Tensors) -> list[str]:
+    """The tensors that are not the same in both: the file's, in its order, then those that it has not."""
+    return [n for n in (*stored, *(n for n in own if n not in stored)) if stored.get(n) != own.get(n)]
+
+
+def _both(tensor: str, stored: Mapping[str, Shape], own: Tensors, whose: str) -> str:
+    """A tensor that differs, with both shapes."""
+    file = f"{quote(tensor)} is {shape_words(stored[tensor])}" if tensor in stored else f"there is no {quote(tensor)}"
+    return f"{file}, where {whose} has {shape_words(own[tensor]) if tensor in own else 'none'}"
+
+
+def _ranked(found: Iterator[Twin], reading: Reading | None, input: Shape | None) -> list[Twin]:
+    """Twins, best first: with the fewest changes, of the input that was asked for, with the function that was read, with the plainest name."""
+
+    def changes(twin: Twin) -> tuple[int, ...]:
+        return (
+            twin.channels is not None,
+            twin.classes is not None,
+            input is not None and twin.graph.input != input,
+            reading is not None and not _same_steps(twin.graph, reading),
+            len(twin.name),
+        )
+
+    return sorted(found, key=changes)
+
+
+def _same_steps(graph: Graph, reading: Reading) -> bool:
+    """Does a reading do the same on this graph's input? Names of networks and initial weights aside."""
+    spec = {**reading.spec, "input": input_mapping(graph.input)}
+    try:
+        own = network(spec_text(spec), graph.name)
+    except SpecError:
+        return False
+    return own.text().split("\n", 1)[1] == graph.text().split("\n", 1)[1]
+
+
+def _extending(same: Sequence[Twin], renamed: Renamed, name: str, at: str, input: Shape | None) -> Recovered:
+    """The spec that extends a shipped one."""
+    twin = same[0]
+    spec: dict[str, object] = {"extends": twin.name}
+    if twin.channels is not None or (input is not None and twin.graph.input != input):
+        spec["input"] = _input(input or twin.graph.input, twin.graph.input, at)
+    if twin.classes is not None:
+        spec["classes"] = twin.classes
+    spec |= _required(renamed, twin.graph)
+    text = spec_text(spec)
+    graph = _sized(text, name, at, input)
+    names = tuple(t.name for t in same if (t.classes, t.channels) == (twin.classes, twin.channels))
+    return Recovered(text, graph, twin.spec.description, names, naming(renamed), twin.classes, twin.channels)
+
+
+def _required(renamed: Renamed, graph: Graph) -> dict[str, Any]:
+    """What the library whose names a file has does, and neither the file says nor the network does: a key of a spec and its value."""
+    needs = None if renamed.table is None else renamed.table.requires
+    if needs is None or (needs.unmet(graph) is None and any(n.op == needs.op for p in graph.programs for n in p.nodes)):
+        return {}
+    key, _, value = needs.set.partition("=")
+    return {key: plain(read_value(Source("--set", value), 0))}
+
+
+def _input(wanted: Shape, own: Shape, at: str) -> dict[str, int]:
+    """An input as a spec says it. Raises SpecError where its channels or features are not the file's."""
+    if len(wanted) != len(own) or wanted[0] != own[0]:
+        what = f"{own[0]} channels" if len(own) == 3 else f"{own[0]} features"
+        raise RunError(
+            "usage", f"{at} is of a network for inputs of {what}, not for {shape_text(wanted)}",
+            f"write --input {own[0]}x224x224, say" if len(own) == 3 else "leave out --input", at="--input", exit_code=2,
+        )  # fmt: skip
+    return input_mapping(wanted)
+
+
+def _sized(text: str, name: str, at: str, input: Shape | None) -> Graph:
+    """The network of a text that fits the file, if its input is large enough."""
+    try:
+        return network(text, name)
+    except SpecError as e:
+        if input is None:
+            raise
+        raise RunError(
+            "usage", f"the network in {at} takes no input of {shape_text(input)}: {e.diagnostics[0].message}",
+            "ask for a larger one, or leave out --input", at="--input", exit_code=2,
+        ) from None  # fmt: skip
+
+
+def _unknown(problem: str, at: str) -> RunError:
+    return RunError(
+        "weights-unknown", f"the network cannot be read from its names and shapes: {problem}",
+        _HELP, at=at, exit_code=2,
+    )  # fmt: skip
+
+
+def _differs(near: _Near, at: str) -> RunError:
+    more = f"; {near.count - 1:,} more differ" if near.count > 1 else ""
+    return RunError(
+        "weights-unknown", f"no network that can be read has all its tensors; of the nearest, {near.first}{more}",
+        _HELP, at=at, exit_code=2,
+    )  # fmt: skip

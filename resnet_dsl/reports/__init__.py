@@ -1,1 +1,0 @@
-"""Graph to something that a person reads: costs, tables, comparisons, pictures. Nothing here needs torch."""

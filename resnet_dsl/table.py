@@ -1,0 +1,189 @@
+"""Rows to text: aligned columns for a person, Markdown, LaTeX, CSV. JSON documents are made by the reports themselves.
+
+A cell is a value; its column knows how people read it. CSV holds the bare values, so that nothing is parsed twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, Literal
+
+Layout = Literal["table", "csv", "markdown", "latex"]
+Format = Literal["table", "json", "csv", "markdown", "latex"]
+
+_GAP = "  "
+_NARROWEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`key` heads the column in CSV, `title` for people; `text` writes a value that is not None.
+
+    A column of prose may `wrap`.
+    """
+
+    key: str
+    title: str
+    text: Callable[[Any], str] = str
+    right: bool = False
+    wrap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of values under columns. `total` is a last row set off from the others and left out of CSV.
+
+    `upright` says that the one row reads better as a list of names and values.
+    """
+
+    columns: tuple[Column, ...]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+    total: Sequence[object] | None = None
+    notes: tuple[str, ...] = ()
+    upright: bool = False
+
+    def render(self, format: Layout, *, bold: bool = False, width: int = 80) -> str:
+        """The text, with a line break at its end. `bold` sets off headings by terminal escapes, `width` is where prose wraps."""
+        if format == "csv":
+            return self._csv()
+        head = [c.title for c in self.columns]
+        body = [self._texts(row) for row in self.rows]
+        total = [self._texts(self.total)] if self.total is not None else []
+        rights, wraps = [c.right for c in self.columns], [c.wrap for c in self.columns]
+        if self.upright:
+            head, body = ["", ""], [list(pair) for pair in zip(head, body[0], strict=True) if pair[1]]
+            rights = wraps = [False, False]
+        if format == "markdown":
+            return _markdown(head, body, total, rights, self.title, self.notes)
+        if format == "latex":
+            return _latex(head, body, total, rights, self.title, self.notes)
+        body = _wrapped(head, body, wraps, width)
+        return _aligned(head, body, total, rights, self.title, self.notes, bold)
+
+    @property
+    def width(self) -> int:
+        """The columns of a terminal that the rows take where nothing wraps."""
+        rows = [[c.title for c in self.columns], *map(self._texts, self.rows)]
+        return sum(max(map(len, cells)) for cells in zip(*rows, strict=True)) + len(_GAP) * (len(self.columns) - 1)
+
+    def _texts(self, row: Sequence[object]) -> list[str]:
+        return ["" if v is None else c.text(v) for c, v in zip(self.columns, row, strict=True)]
+
+    def _csv(self) -> str:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([c.key for c in self.columns])
+        writer.writerows([[shape_text(v) if isinstance(v, tuple) else v for v in row] for row in self.rows])
+        return out.getvalue()
+
+
+def _aligned(
+    head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...], bold: bool
+) -> str:
+    widths = [max(map(len, cells)) for cells in zip(head, *body, *total, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, rights, strict=True)]
+        return _GAP.join(padded).rstrip()
+
+    def strong(text: str) -> str:
+        return f"\033[1m{text}\033[0m" if bold else text
+
+    rule = _GAP.join("-" * w for w in widths)
+    lines = [strong(title), ""] if title else []
+    if any(head):
+        lines += [strong(line(head)), rule]
+    lines += [line(row) for row in body]
+    if total:
+        lines += [rule, *(strong(line(row)) for row in total)]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _wrapped(head: list[str], body: list[list[str]], wraps: list[bool], width: int) -> list[list[str]]:
+    """The rows with prose broken into lines, the widest column first, until the table fits; other cells are left whole."""
+    widths = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
+    words = [max((len(w) for row in body for w in row[i].split()), default=0) if wrap else widths[i] for i, wrap in enumerate(wraps)]
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        i = max(range(len(widths)), key=lambda i: widths[i] if widths[i] > max(words[i], _NARROWEST) else 0)
+        if widths[i] <= max(words[i], _NARROWEST):
+            break
+        widths[i] -= 1
+    rows: list[list[str]] = []
+    for row in body:
+        cells = [textwrap.wrap(text, widths[i], break_on_hyphens=False) if wraps[i] else [text] for i, text in enumerate(row)]
+        rows += map(list, zip_longest(*cells, fillvalue=""))
+    return rows
+
+
+def _markdown(
+    head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...]
+) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+    lines = [f"**{title}**", ""] if title else []
+    lines += [line(head), "|" + "|".join("---:" if r else ":---" for r in rights) + "|"]
+    lines += [line(row) for row in body]
+    lines += [line([f"**{c}**" if c else c for c in row]) for row in total]
+    return "\n".join([*lines, *(x for n in notes for x in ("", n))]) + "\n"
+
+
+_SPECIAL = {**{c: f"\\{c}" for c in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def _latex(head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...]) -> str:
+    """A table of the package booktabs, what is said with it as comments and as its caption."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "  " + " & ".join("".join(_SPECIAL.get(c, c) for c in cell) for cell in cells) + r" \\"
+
+    lines = [f"% {note}" for note in notes]
+    lines += [r"\begin{table}", r"\centering", *([rf"\caption{{{''.join(_SPECIAL.get(c, c) for c in title)}}}"] if title else [])]
+    lines += [rf"\begin{{tabular}}{{{''.join('r' if r else 'l' for r in rights)}}}", r"\toprule"]
+    lines += [line(head), r"\midrule"] if any(head) else []
+    lines += [line(row) for row in body]
+    lines += [r"\midrule", *(line(row) for row in total)] if total else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def count(value: int) -> str:
+    """25,557,032."""
+    return f"{value:,}"
+
+
+def short(value: float, unit: str = "") -> str:
+    """Three digits with a decimal prefix: `4.09 G`, `51.1 MB` (unit B), `64` where no prefix is needed."""
+    if abs(value) < 1000:
+        return f"{value:,}{' ' + unit if unit else ''}"
+    for prefix in ("k", "M", "G", "T"):
+        value /= 1000
+        if abs(value) < 999.5 or prefix == "T":
+            break
+    digits = f"{value:#.3g}".rstrip(".") if abs(value) < 999.5 else f"{value:,.0f}"
+    return f"{digits} {prefix}{unit}"
+
+
+def signed(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A difference, with its sign; 0 has none."""
+    return lambda value: ("+" if value > 0 else "") + text(value)
+
+
+def times(value: float) -> str:
+    """A ratio: 1.57x."""
+    return f"{value:.2f}x"
+
+
+def share(value: float) -> str:
+    """Of a whole: 91.25%."""
+    return f"{value:.2%}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """64x56x56."""
+    return "x".join(map(str, shape))

@@ -1,0 +1,1 @@
+"""Images in the order, size and variation that steps see them."""

@@ -1,0 +1,163 @@
+"""Where a step's pixels come from: memory, picture files, or shards. One class for each; all answer for any step and part."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.training.batches.augment import Draws, draw
+from resnet_dsl.training.batches.order import Order, Share, require_batch
+from resnet_dsl.training.data.dataset import Images, Part
+from resnet_dsl.training.data.pictures import Pictures, Request, stream
+from resnet_dsl.training.data.shards import Shards
+from resnet_dsl.training.data.views import AsItIs, RandomCrop, View, evaluation_side
+from resnet_dsl.training.device.plan import Plan
+
+
+class Raw(NamedTuple):
+    """Pixels (N, C, H, W) uint8, labels (N,) int64 and draws, on the device."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    draws: Draws
+
+
+class Feed(Protocol):
+    """What a step is made of, before augmentation. `per_epoch` counts the batches of an epoch."""
+
+    per_epoch: int
+
+    def __call__(self, step: int, part: int) -> Raw:
+        """The images of one part of this rank's share of a step. Raises RunError where they cannot be read."""
+
+    def close(self) -> None:
+        """End what was begun for the steps to come."""
+
+
+def feed(train: Images, recipe: Recipe, share: Share, plan: Plan) -> Feed:
+    """The feed for a training set. Raises RunError (exit 2) where recipe and data do not fit."""
+    if isinstance(train, Part):
+        return FromMemory(train, recipe, share, plan)
+    if isinstance(train, Pictures):
+        return FromFiles(train, recipe, share, plan)
+    assert isinstance(train, Shards)
+    return FromShards(train, recipe, share, plan)
+
+
+class FromMemory:
+    """Images that are held in memory: the device's own, or the host's where the plan says so."""
+
+    def __init__(self, train: Part, recipe: Recipe, share: Share, plan: Plan) -> None:
+        self.device = plan.torch_device
+        held = torch.device("cpu") if plan.data == "host" else self.device
+        self.pinned = held != self.device and self.device.type == "cuda"
+        self.train, self.order = train.to(held), Order(len(train), recipe, share, held)
+        self.per_epoch = self.order.per_epoch
+
+    def __call__(self, step: int, part: int) -> Raw:
+        """The images of a part of a step."""
+        rows = self.order(step, part)
+        pixels, labels = self.train.pixels[rows.index], self.train.labels[rows.index]
+        return Raw(self._moved(pixels), self._moved(labels), {k: self._moved(v) for k, v in rows.draws.items()})
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        return (tensor.pin_memory() if self.pinned else tensor).to(self.device, non_blocking=True)
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+
+class FromFiles:
+    """Pictures in files. Workers read ahead along the steps; to ask for another step than the next begins anew there."""
+
+    def __init__(self, train: Pictures, recipe: Recipe, share: Share, plan: Plan) -> None:
+        self.train, self.device, self.parts = train, plan.torch_device, recipe.accumulate
+        self.order = Order(len(train), recipe, share, torch.device("cpu"))
+        self.per_epoch = self.order.per_epoch
+        self.view = training_view(train.view, recipe, share)
+        self._next = -1
+        self._pixels: Iterator[torch.Tensor] = iter(())
+
+    def __call__(self, step: int, part: int) -> Raw:
+        """The images of a part of a step. Raises RunError (exit 3) where a picture is damaged or a worker died."""
+        place = step * self.parts + part
+        if place != self._next:
+            self.close()
+            self._pixels = stream(self.train, self.view, self._requests(place), pin=self.device.type == "cuda")
+        self._next = -1  # where the next line fails, nothing can go on from here
+        pixels = next(self._pixels)
+        self._next = place + 1
+        rows = self.order(step, part)
+        moved = {k: v.to(self.device, non_blocking=True) for k, v in rows.draws.items() if k != "view"}
+        labels = self.train.labels[rows.index].to(self.device, non_blocking=True)
+        return Raw(pixels.to(self.device, non_blocking=True), labels, moved)
+
+    def _requests(self, place: int) -> Iterator[Request]:
+        while True:
+            rows = self.order(*divmod(place, self.parts))
+            views = rows.draws["view"] if "view" in rows.draws else torch.zeros(len(rows.index), 0)
+            yield Request(rows.index.numpy(), views.numpy())
+            place += 1
+
+    def close(self) -> None:
+        """End the workers."""
+        _close(self._pixels)
+
+
+class FromShards:
+    """Images from shards, as they come. Another step than the next begins anew, with other images: nothing here is repeated to the bit."""
+
+    def __init__(self, train: Shards, recipe: Recipe, share: Share, plan: Plan) -> None:
+        require_batch(len(train), recipe, share)
+        if share.overfit or recipe.augment.flip == "alternate":
+            raise RunError(
+                "data-fit", "shards are read as they come: no image is known again, as --overfit-batch and flip: alternate need it",
+                "leave out --overfit-batch, and use --set train.augment.flip=true", at="recipe", exit_code=2,
+            )  # fmt: skip
+        self.train, self.recipe, self.share, self.device = train, recipe, share, plan.torch_device
+        whole = len(train) // recipe.batch
+        self.per_epoch = whole if share.limit is None else min(whole, share.limit)
+        self.size = recipe.batch // (share.ranks * recipe.accumulate)
+        self.view = training_view(train.view, recipe, share)
+        self._next = -1
+        self._found: Iterator[tuple[torch.Tensor, torch.Tensor]] = iter(())
+
+    def __call__(self, step: int, part: int) -> Raw:
+        """The next images, whatever the step. Raises RunError (exit 3)."""
+        pixels, labels = self._read(step, part)
+        draws = draw(self.recipe.augment, self.size, self.recipe.seed, "step", step, part, self.share.rank)
+        moved = {k: v.to(self.device, non_blocking=True) for k, v in draws.items()}
+        return Raw(pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True), moved)
+
+    def _read(self, step: int, part: int) -> tuple[torch.Tensor, torch.Tensor]:
+        place = step * self.recipe.accumulate + part
+        if place != self._next:
+            self.close()
+            purpose = ("shards", self.recipe.seed, self.share.rank, place)
+            self._found = self.train.endless(self.size, self.view, self.device.type == "cuda", *purpose)
+        self._next = -1
+        found = next(self._found)
+        self._next = place + 1
+        return found
+
+    def close(self) -> None:
+        """End the workers."""
+        _close(self._found)
+
+
+def _close(found: Iterator[object]) -> None:
+    if isinstance(found, Generator):
+        found.close()
+
+
+def training_view(view: View, recipe: Recipe, share: Share) -> View:
+    """How a picture is looked at in training, where `view` is how it is evaluated: so, too, where one batch is learnt by heart."""
+    how = recipe.augment
+    if isinstance(view, AsItIs) or how.crop is None or share.overfit:
+        return view
+    low, high = how.shorter_side or (evaluation_side(how.crop),) * 2
+    return RandomCrop(how.crop, low, high)

@@ -1,0 +1,93 @@
+"""Which images a step takes, and every image's draws: functions of (seed, epoch, image), nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.training.batches.augment import Draws, alternate, draw
+from resnet_dsl.training.batches.mixing import require_halves
+from resnet_dsl.training.batches.seeds import generator
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process sees of a run: rows rank::ranks of each batch; of each epoch the first `limit` batches, or all.
+
+    `overfit`: every step takes the first batch of all, with its draws, again and again.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    limit: int | None = None
+    overfit: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Positions of images (N,) in the training set, and their draws."""
+
+    index: torch.Tensor
+    draws: Draws
+
+
+class Order:
+    """The rows of every step of a run, in any order.
+
+    An epoch is a permutation of (seed, epoch); the images that fill no whole batch are left out of it. A batch belongs to the
+    whole step: over all ranks and parts its rows are the same for any number of them.
+    Raises RunError (exit 2) where a batch is larger than the data, or cannot be divided.
+    """
+
+    def __init__(self, images: int, recipe: Recipe, share: Share, device: torch.device) -> None:
+        require_batch(images, recipe, share)
+        self.images, self.recipe, self.share, self.device = images, recipe, share, device
+        whole = images // recipe.batch
+        self.per_epoch = whole if share.limit is None else min(whole, share.limit)
+        self._epochs: dict[int, Rows] = {}
+
+    def __call__(self, step: int, part: int = 0) -> Rows:
+        """The rows of one part of this rank's share of a step."""
+        epoch, place = divmod(0 if self.share.overfit else step, self.per_epoch)
+        whole = self._epoch(epoch)
+        first, last = place * self.recipe.batch, (place + 1) * self.recipe.batch
+        index = whole.index[first:last][self.share.rank + part * self.share.ranks :: self.share.ranks * self.recipe.accumulate]
+        return Rows(index, {name: table[index] for name, table in whole.draws.items()})
+
+    def _epoch(self, epoch: int) -> Rows:
+        if epoch not in self._epochs:
+            n, seed, how = self.images, self.recipe.seed, self.recipe.augment
+            order = torch.randperm(n, generator=generator(seed, "order", epoch))
+            draws = draw(how, n, seed, epoch)
+            if how.flip == "alternate":
+                draws = alternate(draws, n, seed, epoch)
+            while len(self._epochs) > 1:
+                # Two are kept: what is read ahead may have come to the next one.
+                del self._epochs[next(iter(self._epochs))]
+            self._epochs[epoch] = Rows(order.to(self.device), {k: v.to(self.device) for k, v in draws.items()})
+        return self._epochs[epoch]
+
+
+def require_batch(images: int, recipe: Recipe, share: Share) -> None:
+    """Refuse a batch that is larger than the data, or that cannot be divided among ranks and parts. Raises RunError (exit 2)."""
+    if recipe.batch > images:
+        raise RunError(
+            "data-batch",
+            f"batch {recipe.batch:,} is larger than the training set of {images:,} images",
+            f"use --set train.batch={images} or less",
+            at="recipe",
+            exit_code=2,
+        )
+    slices = share.ranks * recipe.accumulate
+    if recipe.batch % slices:
+        raise RunError(
+            "batch-split",
+            f"batch {recipe.batch:,} cannot be divided by {share.ranks:,} processes times accumulate: {recipe.accumulate:,}",
+            f"use --set train.batch={max(1, round(recipe.batch / slices)) * slices}",
+            at="recipe",
+            exit_code=2,
+        )
+    require_halves(recipe.augment, recipe.batch, slices)

@@ -1,0 +1,327 @@
+"""The device plan: how a run computes, decided once, said in one line and kept in the run.
+
+Rules give the plans that can be right for a device (`candidates`), best first where nothing is timed. `trial.decide` times
+them where a run is long enough for that to pay. What a person has decided (`Wishes`) is in every candidate, so a plan of
+which all is decided is never timed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from resnet_dsl.diagnostics import RunError, did_you_mean
+from resnet_dsl.training.device.device import Facts, find
+from resnet_dsl.training.device.regional import Compiled, Extent, eager, extent
+
+Precision = Literal["fp32", "bf16"]
+Placement = Literal["device", "host", "stream"]
+
+DEVICE_SHARE = 0.4
+"""Of a device's memory, what a data set may take there; the rest is for the network, its maps and everyone else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`device` is torch's name for it; `precision` bf16 means autocast, weights stay fp32; `threads` counts the CPU's.
+
+    `compile`: how much of the network training takes through torch.compile at once. `fused`: the optimizer is one kernel. `data` lies on the
+    device as bytes, in the host's memory, or is streamed from files. `reason` says why.
+
+    Equal plans (but for `reason`) give equal bits on the CPU, for an equal torch build, C++ compiler and processor.
+    """
+
+    device: str
+    precision: Precision
+    channels_last: bool
+    threads: int
+    reason: str = dataclasses.field(default="", compare=False)
+    compile: Extent = "no"
+    fused: bool = True
+    data: Placement = "device"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device itself."""
+        return torch.device(self.device)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How maps lie in memory."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def place(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model itself, moved to the device and laid out as planned."""
+        return model.to(self.torch_device, memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
+
+    def take_threads(self) -> None:
+        """Make torch compute with the planned number of the CPU's threads."""
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """What a forward pass runs under."""
+        return torch.autocast(self.torch_device.type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext()
+
+    def compiled(self, model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What a training step calls in place of the model, whose parameters, buffers, keys and pickle stay as they are.
+
+        Evaluation runs under `as_written`. The first call raises RunError (exit 3) where torch.compile fails.
+        """
+        return model if self.compile == "no" else Compiled(model, self.compile)
+
+    def as_written(self) -> contextlib.AbstractContextManager[Any]:
+        """Inside `with`, a network that is compiled for training runs as it is written.
+
+        Evaluation does: its batches have other sizes, and its figures should be those that anyone gets from the weights.
+        """
+        return contextlib.nullcontext() if self.compile == "no" else eager()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the run's record."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Plan:
+        """The inverse of `to_dict`. Runs of before there was a choice lack the parts that have a default.
+
+        Raises KeyError, TypeError or ValueError where it is no record of a plan.
+        """
+        known = {f.name for f in fields(Plan)}
+        plan = Plan(**{k: v for k, v in data.items() if k in known})
+        if type(data["device"]) is not str or any(getattr(plan, p.field) not in p.values.values() for p in PARTS.values() if p.values):
+            raise ValueError("no plan's values")
+        if type(data["threads"]) is not int or plan.threads < 1:
+            raise ValueError("no number of threads")
+        return plan
+
+    def text(self) -> str:
+        """Everything but the device, as `--plan` reads it."""
+        return ",".join(f"{key}={part.write(getattr(self, part.field))}" for key, part in PARTS.items())
+
+    def __str__(self) -> str:
+        words = [
+            self.device, self.precision, PARTS["layout"].write(self.channels_last), _COMPILED[self.compile],
+            f"{'fused' if self.fused else 'plain'} optimizer", _WHERE[self.data],
+        ]  # fmt: skip
+        if self.device == "cpu":
+            words.insert(1, "1 thread" if self.threads == 1 else f"{self.threads} threads")
+        return ", ".join(words) + (f" ({self.reason})" if self.reason else "")
+
+
+_COMPILED: Mapping[str, str] = {"no": "eager", "blocks": "compiled block by block", "whole": "compiled whole"}
+_WHERE: Mapping[str, str] = {"device": "data on the device", "host": "data in the host's memory", "stream": "data streamed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a plan as text: the field it sets and its values; a whole number of at least 1 where there are none."""
+
+    field: str
+    values: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    def read(self, word: str) -> object:
+        """The value. Raises ValueError, with the help line."""
+        if self.values:
+            if word in self.values:
+                return self.values[word]
+            raise ValueError(did_you_mean(word, self.values, what="a value"))
+        if word.isascii() and word.isdecimal() and 1 <= int(word) <= 4096:
+            return int(word)
+        raise ValueError("write a whole number from 1 to 4096")
+
+    def write(self, value: object) -> str:
+        """The inverse of `read`."""
+        return next((word for word, v in self.values.items() if v == value), str(value))
+
+
+_YES_NO: Mapping[str, object] = {"yes": True, "no": False}
+
+PARTS: Mapping[str, Part] = {
+    "precision": Part("precision", {"fp32": "fp32", "bf16": "bf16"}),
+    "layout": Part("channels_last", {"channels_last": True, "channels_first": False}),
+    "compile": Part("compile", {"no": "no", "blocks": "blocks", "whole": "whole"}),
+    "fused": Part("fused", _YES_NO),
+    "data": Part("data", {"device": "device", "host": "host", "stream": "stream"}),
+    "threads": Part("threads"),
+}
+"""What can be decided by hand, in the order in which it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The parts of a plan that a person, or the run that is gone on with, has decided; None is open."""
+
+    device: str | None = None
+    precision: Precision | None = None
+    channels_last: bool | None = None
+    compile: Extent | None = None
+    fused: bool | None = None
+    data: Placement | None = None
+    threads: int | None = None
+
+    @staticmethod
+    def read(text: str, *, at: str = "--plan") -> Wishes:
+        """From `precision=bf16,compile=no`, or from a file: a run's run.json, its folder, or a plan's own JSON.
+
+        Raises RunError: exit 2 for a mistake in the text, 3 where a file cannot be read.
+        """
+        path = Path(text)
+        if "=" not in text and (text.endswith(".json") or os.sep in text or path.exists()):
+            return _stored(path / "run.json" if path.is_dir() else path)
+        found: dict[str, Any] = {}
+        for item in filter(None, map(str.strip, text.split(","))):
+            key, equals, word = (x.strip() for x in item.partition("="))
+            if key not in PARTS:
+                raise RunError("unknown-name", f"a plan has no {key!r}", did_you_mean(key, PARTS, what="a part"), at=at, exit_code=2)
+            if not equals:
+                values = "|".join(PARTS[key].values) or "N"
+                raise RunError("usage", f"{key} has no value", f"write {key}={values}", at=at, exit_code=2)
+            if PARTS[key].field in found:
+                raise RunError("usage", f"{key} is there twice", "say it once", at=at, exit_code=2)
+            try:
+                found[PARTS[key].field] = PARTS[key].read(word)
+            except ValueError as e:
+                raise RunError("unknown-name", f"{key} cannot be {word!r}", str(e), at=at, exit_code=2) from None
+        if not found:
+            raise RunError("usage", "a plan without parts", f"write {next(iter(PARTS))}=bf16, say, or a run's folder", at=at, exit_code=2)
+        return Wishes(**found)
+
+    @staticmethod
+    def of(plan: Plan) -> Wishes:
+        """All of a plan that was decided before."""
+        return Wishes(**{f.name: getattr(plan, f.name) for f in fields(Wishes)})
+
+    def over(self, other: Wishes) -> Wishes:
+        """These, and where they are open the other's."""
+        return Wishes(**{f.name: _first(getattr(self, f.name), getattr(other, f.name)) for f in fields(Wishes)})
+
+
+def _first(a: object, b: object) -> Any:
+    return a if a is not None else b
+
+
+def _stored(path: Path) -> Wishes:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise RunError(
+            "run-missing", f"cannot be read: {e.strerror}", "give a run's folder, or parts such as compile=no", at=path
+        ) from None
+    except ValueError:
+        record = None
+    try:
+        return Wishes.of(Plan.from_dict(record.get("plan", record)))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise RunError("run-damaged", "holds no plan", "give the run.json of a run, or its folder", at=path) from None
+
+
+def candidates(facts: Facts, wishes: Wishes, *, data_bytes: int | None = 0) -> tuple[Plan, ...]:
+    """The plans that can be right for a device, the one that is right unless timing says otherwise first.
+
+    `data_bytes` is what the training set takes as pixels; None where it is streamed. A compiled plan stands right
+    after the eager one that it compiles. Raises RunError (exit 3) where compilation is asked for and there is none.
+    """
+    if wishes.compile not in (None, "no") and facts.no_compiler:
+        raise RunError("compile-missing", f"cannot compile: {facts.no_compiler}", "use --no-compile", at="--compile")
+    precisions, why = _precisions(facts) if wishes.precision is None else ((wishes.precision,), f"{wishes.precision} as asked")
+    compiles: tuple[Extent, ...] = ("no",) if facts.no_compiler else ("no", extent(facts.kind))
+    if wishes.compile is not None:
+        compiles = (wishes.compile,)
+    reasons = [why]
+    if wishes.compile is None and facts.no_compiler:
+        reasons.append(f"eager, {facts.no_compiler}")
+    room = facts.memory is None or facts.kind == "cpu"
+    placement: Placement = wishes.data or (
+        "stream" if data_bytes is None else "device" if room or data_bytes <= DEVICE_SHARE * (facts.memory or 0) else "host"
+    )
+    return tuple(
+        Plan(
+            facts.device, precision, _first(wishes.channels_last, facts.kind != "mps"), wishes.threads or facts.threads,
+            "; ".join(reasons), compiled, _first(wishes.fused, facts.kind != "mps"), placement,
+        )
+        for precision in precisions for compiled in compiles
+    )  # fmt: skip
+
+
+def _precisions(facts: Facts) -> tuple[tuple[Precision, ...], str]:
+    """Precisions worth a try, and why."""
+    if facts.kind == "cuda":
+        return (("bf16",), "bf16 on tensor cores") if facts.bf16 == "matrix" else (("fp32",), "the GPU has no bf16")
+    if facts.kind == "mps":
+        return ("fp32",), "fp32 on MPS"
+    if facts.bf16 == "matrix":
+        return ("bf16",), "the CPU has amx_bf16"
+    if facts.bf16 == "vector":
+        # Twice the multiplications an instruction, and conversions around them: either may win.
+        return ("fp32", "bf16"), "the CPU has avx512_bf16 but no amx_bf16"
+    # Without either, oneDNN converts bf16 back and forth, which costs more than it saves.
+    return ("fp32",), "the CPU has no amx_bf16"
+
+
+def choose(device: str, precision: str) -> Plan:
+    """The plan by the rules alone, eager: for evaluation, and for runs too short to time anything.
+
+    `device` as in `device.find`, `precision` as in a recipe. Raises RunError as `device.find`.
+    """
+    return by_rule(wishes(device, precision, False, None))
+
+
+def wishes(device: str, precision: str | None, compiled: bool | None, plan: str | None) -> Wishes:
+    """What options ask for: `--plan`, and the options that name one part, which must not say otherwise.
+
+    `precision` auto, like None, is open; `compiled` as `--compile` or `--no-compile`. Raises RunError (exit 2 or 3).
+    """
+    pinned = Wishes() if plan is None else Wishes.read(plan)
+    if device != "auto" and pinned.device is None:
+        pinned = replace(pinned, device=device)
+    facts = find(_first(pinned.device, device))
+    single: Wishes = Wishes(
+        device=None if device == "auto" else device,
+        precision="fp32" if precision == "fp32" else "bf16" if precision == "bf16" else None,
+        compile=None if compiled is None else extent(facts.kind) if compiled else "no",
+    )
+    for part in fields(Wishes):
+        one, other = getattr(single, part.name), getattr(pinned, part.name)
+        same = one == other or (part.name == "compile" and "no" not in (one, other))
+        if one is not None and other is not None and not same:
+            raise RunError(
+                "usage", f"--plan says {part.name} {other}, --{part.name} says otherwise", "say it once", at=f"--{part.name}", exit_code=2
+            )
+    return pinned.over(single)
+
+
+def by_rule(asked: Wishes, *, data_bytes: int | None = 0) -> Plan:
+    """The plan by the rules and what was asked for, eager unless it was asked for otherwise. Raises RunError as `candidates`."""
+    return candidates(find(asked.device or "auto"), asked.over(Wishes(compile="no")), data_bytes=data_bytes)[0]
+
+
+def taken_up(plan: Plan, device: str | None) -> Plan:
+    """The plan of a run that is gone on with, on the device that it had or on another. Raises RunError as `device.find`.
+
+    On another kind of device only the precision stays.
+    """
+    facts = find(device or plan.device)
+    if facts.kind != plan.torch_device.type:
+        return replace(by_rule(Wishes(device=facts.device, precision=plan.precision)), reason="as it began, on another device")
+    return at_hand(replace(plan, device=facts.device, reason="as it began"), facts)
+
+
+def at_hand(plan: Plan, facts: Facts) -> Plan:
+    """A stored plan on the device that is here: without compilation, and saying so, where there is no compiler any more."""
+    if plan.compile != "no" and facts.no_compiler:
+        return replace(plan, compile="no", reason=f"{plan.reason}, but eager: {facts.no_compiler}")
+    return plan
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """The hardware as torch names it, for env.json."""
+    return {"device": plan.device, "device_name": find(plan.device).name, "cores": os.cpu_count(), "threads": plan.threads}

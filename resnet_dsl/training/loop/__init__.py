@@ -1,0 +1,1 @@
+"""Steps, evaluations, checkpoints: a run from its first step to its last."""

@@ -1,0 +1,80 @@
+"""How good a network is on a set of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+
+import torch
+from torch.nn import functional
+
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training.data.dataset import Images
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.ranks.world import World, alone
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Mean cross-entropy (natural logarithm) and the shares of images whose class is the first guess, among the first five."""
+
+    loss: float
+    top1: float
+    top5: float
+    images: int
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Plain values."""
+        return asdict(self)
+
+    def to_finite(self) -> dict[str, float | int | None]:
+        """Plain values for JSON, which has no nan: the loss of a network whose running statistics blew up is None."""
+        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
+
+
+def score(
+    model: torch.nn.Module,
+    part: Images,
+    normalisation: Normalisation,
+    plan: Plan,
+    stop: Callable[[], bool] = lambda: False,
+    *,
+    flip: bool = False,
+    world: World | None = None,
+    seen: Callable[[torch.Tensor, torch.Tensor], None] = lambda logits, labels: None,
+) -> Scores | None:
+    """Scores of `model` on `part`, without augmentation; None if `stop` said so on the way. The model's mode is kept.
+
+    `flip`: on each image and its mirror image, the two outputs averaged. Each rank of `world` takes its share of the images, and all
+    must call it. `seen` is shown the logits (N, classes) and labels (N,) of each batch.
+    """
+    world = alone() if world is None else world
+    was_training = model.training
+    model.eval()
+    moved = normalisation.to(plan.torch_device)
+    sums = torch.zeros(3, device=plan.torch_device)
+    chunks = iter(part.chunks(BATCH))
+    try:
+        with torch.inference_mode(), plan.autocast(), plan.as_written():
+            # One batch for each rank in turn, so that all are in step: in the last round some may have none.
+            while group := list(islice(chunks, world.size)):
+                if world.agree(stop()):
+                    return None
+                pixels, labels = group[world.rank] if world.rank < len(group) else (t[:0] for t in group[0])
+                images, target = moved.apply(pixels.to(plan.torch_device), plan.memory_format), labels.to(plan.torch_device)
+                logits = model(images).float()
+                if flip:
+                    logits = (logits + model(images.flip(3)).float()) / 2
+                seen(logits, target)
+                loss = functional.cross_entropy(logits, target, reduction="sum")
+                hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == target[:, None]
+                sums += torch.stack((loss, hits[:, 0].sum().to(loss.dtype), hits.sum().to(loss.dtype)))
+    finally:
+        model.train(was_training)
+    n = len(part)
+    loss, first, five = (value / n for value in world.sum(sums).tolist())
+    return Scores(loss, first, five, n)

@@ -1,0 +1,155 @@
+"""What a run leaves in its folder: log, checkpoints, weights, and the record of what it was asked for and where it ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.records.folder import CHECKPOINTS, ENVIRONMENT, REQUEST, WEIGHTS, Metrics, RunFolder
+from resnet_dsl.runtime import weights
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training.device.plan import describe
+from resnet_dsl.training.job import Job
+from resnet_dsl.training.loop import checkpoint
+from resnet_dsl.training.loop.loggers import Logger
+from resnet_dsl.training.loop.progress import Watcher
+from resnet_dsl.training.ranks import sharded
+from resnet_dsl.training.ranks.parallel import whole
+from resnet_dsl.training.ranks.world import World
+from resnet_dsl.version import __version__
+
+EXTENSIONS = "extensions"
+"""The key of run.json that lists how a run was made longer: steps before and after, and the recipe's SHA-256 before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Puts a loop's log, checkpoints and weights into the run's folder. Of several ranks the first alone has `metrics` and loggers."""
+
+    job: Job
+    folder: RunFolder
+    metrics: Metrics | None
+    model: torch.nn.Module
+    normalisation: Normalisation
+    loggers: Sequence[Logger]
+    world: World
+
+    def log(self, row: dict[str, Any]) -> None:
+        """One line of metrics.jsonl, and then of whatever is made from it."""
+        if self.metrics is not None:
+            self.metrics.add(row)
+        for logger in self.loggers:
+            logger.log(row)
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """A checkpoint, with the length of the log and what it belongs to."""
+        length = self.metrics.sync() if self.metrics is not None else 0
+        state = {**state, "metrics": length, "identity": self.job.identity, "ranks": self.world.size}
+        if self.job.request.layout.parallel == "fsdp":
+            sharded.save(self.folder.checkpoints, step, state, self.world)
+        elif self.world.main:
+            checkpoint.save(self.folder.checkpoints, step, state)
+
+    def keep(self) -> None:
+        """The model's weights of this moment as model.safetensors."""
+        tensors = whole(self.model.state_dict())
+        if self.world.main:
+            keep_weights(self.folder.path / WEIGHTS, tensors, self.job, self.normalisation)
+
+
+def keep_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, normalisation: Normalisation) -> None:
+    """The weights of a job's network, with all that it takes to use them. Raises RunError (exit 3)."""
+    told = weights.about(spec=job.spec_text, classes=job.data.classes, normalisation=normalisation, data=job.data.name)
+    weights.save(path, tensors, told)
+
+
+def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) -> dict[str, Any] | None:
+    """The state to go on from; `renewed` in it says that it is from before the run was made longer.
+
+    All ranks must call it; rank 0 reads for all, but for what is sharded (`sharded.read`). Raises RunError (exit 3) where it belongs to another spec, recipe or data.
+    """
+    if world.main:
+        folder.make(CHECKPOINTS)
+        sharded.discard_drafts(folder.checkpoints)
+    if job.request.layout.parallel == "fsdp":
+        state, damaged = sharded.load_newest(folder.checkpoints, world)
+    else:
+        state, damaged = world.share(checkpoint.load_newest(folder.checkpoints, torch.device("cpu")) if world.main else None)
+    for d in damaged:
+        watcher.say(f"warning: {d.path} is not used: {d.reason}")
+    if state is None:
+        return None
+    if state["ranks"] != world.size:
+        watcher.say(f"note: {_ranks(world.size)} now, the run had {_ranks(state['ranks'])}: the result will not be the same to the bit")
+    former = [e["recipe_sha256"] for e in folder.read_json(REQUEST).get(EXTENSIONS, ())]
+    renewed = state["identity"]["recipe"] in former and state["identity"]["recipe"] != job.identity["recipe"]
+    for name, now in job.identity.items():
+        if (then := state["identity"][name]) != now and not (name == "recipe" and renewed):
+            raise RunError(
+                "checkpoint-fit",
+                f"its checkpoints are of another {name}: SHA-256 {then[:16]}..., now {now[:16]}...",
+                f"put the {name} back as it was, or begin a new run",
+                at=folder.path,
+            )
+    return {**state, "renewed": renewed}
+
+
+def _ranks(number: int) -> str:
+    return "1 process" if number == 1 else f"{number} processes"
+
+
+def record(job: Job) -> dict[str, Any]:
+    """What run.json holds."""
+    return {
+        "format": 1,
+        **job.request.lasting(),
+        "data": job.data.name,
+        "data_dir": str(job.request.data_dir) if job.request.data_dir else None,
+        "origin": job.data.origin,
+        "data_sha256": job.data.sha256,
+        "classes": list(job.data.classes),
+        "frozen": list(job.frozen),
+        "plan": job.plan.to_dict(),
+        "torch": torch.__version__,
+    }
+
+
+def note_session(job: Job, folder: RunFolder, step: int, world: World) -> None:
+    """Add this process to env.json: a run may be trained by several, one after the other."""
+    sessions = folder.read_json(ENVIRONMENT).get("sessions", []) if (folder.path / ENVIRONMENT).is_file() else []
+    here = {
+        "from_step": step,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "resnet_dsl": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        **describe(job.plan),
+        "processes": world.size,
+        "executable": sys.executable,
+        "folder": os.getcwd(),
+        "git": _git_commit(),
+    }
+    folder.write_json(ENVIRONMENT, {"sessions": [*sessions, here]})
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder that the run was started in, with + where files differ from it."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if changed else "")

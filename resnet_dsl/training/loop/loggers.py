@@ -1,0 +1,128 @@
+"""Where a run's log goes beside metrics.jsonl: metrics.csv always, TensorBoard and the loggers of other packages where asked for.
+
+metrics.jsonl is the log. Everything here is made from its rows: a logger is given those that are there already when it
+opens, and each further one after it was written. So a run that was killed and went on has the same log everywhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.files import write_atomic
+from resnet_dsl.records.log import Row, read_rows
+
+GROUP = "resnet_dsl.loggers"
+"""The entry points under which packages offer loggers: a name, and a `Maker`."""
+
+CSV = "metrics.csv"
+
+
+class Logger(Protocol):
+    """Is given each row of the log: `event` (train, test, validation), `step`, `epoch` and figures, as in metrics.jsonl."""
+
+    def log(self, row: Row) -> None:
+        """One more row."""
+
+    def close(self) -> None:
+        """The process ends; the run may go on in another."""
+
+
+Maker = Callable[[Path, Sequence[Row]], Logger]
+"""Makes a logger from the run's folder and the rows that are there already, which it may have seen in a former process."""
+
+
+class CsvLog:
+    """metrics.csv: the log as one table, written whole when it opens, at each evaluation and at the end.
+
+    Its columns are the keys of all rows in the order of their first appearance. A row without a key leaves the cell empty.
+    """
+
+    def __init__(self, folder: Path, rows: Sequence[Row]) -> None:
+        self._path = folder / CSV
+        self._rows = list(rows)
+        self._write()
+
+    def log(self, row: Row) -> None:
+        """One more row. Raises RunError (exit 3)."""
+        self._rows.append(row)
+        if row["event"] != "train":
+            self._write()
+
+    def close(self) -> None:
+        """Write the rest. Raises RunError (exit 3)."""
+        self._write()
+
+    def _write(self) -> None:
+        write_atomic(self._path, table(self._rows).encode())
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Rows as CSV."""
+    kept = list(rows)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in kept for key in row)), lineterminator="\n")
+    if kept:
+        writer.writeheader()
+        writer.writerows(kept)
+    return out.getvalue()
+
+
+class Tolerant:
+    """Another's logger. Where it fails it is not called again, and the run goes on: `say` is told once."""
+
+    def __init__(self, name: str, make: Maker, folder: Path, rows: Sequence[Row], say: Callable[[str], None]) -> None:
+        self._name, self._say = name, say
+        self._logger: Logger | None = None
+        self._try(lambda: setattr(self, "_logger", make(folder, rows)))
+
+    def log(self, row: Row) -> None:
+        """One more row, if it still listens."""
+        if (logger := self._logger) is not None:
+            self._try(lambda: logger.log(row))
+
+    def close(self) -> None:
+        """Close it, if it still listens."""
+        if (logger := self._logger) is not None:
+            self._try(logger.close)
+
+    def _try(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as e:  # noqa: BLE001 - code that is not ours must not end a run
+            self._logger = None
+            self._say(f"warning: the logger {self._name} failed and is left out: {type(e).__name__}: {str(e)[:120]}")
+
+
+def makers(names: Sequence[str]) -> dict[str, Maker]:
+    """The loggers that installed packages offer under these names. Raises RunError: exit 2 for an unknown one, 3 where it cannot be loaded."""
+    offered = {e.name: e for e in entry_points(group=GROUP)}
+    found: dict[str, Maker] = {}
+    for name in names:
+        if name not in offered:
+            help = did_you_mean(name, offered, what="a logger") if offered else f"install a package with the entry point {GROUP}"
+            raise RunError("unknown-name", f"{quote(name)} is no logger that is installed", help, at="--logger", exit_code=2)
+        try:
+            found[name] = offered[name].load()
+        except Exception as e:  # noqa: BLE001 - nor must it end in a traceback
+            raise RunError(
+                "environment", f"the logger {name} cannot be loaded: {type(e).__name__}: {str(e)[:120]}", "mend or remove its package",
+                at="--logger",
+            ) from None  # fmt: skip
+    return found
+
+
+def open_loggers(folder: Path, *, tensorboard: bool, others: Mapping[str, Maker], say: Callable[[str], None]) -> list[Logger]:
+    """The loggers of a run, with all rows that its log holds. Raises RunError (exit 3)."""
+    rows = read_rows(folder)
+    loggers: list[Logger] = [CsvLog(folder, rows)]
+    if tensorboard:
+        from resnet_dsl.training.loop.tensorboard import TensorBoard
+
+        loggers.append(TensorBoard(folder, rows))
+    return [*loggers, *(Tolerant(name, make, folder, rows, say) for name, make in others.items())]

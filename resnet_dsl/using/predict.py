@@ -1,0 +1,204 @@
+"""What a trained network takes pictures for: files in, classes with their probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.table import shape_text
+from resnet_dsl.training.batches.measure import measure
+from resnet_dsl.training.data.dataset import require_fit
+from resnet_dsl.training.data.load import open_dataset
+from resnet_dsl.training.data.reading import blame
+from resnet_dsl.training.data.views import ENDINGS, GREY, CentreCrop, Pixels, View, open_picture, pixels, require_pillow, scaled
+from resnet_dsl.training.device.plan import Plan, choose
+from resnet_dsl.using.trained import Trained
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Resize = Literal["crop", "stretch", "refuse"]
+
+BATCH = 64
+
+_CHANGED: Mapping[str, str] = {"crop": "resized and cropped", "stretch": "stretched"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A picture brought to a height and width: `crop` scales it until both sides are covered and keeps the middle,
+    `stretch` scales each side by itself. One that has the size already is left as it is, and nothing else where `refuse`.
+    Raises RunError (exit 2).
+    """
+
+    height: int
+    width: int
+    how: Resize
+
+    def __call__(self, picture: Image.Image, draws: Sequence[float]) -> Image.Image:
+        """The picture at that size; `draws` are not used."""
+        wanted = (self.width, self.height)
+        if picture.size == wanted:
+            return picture
+        if self.how == "refuse":
+            raise RunError(
+                "data-size",
+                f"is {picture.height}x{picture.width}, the network reads {self.height}x{self.width}",
+                "use --resize crop or stretch, or bring it to that size first",
+                at=str(getattr(picture, "filename", "a picture")),
+                exit_code=2,
+            )
+        if self.how == "stretch":
+            return scaled(picture, wanted, (0, 0, *wanted))
+        by = max(self.width / picture.width, self.height / picture.height)
+        width, height = max(self.width, round(picture.width * by)), max(self.height, round(picture.height * by))
+        left, top = (width - self.width) // 2, (height - self.height) // 2
+        return scaled(picture, (width, height), (left, top, left + self.width, top + self.height))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eye:
+    """How a network sees a picture file: its channels, and which part of the picture at which size."""
+
+    channels: int
+    view: View
+
+    def look(self, path: Path) -> tuple[Pixels, str]:
+        """Pixels (channels, height, width), and what was changed in words, empty for nothing. Raises RunError (exit 2 or 3)."""
+        with open_picture(path) as picture:
+            changes = []
+            # What a run did to all its pictures, and grey ones that are read as colours, are no news.
+            if isinstance(self.view, Fitted) and self.view.how in _CHANGED and picture.size != (self.view.width, self.view.height):
+                changes.append(_CHANGED[self.view.how])
+            if self.channels == 1 and picture.mode not in GREY:
+                changes.append("made grey")
+            return pixels(picture, path, self.channels, self.view), ", ".join(changes)
+
+
+def eye_of(trained: Trained, resize: Resize | None) -> Eye:
+    """How a network's pictures are brought to what it reads.
+
+    `resize` left out: as in evaluation where its recipe cuts squares out of picture files, else `crop`.
+    Raises RunError (exit 2) where the network reads no pictures.
+    """
+    shape = trained.graph.input
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise RunError(
+            "data-fit",
+            f"the network reads {shape_text(shape)}; pictures have 1 or 3 channels, a height and a width",
+            "predict is for networks that read pictures",
+            at=trained.graph.name,
+            exit_code=2,
+        )
+    crop = trained.recipe.augment.crop
+    if resize is None and crop is not None and shape[1:] == (crop, crop):
+        return Eye(shape[0], CentreCrop(crop))
+    return Eye(shape[0], Fitted(shape[1], shape[2], resize or "crop"))
+
+
+def files(given: Sequence[Path]) -> list[Path]:
+    """The pictures that are meant: files as they are, folders with all pictures in them, at any depth, by name.
+
+    Raises RunError (exit 3) for a path that is not there and a folder without pictures.
+    """
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            with blame(path):
+                inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith(".") and p.is_file())
+            if not inside:
+                raise RunError("data-missing", "holds no pictures", f"pictures end in {', '.join(sorted(ENDINGS))}", at=path)
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise RunError("data-missing", "no such file or folder", "check the path", at=path)
+    return found
+
+
+def manner(trained: Trained, data: str | None, data_dir: Path | None) -> tuple[Sequence[str], Normalisation]:
+    """Class names, and how pixels become numbers: the weights' own, or else those of a data set.
+
+    Raises RunError: exit 2 where the weights bring neither and no data set is named, and as `open_dataset`.
+    """
+    own = trained.artifact.normalisation
+    if data is None:
+        if own is None:
+            raise RunError(
+                "usage",
+                "does not hold the mean and deviation that its network was trained with, nor the names of its classes",
+                "name the data with --data NAME: its training images are measured",
+                at=trained.file,
+                exit_code=2,
+            )
+        return trained.classes, own
+    found = open_dataset(data, trained.graph.input, data_dir)
+    require_fit(found, trained.graph.input, trained.graph.classes, trained.graph.name)
+    return trained.artifact.classes or found.classes, own or measure(found.train, "channel")
+
+
+def predict(
+    trained: Trained,
+    pictures: Sequence[Path],
+    *,
+    normalisation: Normalisation,
+    classes: Sequence[str],
+    top: int,
+    resize: Resize | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+) -> Iterator[dict[str, Any] | RunError]:
+    """For each picture, in order, what it is taken for; an error, not raised, for one that cannot be read or does not fit.
+
+    {"file", "class", "probability", "changed": what was done to the picture, "top": [{"class", "probability"}, ...] falling}.
+    Raises RunError as `eye_of`, and where Pillow lacks (exit 3).
+    """
+    require_pillow(at="predict")
+    eye = eye_of(trained, resize)
+    plan = choose(device, precision or trained.precision)
+    model = trained.model(plan).eval()
+    return _predict(model, normalisation.to(plan.torch_device), plan, eye, pictures, classes, min(top, len(classes)))
+
+
+def _predict(
+    model: torch.nn.Module, normalisation: Normalisation, plan: Plan, eye: Eye, pictures: Iterable[Path], classes: Sequence[str], top: int
+) -> Iterator[dict[str, Any] | RunError]:
+    left = iter(pictures)
+    while chunk := list(islice(left, BATCH)):
+        seen = [_seen(eye, path) for path in chunk]
+        whole = [s[0] for s in seen if not isinstance(s, RunError)]
+        guesses = iter(_guesses(model, normalisation, plan, whole, classes, top) if whole else [])
+        for path, answer in zip(chunk, seen, strict=True):
+            if isinstance(answer, RunError):
+                yield answer
+            else:
+                best = next(guesses)
+                yield {"file": str(path), **best[0], "changed": answer[1] or None, "top": best}
+
+
+def _seen(eye: Eye, path: Path) -> tuple[Pixels, str] | RunError:
+    try:
+        return eye.look(path)
+    except RunError as e:
+        return e
+
+
+def _guesses(
+    model: torch.nn.Module, normalisation: Normalisation, plan: Plan, whole: Sequence[Pixels], classes: Sequence[str], top: int
+) -> list[list[dict[str, Any]]]:
+    batch = torch.from_numpy(np.stack(whole)).to(plan.torch_device)
+    with torch.inference_mode(), plan.autocast():
+        logits = model(normalisation.apply(batch, plan.memory_format))
+    shares, indices = logits.float().softmax(1).topk(top, dim=1)
+    return [
+        [{"class": classes[i], "probability": p} for i, p in zip(row, values, strict=True)]
+        for row, values in zip(indices.tolist(), shares.tolist(), strict=True)
+    ]

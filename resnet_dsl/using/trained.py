@@ -1,0 +1,77 @@
+"""A trained network, ready to be asked: from a run's folder alone, or from a spec and a file of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnet_dsl.diagnostics import RunError
+from resnet_dsl.graph import Graph, compile
+from resnet_dsl.graph.folding import fold
+from resnet_dsl.language import Spec, load
+from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.records.folder import RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
+from resnet_dsl.runtime import weights
+from resnet_dsl.runtime.build import build
+from resnet_dsl.runtime.fitting import fitted
+from resnet_dsl.training.device.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A network with its weights, read from `file`. `record` is run.json of the run that made them, empty for a spec with a
+    file of weights; `recipe` is the run's, or the spec's.
+    """
+
+    graph: Graph
+    artifact: weights.Artifact
+    file: Path
+    recipe: Recipe
+    record: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; their numbers where the file does not hold them."""
+        return self.artifact.classes or tuple(map(str, range(self.graph.classes)))
+
+    @property
+    def precision(self) -> str:
+        """What the run computed in; `auto` where there is none."""
+        return str(self.record.get("plan", {}).get("precision", "auto"))
+
+    def module(self) -> torch.nn.Module:
+        """The module with its weights, on the CPU. Raises RunError (exit 2) where they are another network's."""
+        model = build(self.graph)
+        weights.put(model, self.artifact.tensors, self.file)
+        return model
+
+    def model(self, plan: Plan) -> torch.nn.Module:
+        """The module with its weights, where `plan` says. Raises RunError (exit 2) where they are another network's."""
+        return plan.place(self.module())
+
+
+def from_run(path: Path) -> Trained:
+    """A run's network with its newest weights. Raises SpecError (exit 3) where the folder is no run's, or has none yet."""
+    folder = RunFolder.open(path)
+    record = folder.read_json(REQUEST)
+    file = path / WEIGHTS
+    if not file.is_file():
+        raise RunError("weights-missing", "the run has no weights yet", f"train it first: resnet-dsl train --resume {path}", at=path)
+    artifact = weights.load(file)
+    if artifact.normalisation is None:
+        raise RunError("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file)
+    recipe = load_recipe(None, None, str(path / RECIPE)).recipe
+    return Trained(compile(load(str(path / SPEC))), artifact, file, recipe, record)
+
+
+def from_weights(spec: Spec, file: Path) -> Trained:
+    """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
+    artifact, graph, where = weights.load(file), compile(spec), spec.train
+    graph = fold(graph) if artifact.folded else graph
+    artifact = replace(artifact, tensors=fitted(graph, artifact.tensors, file))
+    return Trained(graph, artifact, file, load_recipe(where.value, where.root, None, where.overrides).recipe, {})
