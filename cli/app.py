@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from resnet_dsl.cli import groups
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 from resnet_dsl.version import __version__
 
 ENVIRONMENT, BUG, INTERRUPTED = 3, 70, 130
@@ -192,7 +192,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return typer.main.get_command(app).main(args, prog_name="resnet-dsl", standalone_mode=False) or 0
     except SpecError as e:
-        return _fail(str(e), e.exit_code)
+        return _fail(render(e.diagnostics, COMMAND_LINE), e.exit_code)
     except typer.TyperException as e:
         return _fail(_usage(e), e.exit_code)
     except OSError as e:

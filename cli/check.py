@@ -11,9 +11,9 @@ from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.analysis.expect import check_expect
 from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
-from resnet_dsl.cli.output import problem, show, show_json, show_table
+from resnet_dsl.cli.output import complain, show, show_json, show_table
 from resnet_dsl.cli.watch import watch
-from resnet_dsl.diagnostics import SpecError, visible
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, refuse, visible
 from resnet_dsl.explanations import CODES
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
@@ -35,7 +35,7 @@ class Result:
         """As `check --format json` has it."""
         cost = None if self.cost is None else {"params": self.cost.params, "macs": self.cost.macs, "depth": self.cost.depth}
         return {"spec": visible(self.spec), "ok": self.error is None, "cost": cost,
-                "diagnostics": [d.to_dict() for d in self.error.diagnostics] if self.error else []}  # fmt: skip
+                "diagnostics": [d.to_dict(COMMAND_LINE) for d in self.error.diagnostics] if self.error else []}  # fmt: skip
 
 
 def command(
@@ -65,9 +65,9 @@ def command(
             raise typer.Exit(2 if 2 in failed else failed[0])
         return
     if "-" in specs:
-        raise problem("usage", "standard input cannot be watched: it is read once", "give the file's path", at="--watch")
+        raise refuse("usage", "standard input cannot be watched: it is read once", "give the file's path", at="--watch")
     if format not in ("table", "github"):
-        raise problem("usage", f"{format} is one document, and a watch has no end", "leave --format or --watch out", at="--watch")
+        raise refuse("usage", f"{format} is one document, and a watch has no end", "leave --format or --watch out", at="--watch")
     watch(
         lambda: [path for spec in specs for path in spec_files(spec)], lambda: _report(specs, overrides or [], format, quiet), quiet=quiet
     )
@@ -105,7 +105,7 @@ def _check(spec: str, overrides: list[str]) -> Result:
 
 def _say(result: Result, quiet: bool) -> None:
     if result.error is not None:
-        typer.echo(str(result.error), err=True)
+        complain(result.error)
     elif result.cost is not None and not quiet:
         c = result.cost
         show(f"ok {visible(result.spec)}: {c.params:,} params, {short(c.macs)} MACs, depth {c.depth:,}\n")

@@ -12,8 +12,8 @@ import typer
 from resnet_dsl.analysis import compare as report
 from resnet_dsl.analysis.papers import paper_table, presets
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import note, problem, show_json, show_table
-from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.cli.output import note, show_json, show_table
+from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 
@@ -65,12 +65,12 @@ def command(
         show_json(table.to_dict()) if format == "json" else show_table(table.table(), format, quiet=quiet)
         return
     if not specs:
-        raise problem("usage", "there is no network to compare", "name some specs, or write --preset he2015-table1", at="SPEC")
+        raise refuse("usage", "there is no network to compare", "name some specs, or write --preset he2015-table1", at="SPEC")
     found = report.compare(*_networks(specs, vary or [], overrides or []))
     if sort is not None:
         key = sort.removeprefix("-")
         if key not in report.SORTS:
-            raise problem("unknown-name", f"no such key: {quote(key)}", did_you_mean(key, report.SORTS, what="a key"), at="--sort")
+            raise refuse("unknown-name", f"no such key: {quote(key)}", did_you_mean(key, report.SORTS, what="a key"), at="--sort")
         found = found.sorted(key, largest_first=sort.startswith("-"))
     if out is not None:
         from resnet_dsl.pictures.costplot import save
@@ -84,9 +84,9 @@ def command(
 
 def _preset(name: str, more: bool) -> None:
     if name not in PRESETS:
-        raise problem("unknown-name", f"no such preset: {quote(name)}", did_you_mean(name, PRESETS, what="a preset"), at="--preset")
+        raise refuse("unknown-name", f"no such preset: {quote(name)}", did_you_mean(name, PRESETS, what="a preset"), at="--preset")
     if more:
-        raise problem("usage", "a preset has its own networks and order", "leave out SPEC, --vary, --sort and --out", at="--preset")
+        raise refuse("usage", "a preset has its own networks and order", "leave out SPEC, --vary, --sort and --out", at="--preset")
 
 
 def _networks(specs: list[str], vary: list[str], overrides: list[str]) -> tuple[list[Graph], list[str]]:
@@ -94,7 +94,7 @@ def _networks(specs: list[str], vary: list[str], overrides: list[str]) -> tuple[
     axes = [_axis(text) for text in vary]
     total = len(specs) * prod(len(values) for _, values in axes)
     if total > MAX_NETWORKS:
-        raise problem(
+        raise refuse(
             "limit",
             f"that would be {total:,} networks, over the limit of {MAX_NETWORKS:,}",
             "vary fewer keys, or fewer values",
@@ -115,7 +115,7 @@ def _axis(text: str) -> tuple[str, list[str]]:
     key, sign, rest = text.partition("=")
     values = [v.strip() for v in split(rest)]
     if not sign or not key.strip() or not all(values):
-        raise problem("usage", f"expected KEY=V1,V2,..., not {text!r}", "write --vary shortcut=A,B,C", at="--vary")
+        raise refuse("usage", f"expected KEY=V1,V2,..., not {text!r}", "write --vary shortcut=A,B,C", at="--vary")
     return key.strip(), values
 
 

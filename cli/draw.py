@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments, ThemeOption
-from resnet_dsl.cli.output import note, problem, show
+from resnet_dsl.cli.output import note, show
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.pictures.draw import DPI, ENDINGS, Direction, Style, draw
@@ -48,7 +49,7 @@ def command(
 ) -> None:
     """Draw a network, or several side by side. Solid shortcuts are identities, dotted ones compute something."""
     if out.lower().endswith(".html") and (by, style, direction, all) != ("stage", "folded", None, False):
-        raise problem(
+        raise refuse(
             "usage",
             "a page opens and closes by itself: --by, --style, --direction and --all are for pictures",
             "leave them out, or write .svg",

@@ -10,9 +10,9 @@ import typer
 from resnet_dsl.analysis.confusion import classes_table, confusion_table
 from resnet_dsl.analysis.training import scores_table
 from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
-from resnet_dsl.cli.output import problem, show, show_json, show_table
+from resnet_dsl.cli.output import show, show_json, show_table
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import quote
+from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.language.stored import ENDING
 
 MAX_SIDE = 8192
@@ -66,16 +66,16 @@ def command(
     JSON always holds the confusion matrix and the classes; CSV is one table: the scores, the matrix or the classes.
     """
     if weights is None and overrides:
-        raise problem("usage", "a run is evaluated as it was trained", "leave out --set, or give a spec and --weights", at="--set")
+        raise refuse("usage", "a run is evaluated as it was trained", "leave out --set, or give a spec and --weights", at="--set")
     if weights is None and target.endswith(ENDING):
         weights = Path(target)
     if weights is None and not Path(target).is_dir():
-        raise problem("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
+        raise refuse("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
     if format == "csv" and confusion and by:
-        raise problem("usage", "CSV is one table", "leave out --confusion or --by class", at="--format")
+        raise refuse("usage", "CSV is one table", "leave out --confusion or --by class", at="--format")
     sides = _sides(scales)
     if sides and crops != "1":
-        raise problem("usage", "--crops and --scales exclude each other", "keep one of the two", at="--scales")
+        raise refuse("usage", "--crops and --scales exclude each other", "keep one of the two", at="--scales")
 
     from resnet_dsl.language import load
     from resnet_dsl.training.train import fitting_name
@@ -106,5 +106,5 @@ def _sides(text: str | None) -> tuple[int, ...]:
     """`--scales` as numbers."""
     words = [] if text is None else text.split(",")
     if not all(w.strip().isdecimal() and w.isascii() and 1 <= int(w) <= MAX_SIDE for w in words):
-        raise problem("usage", f"{quote(text or '')} is no list of sides in pixels", "write --scales 224,256,384, say", at="--scales")
+        raise refuse("usage", f"{quote(text or '')} is no list of sides in pixels", "write --scales 224,256,384, say", at="--scales")
     return tuple(int(w) for w in words)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.analysis.lint import RULES, Rule
-from resnet_dsl.cli.output import problem, show
-from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.cli.output import show
+from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.explanations import CODES, Explanation
 
 
@@ -34,7 +34,7 @@ def command(
         return
     name = code.removeprefix("error[").removeprefix("warning[").removesuffix("]")
     if name not in known:
-        raise problem("unknown-name", f"no such code: {quote(name)}", did_you_mean(name, known, what="a code"), at="CODE")
+        raise refuse("unknown-name", f"no such code: {quote(name)}", did_you_mean(name, known, what="a code"), at="CODE")
     show(_text(name, known[name]))
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.cli.options import QuietOption, SetOption, WeightsOption, complete_spec
-from resnet_dsl.cli.output import note, problem
-from resnet_dsl.diagnostics import quote, suggest
+from resnet_dsl.cli.output import note
+from resnet_dsl.diagnostics import quote, refuse, suggest
 from resnet_dsl.language.stored import ENDING
 
 ENDINGS = (".onnx", ".pt2", ENDING)
@@ -50,15 +50,15 @@ def command(
     path = Path(out)
     ending = _ending(out, target)
     if opset is not None and ending != ".onnx":
-        raise problem("usage", f"{ending} files have no opset", "leave out --opset, or write an .onnx file", at="--opset")
+        raise refuse("usage", f"{ending} files have no opset", "leave out --opset, or write an .onnx file", at="--opset")
     is_run = Path(target).is_dir()
     if weights is None and target.endswith(ENDING):
         weights = Path(target)
     if is_run and (weights is not None or overrides):
         option = "--weights" if weights is not None else "--set"
-        raise problem("usage", "a run is exported as it was trained", f"leave out {option}, or give a spec", at=option)
+        raise refuse("usage", "a run is exported as it was trained", f"leave out {option}, or give a spec", at=option)
     if seed is not None and (is_run or weights is not None):
-        raise problem("usage", "--seed is for initial weights, and these are given", "leave it out", at="--seed")
+        raise refuse("usage", "--seed is for initial weights, and these are given", "leave it out", at="--seed")
 
     from resnet_dsl.graph import compile
     from resnet_dsl.graph.folding import fold, folds
@@ -113,4 +113,4 @@ def _ending(out: str, target: str) -> str:
         help = f"{ending} is a pickle, which can run programs: use {ENDING}, or .pt2 with the computation"
     elif near := suggest(ending, ENDINGS):
         help = f"did you mean '{near}'?"
-    raise problem("usage", f"{quote(out)}: no file of this ending is exported", help, at="--out")
+    raise refuse("usage", f"{quote(out)}: no file of this ending is exported", help, at="--out")

@@ -12,8 +12,8 @@ from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.fit import Axis, Fitted, OverBudget, fit
 from resnet_dsl.cli.inspect import UNITS
 from resnet_dsl.cli.options import OutOption, QuietOption, SetOption, SpecArgument, complete_spec
-from resnet_dsl.cli.output import note, problem, write
-from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.cli.output import note, write
+from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.extends import is_path
@@ -50,7 +50,7 @@ def command(
         found = fit(start, budget, axes, multiple)
     except OverBudget as e:
         c = e.least.cost
-        raise problem(
+        raise refuse(
             "budget",
             f"no network of this family keeps to {_said(budget)}: the smallest has {c.params:,} params and {c.macs:,} MACs",
             "allow more, or let more change: --over width,depth" if len(axes) < 2 else "allow more, or start from a smaller spec",
@@ -68,7 +68,7 @@ def command(
 
 def _axis(word: str) -> Axis:
     if word not in get_args(Axis):
-        raise problem(
+        raise refuse(
             "unknown-name", f"no such thing to change: {quote(word)}", did_you_mean(word, get_args(Axis), what="an axis"), at="--over"
         )
     return word  # type: ignore[return-value]
@@ -78,7 +78,7 @@ def _budget(params: str | None, macs: str | None, like: str | None) -> dict[Lite
     budget: dict[Literal["params", "macs"], int] = {}
     if like is not None:
         if params is not None or macs is not None:
-            raise problem("usage", "--like is a budget of its own", "give --like, or --params and --macs", at="--like")
+            raise refuse("usage", "--like is a budget of its own", "give --like, or --params and --macs", at="--like")
         cost = Costs(compile(load(like))).network
         return {"params": cost.params, "macs": cost.macs}
     if params is not None:
@@ -86,7 +86,7 @@ def _budget(params: str | None, macs: str | None, like: str | None) -> dict[Lite
     if macs is not None:
         budget["macs"] = _number(macs, "--macs")
     if not budget:
-        raise problem("usage", "a budget is missing", "give --params 5M, --macs 300M, or --like resnet50", at="--params")
+        raise refuse("usage", "a budget is missing", "give --params 5M, --macs 300M, or --like resnet50", at="--params")
     return budget
 
 
@@ -94,22 +94,22 @@ def _number(text: str, at: str) -> int:
     found = re.fullmatch(r"([0-9][0-9,_]{0,15}(?:\.[0-9]{1,6})?) ?([kmgt]?)", text.strip().lower().replace("b", "g"))
     value = int(float(re.sub("[,_]", "", found[1])) * 1000 ** UNITS[found[2]]) if found else 0
     if value < 1:
-        raise problem("usage", f"a budget is a number, 1 or more, not {quote(text)}", f"write {at} 5M, or 5000000", at=at)
+        raise refuse("usage", f"a budget is a number, 1 or more, not {quote(text)}", f"write {at} 5M, or 5000000", at=at)
     return value
 
 
 def _parent(spec: str, out: str) -> str:
     """What `extends` says: a shipped spec's name, or the path from the new file to the spec."""
     if spec == "-":
-        raise problem("extends", "a spec from standard input cannot be extended", "save it as a file first", at="SPEC")
+        raise refuse("extends", "a spec from standard input cannot be extended", "save it as a file first", at="SPEC")
     if not is_path(spec):
         return spec
     folder = os.path.dirname(out) if out != "-" else ""
     path = os.path.relpath(spec, folder or ".")
     if out != "-" and os.path.realpath(out) == os.path.realpath(spec):
-        raise problem("extends", f"{out} is the spec itself, which the result extends", "choose another name", at="--out")
+        raise refuse("extends", f"{out} is the spec itself, which the result extends", "choose another name", at="--out")
     if path.startswith("..") or not path.endswith(".yaml"):
-        raise problem(
+        raise refuse(
             "extends",
             f"the result cannot extend {quote(spec)}: a parent ends in .yaml and lies in the folder of the spec that extends it, or below",
             f"write it there: -o {os.path.join(os.path.dirname(spec), 'fitted.yaml')}",
@@ -122,7 +122,7 @@ def _setting(text: str) -> tuple[str, str]:
     """An override that can be said in a spec that extends another."""
     key, _, value = text.partition("=")
     if "." in key and not re.fullmatch(r"params\.\w+", key.strip()):
-        raise problem(
+        raise refuse(
             "usage",
             f"--set {key}: this cannot be said in a spec that extends another",
             "write it in a spec of your own, and fit that",

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.cli.options import QuietOption
-from resnet_dsl.cli.output import problem, show
-from resnet_dsl.diagnostics import SpecError, quote, visible
+from resnet_dsl.cli.output import complain, show
+from resnet_dsl.diagnostics import SpecError, quote, refuse, visible
 from resnet_dsl.files import write_atomic
 from resnet_dsl.language.extends import is_path
 from resnet_dsl.language.files import read_file, read_stdin
@@ -34,7 +34,7 @@ def command(
         try:
             changed |= _one(name, check, diff, quiet)
         except SpecError as e:
-            typer.echo(str(e), err=True)
+            complain(e)
             refused.append(e.exit_code)
     if refused:
         raise typer.Exit(2 if 2 in refused else refused[0])
@@ -45,7 +45,7 @@ def command(
 def _one(name: str, check: bool, diff: bool, quiet: bool) -> bool:
     """Mend one file, or say what there is to mend; was there anything?"""
     if name != "-" and not is_path(name):
-        raise problem("not-a-file", f"{quote(name)} is a name, and fmt writes files", "give a path that ends in .yaml", at="FILE")
+        raise refuse("not-a-file", f"{quote(name)} is a name, and fmt writes files", "give a path that ends in .yaml", at="FILE")
     source = read_stdin() if name == "-" else read_file(name)
     text = format_document(source)
     # As bytes: a source has lost the byte order mark.

@@ -10,7 +10,8 @@ import typer
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.cli.options import QuietOption, input_shape
-from resnet_dsl.cli.output import note, problem, write
+from resnet_dsl.cli.output import note, write
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.recovery import Recovered, recover
 from resnet_dsl.recovery.stored import Stored, read_stored
 from resnet_dsl.table import Column, Table
@@ -36,7 +37,7 @@ def command(
     and an existing file is never overwritten.
     """
     if file.endswith((".yaml", ".yml")):
-        raise problem("usage", f"{file} is a spec, not weights", "give a .safetensors, .pth or .json file", at="FILE")
+        raise refuse("usage", f"{file} is a spec, not weights", "give a .safetensors, .pth or .json file", at="FILE")
     shape = input_shape(input) if input is not None else None
     stored = read_stored(file) or _torch(file)
     name = Path(file if out == "-" else out).stem

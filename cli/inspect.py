@@ -12,8 +12,8 @@ from resnet_dsl.analysis.cost import COUNTED, KINDS
 from resnet_dsl.analysis.figures import FIGURES, MEMORY, chosen, kinds
 from resnet_dsl.analysis.memory import Optimizer, Precision
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument, input_shape
-from resnet_dsl.cli.output import note, problem, show, show_json, show_table
-from resnet_dsl.diagnostics import quote
+from resnet_dsl.cli.output import note, show, show_json, show_table
+from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.table import short
@@ -112,7 +112,7 @@ def _bytes(text: str) -> int:
     """A size: 24GiB is in powers of 1024, 24GB and 24G in powers of 1000."""
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([kmgt]?)(i?)b?", text.strip().lower())
     if found is None or (found[3] and not found[2]):
-        raise problem(
+        raise refuse(
             "usage",
             f"a size is a number of bytes with its unit, not {quote(text)}",
             "write --max-memory 24GiB, or 500MB",

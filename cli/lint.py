@@ -9,8 +9,8 @@ import typer
 from resnet_dsl.analysis.lint import RULES, lint
 from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
-from resnet_dsl.cli.output import problem, show, show_json
-from resnet_dsl.diagnostics import Diagnostic, SpecError, did_you_mean, quote, render, visible
+from resnet_dsl.cli.output import complain, show, show_json
+from resnet_dsl.diagnostics import COMMAND_LINE, Diagnostic, SpecError, did_you_mean, quote, refuse, render, visible
 from resnet_dsl.language import load
 
 LintFormat = Literal["table", "json", "github", "sarif"]
@@ -38,17 +38,17 @@ def command(
     """
     for code in allow or ():
         if code not in RULES:
-            raise problem("unknown-name", f"no such rule: {quote(code)}", did_you_mean(code, RULES, what="a rule"), at="--allow")
+            raise refuse("unknown-name", f"no such rule: {quote(code)}", did_you_mean(code, RULES, what="a rule"), at="--allow")
     results: list[tuple[str, list[Diagnostic]]] = []
     refused: list[int] = []
     for spec in specs:
         try:
             results.append((spec, lint(load(spec, overrides or ()), allow or ())))
         except SpecError as e:
-            typer.echo(str(e), err=True)
+            complain(e)
             refused.append(e.exit_code)
     if format == "json":
-        show_json([{"spec": visible(spec), "findings": [d.to_dict() for d in found]} for spec, found in results])
+        show_json([{"spec": visible(spec), "findings": [d.to_dict(COMMAND_LINE) for d in found]} for spec, found in results])
     elif format == "sarif":
         show_json(sarif([d for _, found in results for d in found], RULES))
     else:

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.cli.options import QuietOption, complete_spec
-from resnet_dsl.cli.output import note, problem, write
-from resnet_dsl.diagnostics import quote
+from resnet_dsl.cli.output import note, write
+from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.language.extends import is_path, written
 from resnet_dsl.language.files import shipped_spec
 from resnet_dsl.language.schema import FILE, MODELINE, written_schema
@@ -60,7 +60,7 @@ def command(
     path = out or (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     called = Path(name).stem if name.endswith((".yaml", ".yml")) else Path(name).name
     if not _NAME.fullmatch(called):
-        raise problem(
+        raise refuse(
             "usage",
             f"{quote(called)} is no name of a network",
             "letters, digits, _, . and -, at most 64, beginning with a letter or digit",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from resnet_dsl.cli.output import problem
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.pictures.drawing.theme import ThemeName
 from resnet_dsl.table import Format
 
@@ -16,7 +16,7 @@ from resnet_dsl.table import Format
 def input_shape(text: str) -> tuple[int, ...]:
     """What `--input` says: CxHxW, or a number of features. Raises SpecError."""
     if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9}x[0-9]{1,9})?", text):
-        raise problem(
+        raise refuse(
             "usage", f"an input is CxHxW, or a number of features, not {text!r}", "write --input 3x224x224, or --input 784", at="--input"
         )
     return tuple(int(side) for side in text.split("x"))

@@ -12,14 +12,14 @@ from typing import Any
 
 import typer
 
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, refuse, render, speak
 from resnet_dsl.table import Layout, Table
 
 
 def show(text: str) -> None:
     """Results to standard output. A reader that has seen enough (`| head`) ends the command without a word."""
     try:
-        typer.echo(text, nl=False)
+        typer.echo(speak(text, COMMAND_LINE), nl=False)
     except BrokenPipeError:
         # The interpreter flushes at its end; what is left must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -40,7 +40,12 @@ def show_table(table: Table, format: Layout, *, quiet: bool = False) -> None:
 def note(text: str, *, quiet: bool = False) -> None:
     """A message for the person at the terminal."""
     if not quiet:
-        typer.echo(text, err=True)
+        typer.echo(speak(text, COMMAND_LINE), err=True)
+
+
+def complain(error: SpecError) -> None:
+    """What is refused, where a command goes on with the rest."""
+    typer.echo(render(error.diagnostics, COMMAND_LINE), err=True)
 
 
 def styled() -> bool:
@@ -57,17 +62,12 @@ def write(path: str, text: str, *, overwrite: bool = True) -> None:
         with open(path, "w" if overwrite else "x", encoding="utf-8", newline="\n") as f:
             f.write(text)
     except FileExistsError:
-        raise problem("file-exists", f"{path} is there already", "choose another name, or delete it first", at="--out") from None
+        raise refuse("file-exists", f"{path} is there already", "choose another name, or delete it first", at="--out") from None
     except OSError as e:
-        raise problem(
+        raise refuse(
             "output",
             f"cannot write {path}: {os.strerror(e.errno or 0)}",
             "check the folder, the disk and the permissions",
             at="--out",
             exit_code=3,
         ) from None
-
-
-def problem(code: str, message: str, help: str, *, at: str, exit_code: int = 2) -> SpecError:
-    """A mistake in the request or in the environment, in the form of all others; `at` is the option to blame."""
-    return SpecError([Diagnostic(code, message, Location(Source(at, "")), help)], exit_code)

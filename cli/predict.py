@@ -10,9 +10,9 @@ import typer
 
 from resnet_dsl.analysis.training import predictions_table
 from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
-from resnet_dsl.cli.output import note, problem, show_json, show_table
+from resnet_dsl.cli.output import note, show_json, show_table
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.language.stored import ENDING
 
 
@@ -57,16 +57,16 @@ def command(
     A picture that cannot be read is named and the others are predicted; the exit code is then 1.
     """
     if any(str(path) == "-" for path in images):
-        raise problem("usage", "pictures are not read from standard input", "give files or folders", at="IMAGE")
+        raise refuse("usage", "pictures are not read from standard input", "give files or folders", at="IMAGE")
     if weights is None and (overrides or data or data_dir):
         option = "--set" if overrides else "--data" if data else "--data-dir"
-        raise problem("usage", "a run predicts as it was trained", f"leave out {option}, or give a spec and --weights", at=option)
+        raise refuse("usage", "a run predicts as it was trained", f"leave out {option}, or give a spec and --weights", at=option)
     if weights is None and target.endswith(ENDING):
         weights = Path(target)
     if weights is None and not Path(target).is_dir():
-        raise problem("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
+        raise refuse("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
     if data is not None and data not in SOURCES:
-        raise problem("unknown-name", f"{data} is no data set", f"use one of {', '.join(SOURCES)}", at="--data")
+        raise refuse("unknown-name", f"{data} is no data set", f"use one of {', '.join(SOURCES)}", at="--data")
 
     from resnet_dsl.language import load
     from resnet_dsl.using.predict import files, manner, predict
@@ -81,7 +81,7 @@ def command(
     found: list[dict[str, Any]] = []
     unread = 0
     for answer in answers:
-        if isinstance(answer, RunError):
+        if isinstance(answer, SpecError):
             note(str(answer))
             unread += 1
         else:

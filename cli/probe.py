@@ -12,9 +12,9 @@ import typer
 
 from resnet_dsl.cli import groups
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import note, problem, show_json, show_table, write
+from resnet_dsl.cli.output import note, show_json, show_table, write
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import quote
+from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.lab.assertion import Assertion
 from resnet_dsl.lab.finding import Finding
 from resnet_dsl.lab.table import PROBES, Option, Probe
@@ -145,15 +145,15 @@ def _run(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     expected = [Assertion.read(text) for text in given["assertions"] or ()]
     out: str | None = given["out"]
     if out is not None and not out.endswith(".svg"):
-        raise problem("usage", f"a plot is drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
+        raise refuse("usage", f"a plot is drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
     if out is not None and not row.plots:
-        raise problem("usage", f"{row.name} draws nothing", "leave out --out; its table says all", at="--out")
+        raise refuse("usage", f"{row.name} draws nothing", "leave out --out; its table says all", at="--out")
     finding = _find(row, own, given)
     _show(finding, given["format"], given["quiet"])
     if out is not None:
         drawn = finding.svg()
         if drawn is None:
-            raise problem("not-finite", "there is nothing to draw: no value is finite", "leave out --out", at="--out", exit_code=1)
+            raise refuse("not-finite", "there is nothing to draw: no value is finite", "leave out --out", at="--out", exit_code=1)
         write(out, drawn)
         note(f"wrote {out}", quiet=given["quiet"])
     for assertion in expected:
@@ -190,5 +190,5 @@ def _steps(text: str | None) -> tuple[int, ...]:
     """`--steps` as numbers, in order, each once."""
     words = [w.strip() for w in text.split(",")] if text is not None else []
     if not all(w.isascii() and w.isdecimal() and len(w) < 10 for w in words):
-        raise problem("usage", f"{quote(text or '')} is no list of steps", "write --steps 0,1,3,10, say", at="--steps")
+        raise refuse("usage", f"{quote(text or '')} is no list of steps", "write --steps 0,1,3,10, say", at="--steps")
     return tuple(sorted({int(w) for w in words}))

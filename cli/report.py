@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from resnet_dsl.cli.options import DataDirOption, QuietOption, ThemeOption
-from resnet_dsl.cli.output import note, problem, show
+from resnet_dsl.cli.output import note, show
 from resnet_dsl.cli.runs import read_all
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.pictures.page.run import METRICS, Shown, page
 
@@ -32,9 +32,9 @@ def command(
     It is one file that loads nothing. Where a run has no weights yet, or its data is not found, the page says so.
     """
     if out != "-" and not out.lower().endswith(".html"):
-        raise problem("usage", f"a report is a page, not {out}", "name a file that ends in .html", at="--out")
+        raise refuse("usage", f"a report is a page, not {out}", "name a file that ends in .html", at="--out")
     if data_dir is not None and not predictions:
-        raise problem("usage", "without predictions no data is read", "leave out --data-dir or --no-predictions", at="--data-dir")
+        raise refuse("usage", "without predictions no data is read", "leave out --data-dir or --no-predictions", at="--data-dir")
     shown = []
     for run in read_all(runs):
         try:
@@ -45,7 +45,7 @@ def command(
         found = _predictions(run.path, data_dir) if predictions else None
         shown.append(Shown(run.to_dict(), run.spec, graph, {m: run.curves(m) for m in METRICS}, found))
     if not shown:
-        raise problem("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, runs)), exit_code=3)
+        raise refuse("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, runs)), exit_code=3)
     text = page(shown, theme)
     if out == "-":
         show(text)

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from resnet_dsl.cli.options import FormatOption, QuietOption
-from resnet_dsl.cli.output import note, problem, show, show_json, show_table, write
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.cli.output import note, show, show_json, show_table, write
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.pictures.runs import curves_svg, curves_table, differences, differences_table, runs_table
 from resnet_dsl.records.folder import RunFolder
 from resnet_dsl.records.run import HOME, Run, find, read
@@ -38,7 +38,7 @@ def command(
     """
     given = folders or [HOME]
     if out is not None and not out.endswith(".svg"):
-        raise problem("usage", f"curves are drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
+        raise refuse("usage", f"curves are drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
     named = all(RunFolder.is_run(path) for path in given)
     compared = named or metric is not None or out is not None
     runs = read_all(given)
@@ -51,7 +51,7 @@ def command(
     apart = differences(summaries, [r.spec for r in runs])
     if out is not None:
         if not any(curves):
-            raise problem("run-missing", "nothing has been measured in these runs yet", "wait for an evaluation", at="--out", exit_code=3)
+            raise refuse("run-missing", "nothing has been measured in these runs yet", "wait for an evaluation", at="--out", exit_code=3)
         write(out, curves_svg(curves, names, metric or "accuracy"))
         note(f"wrote {out}", quiet=quiet)
     if format == "json":
@@ -84,5 +84,5 @@ def read_all(given: Sequence[Path]) -> list[Run]:
             except SpecError as e:
                 note(f"warning: {path} is left out: {e.diagnostics[0].message}")
     if not found:
-        raise problem("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, given)), exit_code=3)
+        raise refuse("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, given)), exit_code=3)
     return found

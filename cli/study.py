@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from resnet_dsl.cli.options import DataDirOption, FormatOption, QuietOption
-from resnet_dsl.cli.output import note, problem, show, show_json, show_table, write
-from resnet_dsl.diagnostics import clean
+from resnet_dsl.cli.output import note, show, show_json, show_table, write
+from resnet_dsl.diagnostics import clean, refuse
 
 if TYPE_CHECKING:
     from resnet_dsl.lab.study.engine import Engine
@@ -96,12 +96,12 @@ def command(
     studies: resnet-dsl list studies.
     """
     if quick and long:
-        raise problem("usage", "--quick and --long exclude each other", "keep one of the two", at="--long")
+        raise refuse("usage", "--quick and --long exclude each other", "keep one of the two", at="--long")
     if address is not None and engine != "ray":
-        raise problem("usage", "an address is for Ray", "add --engine ray, or leave it out", at="--address")
+        raise refuse("usage", "an address is for Ray", "add --engine ray, or leave it out", at="--address")
     for option, path in (("--plot", plot), ("--curves", curves)):
         if path is not None and not path.endswith(".svg"):
-            raise problem("usage", f"it is drawn as SVG, not as {path}", "name a file that ends in .svg", at=option)
+            raise refuse("usage", f"it is drawn as SVG, not as {path}", "name a file that ends in .svg", at=option)
 
     from resnet_dsl.lab.study import tables
     from resnet_dsl.lab.study.conduct import Halted, Means, conduct
@@ -130,7 +130,7 @@ def command(
     _show(document, format, quiet)
     if failed:
         names = ", ".join(o.task.name for o in failed)
-        raise problem(
+        raise refuse(
             "study-incomplete",
             f"{len(failed)} of {len(document['runs'])} runs could not be made: {names}\n{failed[0].error}",
             "mend what is said there, and give the same command again: finished runs are kept",

@@ -13,9 +13,9 @@ import typer
 from resnet_dsl.analysis.rehearsal import dry_run_table, rates_table
 from resnet_dsl.analysis.training import results_table
 from resnet_dsl.cli.options import CompileOption, FormatOption, PlanOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import note, problem, show_json, show_table
+from resnet_dsl.cli.output import note, show_json, show_table
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import quote
+from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.table import Table
@@ -171,18 +171,18 @@ def command(
     if run is not None and (
         others or plan or compiled is not None or any(value is not None for key, value in given.items() if key not in length)
     ):
-        raise problem(
+        raise refuse(
             "usage",
             "a run goes on as it was begun",
             "leave out all but --data-dir, --device, --workers, --max-time, and --epochs or --steps to make it longer; or begin a new run without --resume",
             at="--resume",
         )
     if epochs is not None and steps is not None:
-        raise problem("recipe", "epochs and steps exclude each other", "keep one of the two", at="--steps")
+        raise refuse("recipe", "epochs and steps exclude each other", "keep one of the two", at="--steps")
     if run is None and spec is None:
-        raise problem("usage", "which network?", "write train SPEC, or train --resume RUN", at="SPEC")
+        raise refuse("usage", "which network?", "write train SPEC, or train --resume RUN", at="SPEC")
     if sum((resume, dry_run, find_lr)) > 1:
-        raise problem("usage", "--resume, --dry-run and --find-lr exclude each other", "keep one of them", at="--dry-run")
+        raise refuse("usage", "--resume, --dry-run and --find-lr exclude each other", "keep one of them", at="--dry-run")
     limit = _seconds(max_time)
 
     from resnet_dsl.records.errors import Interrupted
@@ -245,12 +245,14 @@ def command(
 def _require_several(world: World, rehearsal: bool, spread: bool, synchronised: bool) -> None:
     """Refuse what several processes do not do, and what one alone cannot."""
     if world.size > 1 and rehearsal:
-        raise problem("usage", "a rehearsal is for one process", "leave torchrun out", at="--dry-run, --find-lr")
+        raise refuse("usage", "a rehearsal is for one process", "leave torchrun out", at="--dry-run, --find-lr")
     if world.size == 1 and (spread or synchronised):
-        raise problem(
-            "usage", "one process has nothing to share", "start it with torchrun --nproc-per-node N -m resnet_dsl train ..., or leave it out",
+        raise refuse(
+            "usage",
+            "one process has nothing to share",
+            "start it with torchrun --nproc-per-node N -m resnet_dsl train ..., or leave it out",
             at="--parallel" if spread else "--sync-batchnorm",
-        )  # fmt: skip
+        )
 
 
 def _one_run(results: dict[str, Any]) -> Table:
@@ -264,7 +266,7 @@ def _seconds(text: str | None) -> int | None:
     try:
         return seconds(text)
     except ValueError:
-        raise problem("usage", f"{quote(text)} is no length of time", "write 90s, 10m or 1h30m", at="--max-time") from None
+        raise refuse("usage", f"{quote(text)} is no length of time", "write 90s, 10m or 1h30m", at="--max-time") from None
 
 
 def _run_to_resume(spec: str | None, out: Path | None) -> Path | None:
@@ -275,4 +277,4 @@ def _run_to_resume(spec: str | None, out: Path | None) -> Path | None:
         return None
     if Path(spec).is_dir() or not (spec.endswith(".yaml") or spec == "-"):
         return Path(spec)
-    raise problem("usage", "which run?", "write train --resume RUN, or add --out RUN", at="--resume")
+    raise refuse("usage", "which run?", "write train --resume RUN, or add --out RUN", at="--resume")

@@ -9,8 +9,8 @@ import typer
 
 from resnet_dsl.analysis.transfer import Plan, plan, plan_growth
 from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
-from resnet_dsl.cli.output import note, problem, show_json, show_table
-from resnet_dsl.diagnostics import quote
+from resnet_dsl.cli.output import note, show_json, show_table
+from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.stored import ENDING
@@ -71,7 +71,7 @@ def command(
     of_a, of_b = compile(spec_a), compile(spec_b)
     made = (plan_growth if grow else plan)(of_a, of_b)
     if out is not None and "copied" not in made.counts:
-        raise problem(
+        raise refuse(
             "weights-fit", f"no tensor of {quote(a)} fits {quote(b)}", f"`resnet-dsl diff {text_a} {b}` shows what sets them apart", at=b
         )
     if out is not None:
@@ -92,13 +92,13 @@ def _check(a: str, out: str | None, weights: Path | None, seed: int | None) -> N
     holds = Path(a).is_dir() or a.endswith(ENDING)
     if out is None and (weights is not None or seed is not None):
         option = "--seed" if weights is None else "--weights"
-        raise problem("usage", "without --out there is only a plan, which reads and draws no weights", "add -o FILE.safetensors", at=option)
+        raise refuse("usage", "without --out there is only a plan, which reads and draws no weights", "add -o FILE.safetensors", at=option)
     if out is not None and not out.endswith(ENDING):
-        raise problem("usage", f"{quote(out)}: weights are written as {ENDING}", f"name a file that ends in {ENDING}", at="--out")
+        raise refuse("usage", f"{quote(out)}: weights are written as {ENDING}", f"name a file that ends in {ENDING}", at="--out")
     if holds and weights is not None:
-        raise problem("usage", f"{quote(a)} has its own weights", "leave out --weights, or give a spec", at="--weights")
+        raise refuse("usage", f"{quote(a)} has its own weights", "leave out --weights, or give a spec", at="--weights")
     if out is not None and not holds and weights is None:
-        raise problem("usage", f"{quote(a)} is a spec, and has no weights", "add --weights FILE, or give a run's folder", at=a)
+        raise refuse("usage", f"{quote(a)} is a spec, and has no weights", "add --weights FILE, or give a run's folder", at=a)
 
 
 def _write(made: Plan, a: str, spec_a: Spec, weights: Path | None, spec_b: Spec, of_b: Graph, out: Path, seed: int, grown: bool) -> None:

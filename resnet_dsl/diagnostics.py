@@ -7,6 +7,7 @@ Python API) decides how it is shown. Nothing here knows what a spec is.
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,50 @@ MAX_SHOWN = 20
 
 _CLIP = 96
 _WORD_CLIP = 60
+
+
+Speech = Literal["python", "command line"]
+"""Whom a message is for. It decides how arguments are written: `by=` or `--by`."""
+
+COMMAND_LINE: Speech = "command line"
+
+# Around an argument in the text of a message, until it is known whom the message is for.
+_OPEN, _MIDDLE, _CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
+_MARKED = re.compile(f"{_OPEN}([^{_MIDDLE}]*){_MIDDLE}([^{_CLOSE}]*){_CLOSE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument as it stands in a message: `by='block'` in Python, `--by block` on the command line.
+
+    Without a `value` it is the argument itself: `by=` and `--by`. A `value` of True is a switch: `--fold-bn`.
+    `option` is its name on the command line where that is another.
+    """
+
+    name: str
+    value: object = None
+    option: str = ""
+
+    def __str__(self) -> str:
+        option = f"--{self.option or self.name.replace('_', '-')}"
+        if self.value is None:
+            return f"{_OPEN}{self.name}={_MIDDLE}{option}{_CLOSE}"
+        shown = self.value if isinstance(self.value, bool | int | float) else str(self.value)
+        return f"{_OPEN}{self.name}={shown!r}{_MIDDLE}{option}{'' if self.value is True else f' {shown}'}{_CLOSE}"
+
+
+def call(verb: str, *positional: object, **named: object) -> str:
+    """A command to type, in a message: `rd.train('net.yaml', out='runs/a')`, or `resnet-dsl train net.yaml --out runs/a`."""
+    values = [str(p) for p in positional]
+    given = [Argument(name, value) for name, value in named.items()]
+    python = ", ".join([*map(repr, values), *(speak(str(a), "python") for a in given)])
+    line = " ".join(["resnet-dsl", verb.replace("_", "-"), *values, *(speak(str(a), COMMAND_LINE) for a in given)])
+    return f"{_OPEN}rd.{verb}({python}){_MIDDLE}{line}{_CLOSE}"
+
+
+def speak(text: str, speech: Speech = "python") -> str:
+    """`text` with its arguments written as `speech` writes them."""
+    return _MARKED.sub(lambda m: m[1] if speech == "python" else m[2], text) if _OPEN in text else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +91,11 @@ class Location:
     length: int = 1
 
     def __str__(self) -> str:
-        name = visible(self.source.name)
+        return self.text()
+
+    def text(self, speech: Speech = "python") -> str:
+        """`file:line:column`, or the file alone."""
+        name = visible(speak(self.source.name, speech))
         return f"{name}:{self.line}:{self.column}" if self.line else name
 
 
@@ -69,37 +118,51 @@ class Diagnostic:
     labels: tuple[Label, ...] = ()
     level: Literal["error", "warning"] = "error"
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self, speech: Speech = "python") -> dict[str, object]:
         """The JSON form that editors read: positions count from 1."""
         return {
             "code": self.code,
-            "message": clean(self.message),
-            "file": visible(self.location.source.name),
+            "message": clean(speak(self.message, speech)),
+            "file": visible(speak(self.location.source.name, speech)),
             "line": self.location.line,
             "column": self.location.column,
             "end_column": self.location.column + self.location.length if self.location.line else 0,
-            "help": clean(self.help),
-            "labels": [{"text": clean(x.text), "at": str(x.location)} for x in self.labels],
+            "help": clean(speak(self.help, speech)),
+            "labels": [{"text": clean(speak(x.text, speech)), "at": x.location.text(speech)} for x in self.labels],
         }
 
 
 class SpecError(Exception):
-    """A spec, an override or a recipe that is refused; `diagnostics` says why, sorted by position."""
+    """What is refused: a spec, a request, a file, a run. `diagnostics` say why, sorted by position.
+
+    `exit_code` is what the command line ends with: 2 where the request has to change, 1 where the run failed, 3 where the
+    environment has to. `str()` speaks Python; `render(self.diagnostics, COMMAND_LINE)` speaks the command line.
+    """
 
     def __init__(self, diagnostics: Iterable[Diagnostic], exit_code: int = 2) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(sort(diagnostics))
         self.exit_code = exit_code
-        super().__init__(render(self.diagnostics))
+        super().__init__(self.diagnostics, exit_code)
+
+    def __str__(self) -> str:
+        return render(self.diagnostics)
 
 
-class RunError(SpecError):
-    """A request that cannot be carried out: one diagnostic about a whole file or folder or an option, and the exit code.
+def refuse(
+    code: str,
+    message: str,
+    help: str,
+    *,
+    at: Location | Argument | Path | str,
+    labels: Sequence[Label] = (),
+    exit_code: int = 2,
+) -> SpecError:
+    """The error to raise for one mistake: what is wrong, the edit that fixes it, and the place.
 
-    2 the request does not fit (spec against data, options), 1 the run failed (loss not finite), 3 the environment.
+    `at` is a place in a text, an argument, or the name of a whole file or folder.
     """
-
-    def __init__(self, code: str, message: str, help: str, *, at: str | Path, exit_code: int = 3) -> None:
-        super().__init__([Diagnostic(code, message, Location(Source(str(at), "")), help)], exit_code)
+    place = at if isinstance(at, Location) else Location(Source(str(at), ""))
+    return SpecError([Diagnostic(code, message, place, help, tuple(labels))], exit_code)
 
 
 @dataclass
@@ -154,22 +217,22 @@ def _shows(c: str) -> bool:
     return " " <= c <= "~" or (ord(c) > 0xA0 and unicodedata.category(c)[0] in "LNPS" and c != "\ufeff")
 
 
-def render(diagnostics: Sequence[Diagnostic]) -> str:
+def render(diagnostics: Sequence[Diagnostic], speech: Speech = "python") -> str:
     """The text form: `file:line:col: error[CODE]: ...`, the source line, a caret, notes, `help:`."""
-    shown = [_render_one(d) for d in diagnostics[:MAX_SHOWN]]
+    shown = [_render_one(d, speech) for d in diagnostics[:MAX_SHOWN]]
     if len(diagnostics) > MAX_SHOWN:
         shown.append(f"... and {len(diagnostics) - MAX_SHOWN} more")
     return "\n".join(shown)
 
 
-def _render_one(d: Diagnostic) -> str:
+def _render_one(d: Diagnostic, speech: Speech) -> str:
     at = d.location
-    lines = [f"{at}: {d.level}[{d.code}]: {clean(d.message)}"]
+    lines = [f"{at.text(speech)}: {d.level}[{d.code}]: {clean(speak(d.message, speech))}"]
     if at.line:
         lines += _excerpt(at)
     for label in d.labels:
-        lines.append(f"  note: {label.location}: {clean(label.text)}")
-    lines.append(f"  help: {clean(d.help)}")
+        lines.append(f"  note: {label.location.text(speech)}: {clean(speak(label.text, speech))}")
+    lines.append(f"  help: {clean(speak(d.help, speech))}")
     return "\n".join(lines)
 
 

@@ -7,14 +7,14 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 
 PARTIAL = ".partial"
 """The ending of a file that is being written; one that stays behind is from a process that was killed."""
 
 
 def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = lambda _: None) -> None:
-    """Replace `path` by `content`, or leave it as it was. Raises RunError (exit 3) naming the path and the bytes needed.
+    """Replace `path` by `content`, or leave it as it was. Raises SpecError (exit 3) naming the path and the bytes needed.
 
     `reached` is told each phase: mid_write, after_tmp_write, after_rename.
     """
@@ -22,7 +22,7 @@ def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = la
     try:
         # A rename over a device, a pipe or a link would replace it.
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise RunError("output", "is there already and is no regular file", "choose another path", at=path)
+            raise refuse("output", "is there already and is no regular file", "choose another path", at=path, exit_code=3)
     except FileNotFoundError:
         pass
     except OSError as e:
@@ -45,13 +45,14 @@ def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = la
         raise write_error(path, len(content), e) from None
 
 
-def write_error(path: Path, needed: int, e: OSError) -> RunError:
+def write_error(path: Path, needed: int, e: OSError) -> SpecError:
     """The error for a file that could not be written."""
-    return RunError(
+    return refuse(
         "disk",
         f"cannot write {needed:,} bytes: {e.strerror}; what was there is untouched",
         "free some space, or check the folder and its permissions",
         at=path,
+        exit_code=3,
     )
 
 

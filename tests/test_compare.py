@@ -13,10 +13,10 @@ import resnet_dsl as rd
 from resnet_dsl.analysis.compare import Comparison
 from resnet_dsl.analysis.papers import agreement, paper_table, presets
 from resnet_dsl.cli.app import main
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.files import shipped_specs
 from resnet_dsl.pictures.costplot import MAX_BARS, chart, save
 from resnet_dsl.pictures.drawing.chart import Bar, Dot, Words
-from resnet_dsl.pictures.drawing.output import DrawError
 
 # Exact counts of independent twins, by preset and row.
 EXACT = {
@@ -106,7 +106,7 @@ def test_files(tmp_path: Path) -> None:
     page = (tmp_path / "a.html").read_text()
     assert "<svg" in page and "11,689,512" in page
     assert not re.search(r"(src|href)=\"?http", page)
-    with pytest.raises(DrawError, match=r"no plot ends in '\.gif'"):
+    with pytest.raises(SpecError, match=r"no plot ends in '\.gif'"):
         save(found, tmp_path / "a.gif")
 
 

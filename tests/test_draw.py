@@ -29,7 +29,7 @@ from resnet_dsl.diagnostics import SpecError, visible
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.language import load
-from resnet_dsl.pictures.draw import ENDINGS, DrawError, Drawing, draw
+from resnet_dsl.pictures.draw import ENDINGS, Drawing, draw
 from resnet_dsl.pictures.drawing.engine import render
 from resnet_dsl.pictures.drawing.scene import Edge, PlacedBox, PlacedFrame
 from resnet_dsl.pictures.drawing.text import labels, text_width
@@ -305,7 +305,7 @@ def test_pdf_is_text_with_the_network_in_it(kind: str) -> None:
 
 def test_without_reportlab_a_pdf_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "reportlab.pdfgen.canvas", None)
-    with pytest.raises(DrawError, match=r"pip install 'resnet-dsl\[pdf\]'") as e:
+    with pytest.raises(SpecError, match=r"pip install 'resnet-dsl\[pdf\]'") as e:
         draw(compiled(small())).save(tmp_path / "a.pdf")
     assert e.value.exit_code == 3
     assert not list(tmp_path.iterdir())
@@ -337,7 +337,7 @@ def test_tex_is_whole_and_holds_every_word() -> None:
 def test_tex_that_tex_cannot_measure_is_refused() -> None:
     tower = draw(compile(load("resnet110")), by="op", all=True)
     assert tower.scene.height > 10_000
-    with pytest.raises(DrawError, match="longer than TeX can measure"):
+    with pytest.raises(SpecError, match="longer than TeX can measure"):
         replace(tower, scene=replace(tower.scene, height=17_000.0)).tex  # noqa: B018
 
 
@@ -386,44 +386,43 @@ def test_our_widths_are_the_engines(bold: bool) -> None:
     ],
 )
 def test_options_are_refused_with_the_mend(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(DrawError, match=re.escape(said)) as e:
+    with pytest.raises(SpecError, match=re.escape(said)) as e:
         draw(compiled(small()), **options)
     assert isinstance(e.value, SpecError)
-    assert isinstance(e.value, ValueError)
     assert e.value.exit_code == 2
 
 
 def test_no_network_is_refused() -> None:
-    with pytest.raises(DrawError, match="no network"):
+    with pytest.raises(SpecError, match="no network"):
         draw([])
 
 
 def test_too_many_boxes_are_refused_before_they_are_made() -> None:
     huge = compiled(small(stages=[{"depth": 100_000, "width": 8}]))
     for options in ({"by": "op"}, {"style": "full"}):
-        with pytest.raises(DrawError, match="--by stage"):
+        with pytest.raises(SpecError, match="--by stage"):
             draw(huge, all=True, **options)  # type: ignore[arg-type]
         assert draw(huge, **options).notes == (  # type: ignore[arg-type]
             "small has 700,006 operations: blocks that are alike are drawn once; --all draws each",
         )
     many = compiled(small(stages=[{"depth": 2, "width": 8 + i % 2} for i in range(900)]))
-    with pytest.raises(DrawError, match="--style overview"):
+    with pytest.raises(SpecError, match="--style overview"):
         draw(many)
     assert len(list(boxes(draw(many, style="overview").scene.inside))) > 900
     assert draw(huge).dot
 
 
 def test_a_png_of_a_tower_is_refused() -> None:
-    with pytest.raises(DrawError, match="million pixels"):
+    with pytest.raises(SpecError, match="million pixels"):
         draw(compile(load("resnet110")), by="op", all=True).png(1200)
     for dpi in (0.1, float("nan"), 1e9):
-        with pytest.raises(DrawError, match="dots an inch"):
+        with pytest.raises(SpecError, match="dots an inch"):
             draw(compiled(small())).png(dpi)
 
 
 @pytest.mark.parametrize("name", ["net", "net.jpg", ".svg", "net.svg.gz"])
 def test_an_unknown_ending_lists_the_known(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DrawError, match=", ".join(map(re.escape, ENDINGS))):
+    with pytest.raises(SpecError, match=", ".join(map(re.escape, ENDINGS))):
         draw(compiled(small())).save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -447,15 +446,15 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     folder.mkdir()
     os.mkfifo(pipe)
     for path in (folder, pipe):
-        with pytest.raises(DrawError, match="no regular file") as e:
+        with pytest.raises(SpecError, match="no regular file") as e:
             drawing.save(path)
         assert e.value.exit_code == 2
     assert pipe.is_fifo()
-    with pytest.raises(DrawError, match="cannot be written") as e:
+    with pytest.raises(SpecError, match="cannot be written") as e:
         drawing.save(tmp_path / "missing" / "a.svg")
     assert e.value.exit_code == 3
     loop.symlink_to(loop)
-    with pytest.raises(DrawError):
+    with pytest.raises(SpecError):
         drawing.save(loop)
 
 
@@ -464,7 +463,7 @@ def test_without_the_engine_dot_and_mermaid_still_work(monkeypatch: pytest.Monke
     drawing = draw(compiled(small()))
     for ending in (".dot", ".mmd"):
         assert drawing.save(tmp_path / f"a{ending}").stat().st_size > 500
-    with pytest.raises(DrawError, match="pip install graphviz-pure") as e:
+    with pytest.raises(SpecError, match="pip install graphviz-pure") as e:
         drawing.save(tmp_path / "a.svg")
     assert e.value.exit_code == 3
     assert not (tmp_path / "a.svg").exists()

@@ -20,7 +20,7 @@ from test_folding import NORMS, trained
 
 from resnet_dsl.cli import export as command
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
@@ -201,7 +201,7 @@ def test_opset(opset: int, tmp_path: Path) -> None:
 def test_a_file_that_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = room._run_onnx
     monkeypatch.setattr(room, "_run_onnx", lambda content: lambda x: run(content)(x) * 1.01)
-    with pytest.raises(RunError, match=r"error\[export-differs\]: onnxruntime: the outputs differ") as e:
+    with pytest.raises(SpecError, match=r"error\[export-differs\]: onnxruntime: the outputs differ") as e:
         export(network(NETS["residual-mlp"]), tmp_path / "a.onnx")
     assert e.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
@@ -220,7 +220,7 @@ def test_an_operation_that_the_exporter_refuses(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Network, "module", lambda self: Odd())
     for ending in (".onnx", ".pt2"):
-        with pytest.raises(RunError, match=r"error\[export-failed\]: torch's exporter gave up: .+\n  help: ") as e:
+        with pytest.raises(SpecError, match=r"error\[export-failed\]: torch's exporter gave up: .+\n  help: ") as e:
             export(network(NETS["residual-mlp"]), tmp_path / f"a{ending}")
         assert e.value.exit_code == 1
 
@@ -230,7 +230,7 @@ def test_without_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     missing = {"onnx", "onnxscript"}
     monkeypatch.setattr(room.importlib.util, "find_spec", lambda name: None if name in missing else find(name))
     where = network(NETS["residual-mlp"])
-    with pytest.raises(RunError) as e:
+    with pytest.raises(SpecError) as e:
         export(where, tmp_path / "a.onnx")
     assert str(e.value) == (
         f"{tmp_path}/a.onnx: error[extra-missing]: ONNX files need onnx and onnxscript, which are not installed\n"
@@ -245,7 +245,7 @@ def test_without_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_weights_over_the_limit_of_onnx(tmp_path: Path) -> None:
     graph = NETS["residual-mlp"]
     tensors = {"w": torch.empty(600_000_000, device="meta")}
-    with pytest.raises(RunError, match=r"error\[export-fit\]: the weights are over 2 GB, the most that an ONNX file holds\n") as e:
+    with pytest.raises(SpecError, match=r"error\[export-fit\]: the weights are over 2 GB, the most that an ONNX file holds\n") as e:
         export(Network(graph, tensors, {}), tmp_path / "a.onnx")
     assert e.value.exit_code == 2
 

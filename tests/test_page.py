@@ -19,7 +19,7 @@ from resnet_dsl.analysis.inspect import inspect
 from resnet_dsl.emission.source import emit, excerpts
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.pictures.draw import DrawError, draw, draw_difference
+from resnet_dsl.pictures.draw import SpecError, draw, draw_difference
 from resnet_dsl.pictures.page.shell import Section, render
 
 
@@ -113,7 +113,7 @@ def test_excerpts_are_the_emitted_text(name: str) -> None:
 
 
 def test_a_page_shows_one_network_or_two() -> None:
-    with pytest.raises(DrawError, match="one network or two, not 3"):
+    with pytest.raises(SpecError, match="one network or two, not 3"):
         draw([compiled(small())] * 3).html  # noqa: B018
 
 

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import RunError, SpecError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.runtime.build import build
@@ -141,14 +141,14 @@ def test_what_cannot_be_compiled_stays_eager_and_says_why() -> None:
     def prepare(p: Plan) -> Callable[[], None]:
         def step() -> None:
             if p.compile != "no":
-                raise RunError("compile-failed", "torch.compile failed: fatal error: omp.h", "help", at="--compile")
+                raise refuse("compile-failed", "torch.compile failed: fatal error: omp.h", "help", at="--compile", exit_code=3)
 
         return step
 
     found = decide(candidates(AMX, Wishes()), Length(10**9, 1.0), prepare, iter(range(1000)).__next__)
     assert found.compile == "no"
     assert found.reason == "the CPU has amx_bf16; eager: torch.compile failed: fatal error: omp.h"
-    with pytest.raises(RunError) as e:
+    with pytest.raises(SpecError) as e:
         candidates(BARE, Wishes.read("compile=whole"))
     assert (e.value.exit_code, e.value.diagnostics[0].message) == (3, "cannot compile: no C++ compiler (g++)")
 
@@ -183,7 +183,7 @@ def test_a_plan_of_a_run(tmp_path: Path) -> None:
     assert candidates(VECTOR, Wishes.read(str(tmp_path))) == (p,)
     (tmp_path / "run.json").write_text("[]")
     for where, code in ((tmp_path, "run-damaged"), (tmp_path / "none.json", "run-missing")):
-        with pytest.raises(RunError) as e:
+        with pytest.raises(SpecError) as e:
             Wishes.read(str(where))
         assert (e.value.diagnostics[0].code, e.value.exit_code) == (code, 3)
 
@@ -202,7 +202,7 @@ def test_a_plan_of_a_run(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_in_a_plan(given: str, message: str, help: str) -> None:
-    with pytest.raises(RunError) as e:
+    with pytest.raises(SpecError) as e:
         Wishes.read(given)
     (found,) = e.value.diagnostics
     assert (found.message, found.help, e.value.exit_code, found.location.source.name) == (message, help, 2, "--plan")
@@ -309,7 +309,7 @@ def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     real = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: real(self, backend=broken, **options))
     torch._dynamo.reset()
-    with pytest.raises(RunError) as e:
+    with pytest.raises(SpecError) as e:
         steps(Plan("cpu", "fp32", True, 1, compile="whole"), network(), 1)
     assert e.value.diagnostics[0].code == "compile-failed"
     assert "Python.h" in e.value.diagnostics[0].message

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import RunError, SpecError
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.assertion import Assertion
@@ -553,7 +553,7 @@ def test_an_assertion_that_holds(text: str) -> None:
 def test_an_assertion_that_does_not(text: str, code: int, said: str) -> None:
     try:
         failure = Assertion.read(text).failure(FIGURES)
-    except RunError as e:
+    except SpecError as e:
         failure = e
     assert failure is not None
     assert failure.exit_code == code
@@ -655,7 +655,7 @@ def test_what_cannot_be_looked_at(ask: Ask, code: int | None, said: str, tiny: s
 
 
 def test_no_pair_without_two_images() -> None:
-    with pytest.raises(RunError, match="4 pairs need 8 images, and there are 7"):
+    with pytest.raises(SpecError, match="4 pairs need 8 images, and there are 7"):
         shattering.measure(subject(compiled(small()), images=7))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.lab.runs.preparing import prepare
 from resnet_dsl.lab.runs.running import run_task
 from resnet_dsl.lab.study.engine import Event, Outcome, Task
@@ -224,7 +224,7 @@ def test_a_worker_that_cannot_take_part_says_why(tmp_path: Path, monkeypatch: py
 )
 @pytest.mark.needs("ray")
 def test_an_address_without_a_cluster(address: str, exit_code: int, said: str, tmp_path: Path) -> None:
-    with pytest.raises(RunError) as e:
+    with pytest.raises(SpecError) as e:
         list(RayEngine(None, address).run([], quiet, never))
     assert e.value.exit_code == exit_code
     assert str(e.value).startswith(said)
@@ -232,7 +232,7 @@ def test_an_address_without_a_cluster(address: str, exit_code: int, said: str, t
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(RunError) as e:
+    with pytest.raises(SpecError) as e:
         list(RayEngine(1).run([], quiet, never))
     assert e.value.exit_code == 3
     assert str(e.value) == (

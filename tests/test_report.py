@@ -18,7 +18,7 @@ from PIL import Image
 from resnet_dsl.analysis.confusion import by_class
 from resnet_dsl.cli.app import main
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.pictures.drawing.png import picture
@@ -289,7 +289,7 @@ class Stream(Part):
     """Images that come in order, and cannot be picked: as shards do."""
 
     def take(self, index: torch.Tensor) -> Part:
-        raise RunError("data-split", "shards are read as they come", "", at="shards", exit_code=2)
+        raise refuse("data-split", "shards are read as they come", "", at="shards")
 
 
 def test_samples_of_what_cannot_be_picked(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 import resnet_dsl as rd
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks import sharded
@@ -204,7 +204,7 @@ ENVIRONMENTS = [
 
 @pytest.mark.parametrize(("environ", "code", "message"), ENVIRONMENTS, ids=[e[2] for e in ENVIRONMENTS])
 def test_environments_that_are_no_world(environ: dict[str, str], code: str, message: str) -> None:
-    with pytest.raises(RunError) as caught, joined("cpu", environ):
+    with pytest.raises(SpecError) as caught, joined("cpu", environ):
         pass
     assert caught.value.exit_code == 3
     assert f"error[{code}]" in str(caught.value)
@@ -232,7 +232,7 @@ LOST = [
 def test_a_collective_that_fails_is_a_lost_rank(text: str, message: str) -> None:
     found = ranks._as_lost(RuntimeError(text), timedelta(seconds=60))
     assert message in str(found)
-    assert isinstance(found, RunError)
+    assert isinstance(found, SpecError)
     other = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     assert ranks._as_lost(other, timedelta(seconds=60)) is other
 
@@ -242,7 +242,7 @@ def test_stops_are_asked_for_less_often_by_many() -> None:
 
 
 def test_sync_batchnorm_is_refused_on_the_cpu() -> None:
-    with pytest.raises(RunError, match="on CUDA alone, and this run is on cpu") as caught:
+    with pytest.raises(SpecError, match="on CUDA alone, and this run is on cpu") as caught:
         require_layout(Layout(sync_batchnorm=True), torch.device("cpu"))
     assert caught.value.exit_code == 2
     require_layout(Layout(sync_batchnorm=True), torch.device("cuda"))
@@ -341,7 +341,7 @@ def test_nothing_but_damage_is_an_error(tmp_path: Path) -> None:
     assert sharded.load_newest(tmp_path, alone()) == (None, [])
     sharded.save(tmp_path, 1, state(1), alone())
     flip(tmp_path / "step-000000001.sharded/__0_0.distcp")
-    with pytest.raises(RunError, match="no checkpoint can be used") as caught:
+    with pytest.raises(SpecError, match="no checkpoint can be used") as caught:
         sharded.load_newest(tmp_path, alone())
     assert caught.value.exit_code == 3
 

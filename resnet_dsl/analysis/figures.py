@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
 from resnet_dsl.table import Column, count, shape_text, short
 
 if TYPE_CHECKING:
@@ -104,4 +104,4 @@ def kinds(text: str, known: Sequence[Any] | Mapping[Any, object]) -> tuple[Any, 
 
 def _unknown(name: str, known: Sequence[str] | Mapping[str, object], what: str, at: str) -> SpecError:
     help = did_you_mean(name, known, what=f"a {what}")
-    return SpecError([Diagnostic("unknown-name", f"no such {what}: {quote(name)}", Location(Source(at, "")), help)])
+    return refuse("unknown-name", f"no such {what}: {quote(name)}", help, at=at)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from resnet_dsl.analysis import rules
 from resnet_dsl.analysis.rules import Finding, Subject
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, quote, sort
+from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, did_you_mean, quote, refuse, sort
 from resnet_dsl.graph import compile
 from resnet_dsl.language.spec import Spec
 
@@ -149,8 +149,6 @@ def _allowed(source: Source, line: int) -> set[str]:
             for word in re.split(r"[,\s]+", comment[1].strip()):
                 if word not in RULES:
                     at = Location(source, number, comment.start(1) + 1, len(comment[1]))
-                    raise SpecError(
-                        [Diagnostic("unknown-name", f"no such rule: {quote(word)}", at, did_you_mean(word, RULES, what="a rule"))]
-                    )
+                    raise refuse("unknown-name", f"no such rule: {quote(word)}", did_you_mean(word, RULES, what="a rule"), at=at)
                 codes.add(word)
     return codes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_dsl.datasets.catalog import Source
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 
 ENVIRONMENT = "RESNET_DSL_DATA"
 _SYSTEM = Path("/usr/share/datasets")
@@ -41,7 +41,7 @@ def roots(data_dir: Path | None) -> list[tuple[Path, str]]:
 
 
 def find(source: Source, data_dir: Path | None) -> Found:
-    """The first complete copy of a data set. Raises RunError (exit 3) that lists what was searched and what to do."""
+    """The first complete copy of a data set. Raises SpecError (exit 3) that lists what was searched and what to do."""
     tried: list[str] = []
     for root, why in roots(data_dir):
         folders = [root / f for f in source.folders]
@@ -57,7 +57,7 @@ def find(source: Source, data_dir: Path | None) -> Found:
                     partly = f"{folder} has {files[0].name} but not {missing}"
         state = partly or ("none of its files there" if root.is_dir() else "no such folder")
         tried.append(f"  {root} ({why}): {state}")
-    raise RunError("data-missing", "not found on this machine; searched:\n" + "\n".join(tried), _mend(source), at=source.name)
+    raise refuse("data-missing", "not found on this machine; searched:\n" + "\n".join(tried), _mend(source), at=source.name, exit_code=3)
 
 
 def _at(path: Path) -> Path | None:

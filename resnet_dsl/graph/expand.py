@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, SpecError, quote
+from resnet_dsl.diagnostics import Collector, Diagnostic, SpecError, quote, refuse
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
 from resnet_dsl.graph.ops import OPS
@@ -179,7 +179,7 @@ class _Expander:
         else:
             message = f"the head must end in the {classes} features of `classes`, but ends in {kind_of(shape)}"
             help = "end it with globalpool, flatten and linear: {out: classes}, or write `head: classifier`"
-        raise SpecError([Diagnostic("head", message, at, help)])
+        raise refuse("head", message, help, at=at)
 
     def _keep_limits(self, root: Scope) -> None:
         params = activations = 0
@@ -195,15 +195,11 @@ class _Expander:
         for value, limit, what in ((params, MAX_PARAMS, "params"), (activations, MAX_ACTIVATIONS, "activations")):
             if value > limit:
                 at = root.drafts[-1].location or self.spec.at
-                raise SpecError(
-                    [
-                        Diagnostic(
-                            "limit",
-                            f"the network has {value:,} {what} (up to here), over the limit of {limit:,}",
-                            at,
-                            "use smaller widths, kernels or inputs",
-                        )
-                    ]
+                raise refuse(
+                    "limit",
+                    f"the network has {value:,} {what} (up to here), over the limit of {limit:,}",
+                    "use smaller widths, kernels or inputs",
+                    at=at,
                 )
 
     def _total(self, program: Program) -> tuple[int, int]:

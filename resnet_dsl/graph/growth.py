@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError
+from resnet_dsl.diagnostics import Location, Source, SpecError, refuse
 from resnet_dsl.graph.exactness import ANYTHING, Bounds
 from resnet_dsl.graph.graph import Graph, Node, Program, Shape, Value, join
 from resnet_dsl.graph.identity import Fills, Obstacle, bounds_of, identity
@@ -105,7 +105,7 @@ def _added(path: str, program: Program, bounds: Bounds, zeroed: frozenset[str], 
 
 
 def _refused(message: str, at: Location, help: str) -> SpecError:
-    return SpecError([Diagnostic("grow", message, at, help)])
+    return refuse("grow", message, help, at=at)
 
 
 # --- do two lists of steps do the same? --------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
 from resnet_dsl.lab.finding import figure_text
 from resnet_dsl.language.expressions import Expression, ExpressionError, parse
 
@@ -22,34 +22,33 @@ class Assertion:
 
     @staticmethod
     def read(text: str) -> Assertion:
-        """From text (docs/language.md, Expressions). Raises RunError (exit 2) where it is no expression."""
+        """From text (docs/language.md, Expressions). Raises SpecError (exit 2) where it is no expression."""
         try:
             return Assertion(parse(text))
         except ExpressionError as e:
-            raise RunError(e.code, f"{quote(text)}: {e.message}", e.help, at=_AT, exit_code=2) from None
+            raise refuse(e.code, f"{quote(text)}: {e.message}", e.help, at=_AT) from None
 
     def require_names(self, figures: Mapping[str, float]) -> None:
-        """Refuse what is no condition over these figures. Raises RunError (exit 2)."""
+        """Refuse what is no condition over these figures. Raises SpecError (exit 2)."""
         text = quote(self.expression.text)
         for name in sorted(self.expression.names - figures.keys()):
-            raise RunError(
-                "unknown-name",
-                f"{text}: there is no figure {quote(name)}",
-                did_you_mean(name, figures, what="a figure"),
-                at=_AT,
-                exit_code=2,
-            )
+            raise refuse("unknown-name", f"{text}: there is no figure {quote(name)}", did_you_mean(name, figures, what="a figure"), at=_AT)
         try:
             kind = self.expression.kind(dict.fromkeys(figures, "number"))
         except ExpressionError as e:
-            raise RunError(e.code, f"{text}: {e.message}", e.help, at=_AT, exit_code=2) from None
+            raise refuse(e.code, f"{text}: {e.message}", e.help, at=_AT) from None
         if kind != "condition":
-            raise RunError("expression-kind", f"{text} is a number, and an assertion is true or false", f"compare it: {self.expression.text} < 20", at=_AT, exit_code=2)  # fmt: skip
+            raise refuse(
+                "expression-kind",
+                f"{text} is a number, and an assertion is true or false",
+                f"compare it: {self.expression.text} < 20",
+                at=_AT,
+            )
 
-    def failure(self, figures: Mapping[str, float]) -> RunError | None:
+    def failure(self, figures: Mapping[str, float]) -> SpecError | None:
         """The error (exit 1) with the figures' values where it does not hold; None where it does.
 
-        A figure that is not finite makes every assertion about it fail. Raises RunError (exit 2) as `require_names`, and where the
+        A figure that is not finite makes every assertion about it fail. Raises SpecError (exit 2) as `require_names`, and where the
         condition cannot be computed.
         """
         self.require_names(figures)
@@ -60,8 +59,8 @@ class Assertion:
                 # As the shortest decimal that is this float: exact for what people write, and no fraction too fine to compute with.
                 holds = self.expression.value({name: Fraction(repr(value)) for name, value in used.items()})
             except ExpressionError as e:
-                raise RunError(e.code, f"{quote(self.expression.text)}: {e.message}", e.help, at=_AT, exit_code=2) from None
+                raise refuse(e.code, f"{quote(self.expression.text)}: {e.message}", e.help, at=_AT) from None
             if holds:
                 return None
         help = "the figures of a probe stand below its table, and under `figures` in JSON"
-        return RunError("assertion", f"{self.expression.text} does not hold: {said}", help, at=_AT, exit_code=1)
+        return refuse("assertion", f"{self.expression.text} does not hold: {said}", help, at=_AT, exit_code=1)

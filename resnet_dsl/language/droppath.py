@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, SpecError, quote
+from resnet_dsl.diagnostics import Collector, SpecError, quote, refuse
 from resnet_dsl.language.extends import Loaded
 from resnet_dsl.language.resolve import resolve
 from resnet_dsl.language.spec import Definition, Spec
@@ -68,6 +68,4 @@ def _copy(tree: MappingTree) -> MappingTree:
 
 
 def _refused(spec: Spec, why: str) -> SpecError:
-    return SpecError(
-        [Diagnostic("recipe", f"recipe: drop_path does not fit {quote(spec.name)}: {why}", spec.at, "add --set train.drop_path=0")]
-    )
+    return refuse("recipe", f"recipe: drop_path does not fit {quote(spec.name)}: {why}", "add --set train.drop_path=0", at=spec.at)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.language.document import at_value
-from resnet_dsl.language.files import fault, read_file, read_stdin, shipped_spec, shipped_specs
+from resnet_dsl.language.files import read_file, read_stdin, shipped_spec, shipped_specs
 from resnet_dsl.language.source import read, read_value
 from resnet_dsl.language.stored import ENDING, stored_spec
 from resnet_dsl.language.tree import Mapping as MappingTree
@@ -114,27 +114,19 @@ class _Chain:
             return tree
         if not isinstance(value, Scalar) or value.kind != "text" or not value.text:
             shown = "it is empty" if isinstance(value, Scalar) and value.kind == "text" else f"not {describe(value)}"
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "extends",
-                        f"'extends' must be one string (text): a shipped spec's name or a parent's relative path: {shown}",
-                        at_value(value),
-                        "write extends: resnet50, or extends: base.yaml",
-                    )
-                ]
+            raise refuse(
+                "extends",
+                f"'extends' must be one string (text): a shipped spec's name or a parent's relative path: {shown}",
+                "write extends: resnet50, or extends: base.yaml",
+                at=at_value(value),
             )
         parent_name, at = value.text, value.at
         if len(self.seen) > MAX_LINKS:
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "limit",
-                        f"the chain of 'extends' is too long: over the limit of {MAX_LINKS} links ({' -> '.join(trail[-3:])} -> ...)",
-                        at,
-                        "merge some of the parents into one",
-                    )
-                ]
+            raise refuse(
+                "limit",
+                f"the chain of 'extends' is too long: over the limit of {MAX_LINKS} links ({' -> '.join(trail[-3:])} -> ...)",
+                "merge some of the parents into one",
+                at=at,
             )
         if parent_name.endswith(".yaml"):
             source, parent_place, parent_shipped = self._file(parent_name, place, at, shipped)
@@ -145,15 +137,11 @@ class _Chain:
         here = str(parent_place.resolve())
         if here in known:
             ring = [n for _, n in self.seen[known.index(here) :]]
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "cycle",
-                        f"'extends' goes in a circle: {' -> '.join([*ring, parent_name])}",
-                        at,
-                        "a spec cannot extend itself, by whatever way round",
-                    )
-                ]
+            raise refuse(
+                "cycle",
+                f"'extends' goes in a circle: {' -> '.join([*ring, parent_name])}",
+                "a spec cannot extend itself, by whatever way round",
+                at=at,
             )
         try:
             parent = read(source, self.problems)
@@ -164,12 +152,11 @@ class _Chain:
 
     def _file(self, name: str, place: Path, at: Location, shipped: bool) -> tuple[Source, Path, bool]:
         if "\0" in name:
-            raise fault("extends", name, "'extends': a path cannot hold a NUL character", "write the parent's relative path", at=at)
+            raise refuse("extends", "'extends': a path cannot hold a NUL character", "write the parent's relative path", at=at)
         root = self.root
         if os.path.isabs(name) or root is None or shipped:
-            raise fault(
+            raise refuse(
                 "extends",
-                name,
                 f"'extends': the path {quote(name)} is not allowed: a parent's path is relative and stays inside the spec's folder",
                 "copy the parent beside the spec",
                 at=at,
@@ -177,9 +164,8 @@ class _Chain:
         path = place.parent / name
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(root):
-            raise fault(
+            raise refuse(
                 "extends",
-                name,
                 f"'extends': the path {quote(name)} leads outside the folder of the root spec, which is not allowed",
                 "copy the parent beside the spec",
                 at=at,
@@ -201,16 +187,12 @@ def merge_specs(parent: MappingTree, child: MappingTree) -> MappingTree:
     if isinstance(patches, MappingTree) and not isinstance(stages, SequenceTree):
         label = (Label("the parent's stages", stages.at),) if stages is not None else ()
         what = f"not a list but {describe(stages)}" if stages is not None else "none"
-        raise SpecError(
-            [
-                Diagnostic(
-                    "patch",
-                    f"'stages' as a mapping patches the parent's list of stages, but the parent has {what}",
-                    patches.at,
-                    "write the stages as a list: - {depth: 2, width: 64}",
-                    label,
-                )
-            ]
+        raise refuse(
+            "patch",
+            f"'stages' as a mapping patches the parent's list of stages, but the parent has {what}",
+            "write the stages as a list: - {depth: 2, width: 64}",
+            at=patches.at,
+            labels=label,
         )
     if isinstance(patches, MappingTree) and isinstance(stages, SequenceTree):
         merged.put("stages", child.keys_at["stages"], _patched(stages, patches))
@@ -244,37 +226,25 @@ def _patched(stages: SequenceTree, patches: MappingTree) -> SequenceTree:
     for name, patch in patches.items():
         at = patches.keys_at[name]
         if name not in names:
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "unknown-name",
-                        f"unknown stage {quote(name)}: a patch may not add a stage; the parent has {', '.join(names)}",
-                        at,
-                        did_you_mean(name, names, what="a stage"),
-                    )
-                ]
+            raise refuse(
+                "unknown-name",
+                f"unknown stage {quote(name)}: a patch may not add a stage; the parent has {', '.join(names)}",
+                did_you_mean(name, names, what="a stage"),
+                at=at,
             )
         if not isinstance(patch, MappingTree):
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "wrong-type",
-                        f"the patch of stage {quote(name)} must be a mapping of keys to values, not {describe(patch)}",
-                        at_value(patch),
-                        f"write {name}: {{depth: 4}}",
-                    )
-                ]
+            raise refuse(
+                "wrong-type",
+                f"the patch of stage {quote(name)} must be a mapping of keys to values, not {describe(patch)}",
+                f"write {name}: {{depth: 4}}",
+                at=at_value(patch),
             )
         if "name" in patch:
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "patch",
-                        f"a patch may not rename a stage: 'name' is not allowed here (the stage is called {quote(name)} already)",
-                        patch["name"].at,
-                        "delete `name`, or write the stages as a list",
-                    )
-                ]
+            raise refuse(
+                "patch",
+                f"a patch may not rename a stage: 'name' is not allowed here (the stage is called {quote(name)} already)",
+                "delete `name`, or write the stages as a list",
+                at=patch["name"].at,
             )
         i = names.index(name)
         stage = stages[i]
@@ -295,20 +265,14 @@ def parse_overrides(overrides: Mapping[str, str] | Iterable[str]) -> list[tuple[
     for text in texts:
         source = Source("--set", text)
         if not text.isprintable() and (bad := next((c for c in text if 0xD800 <= ord(c) <= 0xDFFF), None)):
-            raise SpecError(
-                [Diagnostic("character", "an override that is not UTF-8", Location(source, 1, text.index(bad) + 1), "write it in UTF-8")]
-            )
+            raise refuse("character", "an override that is not UTF-8", "write it in UTF-8", at=Location(source, 1, text.index(bad) + 1))
         key, sign, _ = text.partition("=")
         if not sign or not key.strip():
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "usage",
-                        f"an override is KEY=VALUE, not {quote(text)}",
-                        Location(source, 1, 1, max(1, len(text))),
-                        "write --set shortcut=C, or --set params.k=4",
-                    )
-                ]
+            raise refuse(
+                "usage",
+                f"an override is KEY=VALUE, not {quote(text)}",
+                "write --set shortcut=C, or --set params.k=4",
+                at=Location(source, 1, 1, max(1, len(text))),
             )
         found.append((key.strip(), source))
     return found
@@ -326,15 +290,11 @@ def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -
         value.key_at = at
         path = key.split(".")
         if path[0] == "extends":
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "usage",
-                        "--set extends: an override cannot change the parent, which has been merged already",
-                        at,
-                        "name the other spec on the command line instead",
-                    )
-                ]
+            raise refuse(
+                "usage",
+                "--set extends: an override cannot change the parent, which has been merged already",
+                "name the other spec on the command line instead",
+                at=at,
             )
         if path[0] == "train" and len(path) > 1:
             train = _set(train if train is not None else MappingTree(at), path[1:], value, at, key)
@@ -356,17 +316,13 @@ def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str
     if isinstance(old, SequenceTree):
         names = stage_names(old)
         if len(rest) < 2:
-            raise SpecError([Diagnostic("usage", f"--set {key}: a stage is set key by key", at, f"write --set {key}.depth=3, say")])
+            raise refuse("usage", f"--set {key}: a stage is set key by key", f"write --set {key}.depth=3, say", at=at)
         if rest[0] not in names:
-            raise SpecError(
-                [
-                    Diagnostic(
-                        "unknown-name",
-                        f"--set {key}: there is no stage called {quote(rest[0])}",
-                        at,
-                        did_you_mean(rest[0], names, what="a stage"),
-                    )
-                ]
+            raise refuse(
+                "unknown-name",
+                f"--set {key}: there is no stage called {quote(rest[0])}",
+                did_you_mean(rest[0], names, what="a stage"),
+                at=at,
             )
         stages = SequenceTree(old.at, old.key_at)
         stages.extend(old)
@@ -381,15 +337,11 @@ def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str
         named.put(rest[0], old.at, MappingTree(old.at))
         old = named
     if old is not None and not isinstance(old, MappingTree):
-        raise SpecError(
-            [
-                Diagnostic(
-                    "wrong-type",
-                    f"--set {key}: {quote(first)} is {describe(old)}, which has no {quote(rest[0])} to set",
-                    at,
-                    f"set {first} as a whole: --set '{first}={{...}}'",
-                )
-            ]
+        raise refuse(
+            "wrong-type",
+            f"--set {key}: {quote(first)} is {describe(old)}, which has no {quote(rest[0])} to set",
+            f"set {first} as a whole: --set '{first}={{...}}'",
+            at=at,
         )
     copy.put(first, tree.keys_at.get(first, at), _set(old if old is not None else MappingTree(at), rest, value, at, key))
     return copy

@@ -13,13 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.diagnostics import Location, Source, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.language.source import MAX_BYTES, decode
-
-
-def fault(code: str, name: str, message: str, help: str, exit_code: int = 2, at: Location | None = None) -> SpecError:
-    """An error about a whole file, or about the place that named it."""
-    return SpecError([Diagnostic(code, message, at or Location(Source(name, "")), help)], exit_code)
 
 
 def read_file(path: str, at: Location | None = None) -> Source:
@@ -29,12 +24,11 @@ def read_file(path: str, at: Location | None = None) -> Source:
     """
     with open_file(path, at) as (file, size):
         if size > MAX_BYTES:
-            raise fault(
+            raise refuse(
                 "too-large",
-                path,
                 f"{quote(path)}: {size:,} bytes, larger than the limit of 1 MiB",
                 "a spec is a short file; is this the right one?",
-                at=at,
+                at=at or path,
             )
         return decode(path, file.read(MAX_BYTES + 1))
 
@@ -49,17 +43,21 @@ def open_file(path: str, at: Location | None = None) -> Iterator[tuple[BinaryIO,
     except OSError as e:
         raise _open_fault(path, named, e, at) from None
     except ValueError:
-        raise fault("file-not-found", path, f"{named}a path cannot hold a NUL character", "write the file's name", at=at) from None
+        raise refuse("file-not-found", f"{named}a path cannot hold a NUL character", "write the file's name", at=at or path) from None
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-            raise fault("not-a-file", path, f"{named}{what}, not a regular file", "give the path of a .yaml file", at=at)
+            raise refuse("not-a-file", f"{named}{what}, not a regular file", "give the path of a .yaml file", at=at or path)
         with os.fdopen(fd, "rb", closefd=False) as file:
             yield file, status.st_size
     except OSError as e:
-        raise fault(
-            "file-unreadable", path, f"{named}cannot read it: {os.strerror(e.errno or 0)}", "check the disk and the permissions", 3, at
+        raise refuse(
+            "file-unreadable",
+            f"{named}cannot read it: {os.strerror(e.errno or 0)}",
+            "check the disk and the permissions",
+            at=at or path,
+            exit_code=3,
         ) from None
     finally:
         os.close(fd)
@@ -69,14 +67,13 @@ def _open_fault(path: str, named: str, e: OSError, at: Location | None) -> SpecE
     reason = os.strerror(e.errno or 0)
     if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV):
         link = " (a link that leads nowhere)" if os.path.islink(path) else ""
-        return fault(
+        return refuse(
             "file-not-found",
-            path,
             f"{named}cannot open it: {reason}{link}; the file is not found",
             "check the path; `resnet-dsl list specs` shows the shipped specs",
-            at=at,
+            at=at or path,
         )
-    return fault("file-unreadable", path, f"{named}cannot open it: {reason}", "check the permissions", 3, at)
+    return refuse("file-unreadable", f"{named}cannot open it: {reason}", "check the permissions", at=at or path, exit_code=3)
 
 
 @functools.cache
@@ -102,16 +99,18 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
     if name not in specs:
         help = did_you_mean(name, specs, what="a shipped spec")
         if what != "spec" and ("/" in name or "\\" in name or name.startswith(("~", "."))):
-            raise fault(
+            raise refuse(
                 "extends",
-                name,
                 f"'extends': the path {quote(name)} is not allowed: a parent's path is relative, ends in .yaml and stays inside the spec's folder",
                 "write extends: base.yaml, or a shipped spec's name",
-                at=at,
+                at=at or name,
             )
         if not help.startswith("did you mean"):
             help = "`resnet-dsl list specs` shows the shipped specs; a file's path ends in .yaml"
-        raise fault(
-            "file-not-found", name, f"no such {what}: {quote(name)} is not found among the shipped specs, and is no .yaml file", help, at=at
+        raise refuse(
+            "file-not-found",
+            f"no such {what}: {quote(name)} is not found among the shipped specs, and is no .yaml file",
+            help,
+            at=at or name,
         )
     return specs[name]

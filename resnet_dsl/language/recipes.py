@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.language.document import at_value, unknown_key
-from resnet_dsl.language.files import fault, read_file
+from resnet_dsl.language.files import read_file
 from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.recipe import Recipe, merge, part_of
 from resnet_dsl.language.source import read
@@ -76,9 +76,8 @@ def _named(name: str, at: Location, root: Path | None) -> MappingTree:
         return _shipped(name, at)
     path = Path(os.path.dirname(at.source.name)) / name
     if os.path.isabs(name) or root is None or not Path(os.path.realpath(path)).is_relative_to(root):
-        raise fault(
+        raise refuse(
             "train",
-            name,
             f"'train': the path {quote(name)} is not allowed: a recipe's path is relative and stays inside the spec's folder",
             "copy the recipe beside the spec",
             at=at,
@@ -89,9 +88,8 @@ def _named(name: str, at: Location, root: Path | None) -> MappingTree:
 def _shipped(name: str, at: Location) -> MappingTree:
     known = shipped_recipes()
     if name not in known:
-        raise fault(
+        raise refuse(
             "unknown-name",
-            name,
             f"no such recipe: {quote(name)} is not found among the shipped recipes",
             did_you_mean(name, known, what="a shipped recipe"),
             at=at,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, quote
+from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, quote, refuse
 from resnet_dsl.language.syntax import syntax_error
 from resnet_dsl.language.tree import Mapping, Scalar, Sequence, Tree, describe
 
@@ -42,7 +42,7 @@ def decode(name: str, data: bytes) -> Source:
         binary = b"\0" in data[:4096]
         what = "this is a binary file, not text" if binary else f"byte 0x{data[e.start]:02X} is not UTF-8"
         help = "a spec is a YAML text file in UTF-8" + ("; is this a checkpoint or a program?" if binary else "; save it again as UTF-8")
-        raise SpecError([Diagnostic("not-utf8", what, at, help)]) from None
+        raise refuse("not-utf8", what, help, at=at) from None
     return Source(name, text.removeprefix("\ufeff"))
 
 
@@ -56,9 +56,7 @@ def read(source: Source, problems: Collector | None = None) -> Mapping:
     bad = _CONTROL.search(text)
     if bad:
         at = _location(source, bad.start())
-        raise SpecError(
-            [Diagnostic("character", f"control or invisible character U+{ord(bad.group()):04X} in the text", at, "delete that character")]
-        )
+        raise refuse("character", f"control or invisible character U+{ord(bad.group()):04X} in the text", "delete that character", at=at)
     safe = text.translate(_HIDE) if any(c in text for c in _BREAKS) else text
     composer = _Composer(source, safe)
     try:
@@ -79,15 +77,11 @@ def read_value(source: Source, start: int) -> Tree:
     """One value, as an option gives it (`--set KEY=VALUE`, VALUE from column `start`, counted from 0)."""
     # Spaces for the key keep every column the option's own.
     if bad := _CONTROL.search(source.text):
-        raise SpecError(
-            [
-                Diagnostic(
-                    "character",
-                    f"control or invisible character U+{ord(bad[0]):04X} in the option",
-                    Location(source, 1, bad.start() + 1),
-                    "delete that character",
-                )
-            ]
+        raise refuse(
+            "character",
+            f"control or invisible character U+{ord(bad[0]):04X} in the option",
+            "delete that character",
+            at=Location(source, 1, bad.start() + 1),
         )
     composer = _Composer(source, " " * start + source.text[start:])
     try:
@@ -95,9 +89,7 @@ def read_value(source: Source, start: int) -> Tree:
     except yaml.MarkedYAMLError as e:
         d = syntax_error(source, e)
         at = d.location if d.location.line == 1 else Location(source, 1, len(source.text) + 1)
-        raise SpecError(
-            [Diagnostic(d.code, d.message, at, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'")]
-        ) from None
+        raise refuse(d.code, d.message, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'", at=at) from None
     composer.problems.stop_if_any()
     return value
 
@@ -111,7 +103,7 @@ def events(text: str) -> Iterator[yaml.Event]:
 
 
 def _whole_file(source: Source, code: str, message: str, help: str) -> SpecError:
-    return SpecError([Diagnostic(code, message, Location(source), help)])
+    return refuse(code, message, help, at=Location(source))
 
 
 def _location(source: Source, index: int) -> Location:
@@ -158,8 +150,7 @@ class _Composer:
         if not isinstance(root, Mapping):
             empty = isinstance(root, Scalar) and root.kind == "null"
             what = "the file is empty (null)" if empty else f"the file holds {describe(root)}"
-            raise SpecError([Diagnostic("not-a-mapping", f"{what}, but a spec is a mapping of keys to values", root.at,
-                                        _root_help(root))])  # fmt: skip
+            raise refuse("not-a-mapping", f"{what}, but a spec is a mapping of keys to values", _root_help(root), at=root.at)
         return root
 
     def value(self) -> Tree:
@@ -172,7 +163,7 @@ class _Composer:
         return value
 
     def _refuse(self, at: Location, code: str, message: str, help: str) -> None:
-        raise SpecError([Diagnostic(code, message, at, help)])
+        raise refuse(code, message, help, at=at)
 
     def _refuse_whole(self, code: str, message: str, help: str) -> None:
         raise _whole_file(self.source, code, message, help)

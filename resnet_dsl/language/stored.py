@@ -13,8 +13,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from resnet_dsl.diagnostics import Source, SpecError, quote
-from resnet_dsl.language.files import fault, open_file
+from resnet_dsl.diagnostics import Source, SpecError, quote, refuse
+from resnet_dsl.language.files import open_file
 from resnet_dsl.language.source import decode
 
 ENDING = ".safetensors"
@@ -82,11 +82,11 @@ def stored_spec(path: str) -> tuple[Source, bool]:
     """
     metadata = read_header(path).metadata
     if metadata.get("format") != FORMAT or "spec" not in metadata:
-        raise fault(
+        raise refuse(
             "spec-missing",
-            path,
             f"{quote(path)}: the file holds weights, but no spec",
             f"`resnet-dsl import {path}` reads one from the names and shapes of its tensors",
+            at=path,
         )
     try:
         return decode(path, metadata["spec"].encode("utf-8")), metadata.get("folded") == "true"
@@ -127,4 +127,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _damaged(path: str, problem: str) -> SpecError:
-    return fault("weights-damaged", path, f"no readable safetensors file: {problem}", "copy the file again", 3)
+    return refuse("weights-damaged", f"no readable safetensors file: {problem}", "copy the file again", at=path, exit_code=3)

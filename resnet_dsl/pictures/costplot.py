@@ -10,10 +10,10 @@ from pathlib import Path
 
 from resnet_dsl.analysis.compare import Comparison, Entry
 from resnet_dsl.analysis.cost import Cost
-from resnet_dsl.diagnostics import clean, visible
+from resnet_dsl.diagnostics import clean, refuse, visible
 from resnet_dsl.pictures.drawing.chart import Bar, Chart, Dot, Mark, Rule, Words, apart
 from resnet_dsl.pictures.drawing.engine import dress, render
-from resnet_dsl.pictures.drawing.output import DrawError, write_whole
+from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.pictures.drawing.text import text_width
 from resnet_dsl.pictures.drawing.theme import THEMES, mix
 from resnet_dsl.table import short
@@ -34,14 +34,12 @@ _CLIP = 34
 def save(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Write the picture in the format of the path's ending: svg, png, or an html page with the table.
 
-    Raises DrawError as `Drawing.save` does.
+    Raises SpecError as `Drawing.save` does.
     """
     target = Path(path)
     ending = target.suffix.lower()
     if ending not in ENDINGS:
-        raise DrawError(
-            "usage", f"no plot ends in '{visible(ending)}'", f"end the file's name in one of {', '.join(ENDINGS)}", at=str(path)
-        )
+        raise refuse("usage", f"no plot ends in '{visible(ending)}'", f"end the file's name in one of {', '.join(ENDINGS)}", at=str(path))
     write_whole(
         target,
         render(chart(comparison).dot("costs"), "png", DPI)

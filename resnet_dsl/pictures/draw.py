@@ -11,7 +11,7 @@ from typing import Literal
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.diff import Difference, diff
-from resnet_dsl.diagnostics import clean, did_you_mean, quote, visible
+from resnet_dsl.diagnostics import SpecError, clean, did_you_mean, quote, refuse, visible
 from resnet_dsl.graph.graph import Graph, Node
 from resnet_dsl.pictures.drawing.dot import to_dot
 from resnet_dsl.pictures.drawing.engine import dress, render
@@ -20,7 +20,7 @@ from resnet_dsl.pictures.drawing.layout import Direction
 from resnet_dsl.pictures.drawing.legend import legend
 from resnet_dsl.pictures.drawing.levels import By, caption, tree
 from resnet_dsl.pictures.drawing.mermaid import to_mermaid
-from resnet_dsl.pictures.drawing.output import DrawError, write_whole
+from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.pictures.drawing.overview import overview
 from resnet_dsl.pictures.drawing.pdf import to_pdf
 from resnet_dsl.pictures.drawing.place import Column, arrange
@@ -33,7 +33,7 @@ from resnet_dsl.pictures.drawing.twins import twins
 from resnet_dsl.pictures.page.network import page
 from resnet_dsl.table import shape_text
 
-__all__ = ["DPI", "ENDINGS", "By", "Direction", "DrawError", "Drawing", "Style", "Theme", "draw", "draw_difference"]
+__all__ = ["DPI", "ENDINGS", "By", "Direction", "Drawing", "Style", "Theme", "draw", "draw_difference"]
 
 Style = Literal["folded", "overview", "paper", "full"]
 Theme = ThemeName
@@ -96,37 +96,37 @@ class Drawing:
 
     @cached_property
     def pdf(self) -> bytes:
-        """A PDF of one page. Raises DrawError (exit code 3) without the extra `pdf`."""
+        """A PDF of one page. Raises SpecError (exit code 3) without the extra `pdf`."""
         return to_pdf(self.scene, THEMES[self.theme], self._name, self.description, self._canonical)
 
     @cached_property
     def html(self) -> str:
-        """A page for a browser, of one network or of two with what differs lit. Raises DrawError where there are more."""
+        """A page for a browser, of one network or of two with what differs lit. Raises SpecError where there are more."""
         found = self.found or (diff(*self.graphs) if len(self.graphs) == 2 else None)
         return page(self.graphs, self.theme, found)
 
     def png(self, dpi: float = DPI) -> bytes:
-        """A PNG at `dpi` dots an inch. Raises DrawError where it would have more than 100 million pixels, and as `svg` does."""
+        """A PNG at `dpi` dots an inch. Raises SpecError where it would have more than 100 million pixels, and as `svg` does."""
         if not MIN_DPI <= dpi <= MAX_DPI:
-            raise DrawError("usage", f"{dpi:g} dots an inch", f"choose between {MIN_DPI} and {MAX_DPI}")
+            raise refuse("usage", f"{dpi:g} dots an inch", f"choose between {MIN_DPI} and {MAX_DPI}", at="draw")
         pixels = self.scene.width * self.scene.height * (dpi / 72) ** 2
         if pixels > MAX_PIXELS:
             message = f"a PNG of this picture would have {pixels / 1e6:,.0f} million pixels, over the limit of {MAX_PIXELS / 1e6:.0f}"
-            raise DrawError("picture-size", message, "write .svg, which has no pixels, or fold more, or lower the dpi")
+            raise refuse("picture-size", message, "write .svg, which has no pixels, or fold more, or lower the dpi", at="draw")
         about = {"Title": self._name, "Description": self.description, "Software": "resnet-dsl", "Network": self._canonical}
         return with_text(render(self.dot, "png", dpi), about)
 
     def save(self, path: str | os.PathLike[str], *, dpi: float = DPI) -> Path:
         """Write the picture in the format of the path's ending, all of it or nothing; gives the path.
 
-        Raises DrawError for an ending that is not in `ENDINGS` and for a target that is no regular file (exit code 2),
+        Raises SpecError for an ending that is not in `ENDINGS` and for a target that is no regular file (exit code 2),
         and for a folder that cannot be written to (3).
         """
         target = Path(path)
         ending = target.suffix.lower()
         if ending not in ENDINGS:
             message = f"no picture format ends in '{visible(ending)}'" if ending else "the file's ending says the format, and there is none"
-            raise DrawError("usage", message, f"end the file's name in one of {', '.join(ENDINGS)}", at=str(path))
+            raise refuse("usage", message, f"end the file's name in one of {', '.join(ENDINGS)}", at=str(path))
         write_whole(target, self._in(ending, dpi))
         return target
 
@@ -173,11 +173,11 @@ def draw(
     None is what suits the style. Where a network has more than 300 operations, `op` and `full` fold equal blocks as
     `block` does and `paper` draws a run of them once, unless `all` is set. Solid shortcuts are identities, dotted ones are not.
 
-    Raises DrawError, a SpecError and a ValueError, for an unknown option and for a picture of more than 5,000 boxes.
+    Raises SpecError for an unknown option and for a picture of more than 5,000 boxes.
     """
     graphs = (graph,) if isinstance(graph, Graph) else tuple(graph)
     if not graphs:
-        raise DrawError("usage", "there is no network to draw", "give at least one")
+        raise refuse("usage", "there is no network to draw", "give at least one", at="draw")
     for what, value, known in (
         ("by", by, BYS),
         ("style", style, STYLES),
@@ -185,12 +185,13 @@ def draw(
         ("direction", direction or "TB", DIRECTIONS),
     ):
         if value not in known:
-            raise DrawError("usage", f"{what} is not {quote(str(value))}", did_you_mean(str(value), known, what=what))
+            raise refuse("usage", f"{what} is not {quote(str(value))}", did_you_mean(str(value), known, what=what), at="draw")
     if style != "folded" and by != "stage":
-        raise DrawError(
+        raise refuse(
             "usage",
             f"the style {style} has its own level of detail; --by {by} is for the style folded",
             f"leave out --style {style}, or --by {by}",
+            at="draw",
         )
     if style == "full":
         by, style = "op", "folded"
@@ -216,7 +217,7 @@ def draw(
 def draw_difference(found: Difference, theme: Theme = "light") -> Drawing:
     """Two networks side by side, row by row, with what differs marked by sign, outline and colour.
 
-    Raises DrawError as `draw` does.
+    Raises SpecError as `draw` does.
     """
     columns = twins(found)
     _keep_limit(sum(1 for c in columns for _ in boxes(c.network)), "compare smaller networks, or read the text")
@@ -243,7 +244,7 @@ def _column(costs: Costs, by: By, style: Style, fold: bool) -> Column:
 
 def _keep_limit(count: int, help: str) -> None:
     if count > MAX_BOXES:
-        raise DrawError("picture-size", f"the picture would have {count:,} boxes, over the limit of {MAX_BOXES:,}", help)
+        raise refuse("picture-size", f"the picture would have {count:,} boxes, over the limit of {MAX_BOXES:,}", help, at="draw")
 
 
 def _operations(graph: Graph) -> int:

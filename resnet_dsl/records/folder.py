@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.files import PARTIAL, discard, sync_folder, write_atomic, write_error
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
@@ -48,7 +48,7 @@ class RunFolder:
         """A new folder: `out`, or `runs/<name>-<NNN>` with the next free number.
 
         `again`: what a run left that was killed before it was under way may be in `out`.
-        Raises RunError: exit 2 where `out` holds something, 3 where no folder can be made.
+        Raises SpecError: exit 2 where `out` holds something, 3 where no folder can be made.
         """
         try:
             if out is None:
@@ -57,30 +57,39 @@ class RunFolder:
             RunFolder.require_new(out, again=again)
             return RunFolder(out)
         except OSError as e:
-            raise RunError("disk", f"cannot make the run's folder: {e.strerror}", "choose another --out", at=out or "runs") from None
+            raise refuse(
+                "disk", f"cannot make the run's folder: {e.strerror}", "choose another --out", at=out or "runs", exit_code=3
+            ) from None
 
     @staticmethod
     def require_new(out: Path | None, *, again: bool = False) -> None:
-        """Refuse a folder that holds something else than what `create` allows. Raises RunError (exit 2)."""
+        """Refuse a folder that holds something else than what `create` allows. Raises SpecError (exit 2)."""
         if out is None or not out.is_dir():
             return
         if any(not (again and (p.name in _BEGINNING or p.name.endswith(PARTIAL))) for p in out.iterdir()):
-            raise RunError(
+            raise refuse(
                 "run-exists",
                 "is not empty, and runs are never overwritten",
                 f"choose another --out, or continue it: resnet-dsl train --resume {out}",
                 at=out,
-                exit_code=2,
             )
 
     @staticmethod
     def open(path: Path) -> RunFolder:
-        """A folder that a run has begun. Raises RunError (exit 3) where it is none."""
+        """A folder that a run has begun. Raises SpecError (exit 3) where it is none."""
         if not path.is_dir():
-            raise RunError("run-missing", "no such run folder", "check the path; runs lie under runs/ unless --out said otherwise", at=path)
+            raise refuse(
+                "run-missing",
+                "no such run folder",
+                "check the path; runs lie under runs/ unless --out said otherwise",
+                at=path,
+                exit_code=3,
+            )
         for name in _COMPLETE:
             if not (path / name).is_file():
-                raise RunError("run-missing", f"is no run folder: it has no {name}", "begin the run anew in another folder", at=path)
+                raise refuse(
+                    "run-missing", f"is no run folder: it has no {name}", "begin the run anew in another folder", at=path, exit_code=3
+                )
         return RunFolder(path)
 
     @staticmethod
@@ -94,7 +103,7 @@ class RunFolder:
         return self.path / CHECKPOINTS
 
     def __enter__(self) -> RunFolder:
-        """Take the lock, which the kernel drops however the process ends. Raises RunError (exit 3) where it is taken."""
+        """Take the lock, which the kernel drops however the process ends. Raises SpecError (exit 3) where it is taken."""
         path = self.path / LOCK
         try:
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -103,10 +112,12 @@ class RunFolder:
             if e.errno in (errno.EWOULDBLOCK, errno.EACCES) and self._lock is not None:
                 holder = os.pread(self._lock, 200, 0).decode("ascii", "replace").strip()
                 os.close(self._lock)
-                raise RunError(
-                    "run-locked", f"another process trains in it ({holder})", "wait for it, or stop it first", at=self.path
+                raise refuse(
+                    "run-locked", f"another process trains in it ({holder})", "wait for it, or stop it first", at=self.path, exit_code=3
                 ) from None
-            raise RunError("disk", f"cannot lock it: {e.strerror}", "use a folder on a local disk that may be written", at=path) from None
+            raise refuse(
+                "disk", f"cannot lock it: {e.strerror}", "use a folder on a local disk that may be written", at=path, exit_code=3
+            ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         # A process that reads pictures for this one may outlive it for some seconds, and must not hold the lock then.
@@ -126,7 +137,7 @@ class RunFolder:
             self._lock = None
 
     def make(self, name: str) -> None:
-        """Make a folder in it, if it is not there. Raises RunError (exit 3)."""
+        """Make a folder in it, if it is not there. Raises SpecError (exit 3)."""
         try:
             (self.path / name).mkdir(exist_ok=True)
         except OSError as e:
@@ -141,7 +152,7 @@ class RunFolder:
         self.write(name, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
     def remove(self, name: str) -> None:
-        """Remove one of the folder's files. Raises RunError (exit 3)."""
+        """Remove one of the folder's files. Raises SpecError (exit 3)."""
         try:
             (self.path / name).unlink(missing_ok=True)
             sync_folder(self.path)
@@ -149,21 +160,25 @@ class RunFolder:
             raise write_error(self.path / name, 0, e) from None
 
     def read(self, name: str) -> str:
-        """One of the folder's files. Raises RunError (exit 3)."""
+        """One of the folder's files. Raises SpecError (exit 3)."""
         try:
             return (self.path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as e:
             reason = e.strerror if isinstance(e, OSError) else "it is no text"
-            raise RunError("run-missing", f"cannot be read: {reason}", "the run folder is not complete", at=self.path / name) from None
+            raise refuse(
+                "run-missing", f"cannot be read: {reason}", "the run folder is not complete", at=self.path / name, exit_code=3
+            ) from None
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """One of the folder's JSON files. Raises RunError (exit 3)."""
+        """One of the folder's JSON files. Raises SpecError (exit 3)."""
         try:
             found = json.loads(self.read(name))
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise RunError("run-damaged", "is no JSON document of a run", "the run folder was edited or damaged", at=self.path / name)
+            raise refuse(
+                "run-damaged", "is no JSON document of a run", "the run folder was edited or damaged", at=self.path / name, exit_code=3
+            )
         return found
 
 
@@ -181,7 +196,7 @@ class Metrics:
             raise write_error(path, 0, e) from None
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append one row. Raises RunError (exit 3)."""
+        """Append one row. Raises SpecError (exit 3)."""
         line = json.dumps(row, allow_nan=False).encode() + b"\n"
         try:
             self._file.write(line)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.records.folder import METRICS
 
 Row = Mapping[str, Any]
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 def read_rows(folder: Path) -> list[dict[str, Any]]:
     """The rows of a run's metrics.jsonl, none where there is no such file. A last line that was cut off by a kill is no row.
 
-    Raises RunError (exit 3) where a line is no row.
+    Raises SpecError (exit 3) where a line is no row.
     """
     path = folder / METRICS
     try:
@@ -25,7 +25,7 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
         return []
     except (OSError, UnicodeDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is no text"
-        raise RunError("run-damaged", f"cannot be read: {reason}", "the run folder is not complete", at=path) from None
+        raise refuse("run-damaged", f"cannot be read: {reason}", "the run folder is not complete", at=path, exit_code=3) from None
     return [_row(line, number, path) for number, line in enumerate(lines, 1)]
 
 
@@ -37,4 +37,4 @@ def _row(line: str, number: int, path: Path) -> dict[str, Any]:
             return row
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise RunError("run-damaged", f"line {number:,} is no row of a log", "the file was edited or damaged", at=path)
+    raise refuse("run-damaged", f"line {number:,} is no row of a log", "the file was edited or damaged", at=path, exit_code=3)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnet_dsl.analysis.inspect import Report, inspect
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import load_recipe
@@ -131,13 +131,13 @@ def _curves(of: str, key: str, rows: Sequence[Mapping[str, Any]]) -> list[Curve]
 def find(folder: Path) -> Iterator[Path]:
     """The run folders in a folder, by name, and the folders in it that look like one and are not.
 
-    Raises RunError (exit 3) where it cannot be read.
+    Raises SpecError (exit 3) where it cannot be read.
     """
     try:
         inside = sorted(folder.iterdir())
     except OSError as e:
         help = "check the path; runs lie under runs/ unless --out said otherwise"
-        raise RunError("run-missing", f"no folder of runs: {e.strerror}", help, at=folder) from None
+        raise refuse("run-missing", f"no folder of runs: {e.strerror}", help, at=folder, exit_code=3) from None
     for path in inside:
         if path.is_dir() and any((path / name).exists() for name in (SPEC, RECIPE, REQUEST, METRICS, RESULTS)):
             yield path
@@ -156,8 +156,8 @@ def read(path: Path) -> Run:
         run.to_dict()
     except (TypeError, ValueError, AttributeError, KeyError):
         # Whole JSON whose values are of another kind: the files of some other program.
-        raise RunError(
-            "run-damaged", "its log or results hold what no run writes", "the run folder was edited or damaged", at=path
+        raise refuse(
+            "run-damaged", "its log or results hold what no run writes", "the run folder was edited or damaged", at=path, exit_code=3
         ) from None
     return run
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resnet_dsl.diagnostics import RunError, Source, SpecError, quote
+from resnet_dsl.diagnostics import Source, SpecError, quote, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.graph.tensors import Tensors, tensors
@@ -71,24 +71,25 @@ def _own(stored: Stored, spec: str, at: str, name: str, input: Shape | None) -> 
     own = tensors(graph)
     differing = _differing(stored.tensors, own)
     if differing:
-        raise RunError(
+        raise refuse(
             "weights-unknown",
             f"the spec in its metadata is of another network: {_both(differing[0], stored.tensors, own, 'that network')}",
-            "the file was changed after it was written; write it anew", at=at, exit_code=2,
-        )  # fmt: skip
+            "the file was changed after it was written; write it anew",
+            at=at,
+        )
     if input is not None and input != graph.input:
-        raise RunError("usage", f"{at} says its input itself, {shape_text(graph.input)}", "leave out --input", at="--input", exit_code=2)
+        raise refuse("usage", f"{at} says its input itself, {shape_text(graph.input)}", "leave out --input", at="--input")
     return Recovered(spec, graph, graph.description or graph.name, (), holding(stored))
 
 
 def _read(stored: Mapping[str, Shape], at: str, name: str, input: Shape | None) -> Recovered:
     if any(name.count(".") >= MAX_DEPTH for name in stored):
         raise _unknown(f"a name in it has more than {MAX_DEPTH} parts", at)
-    refused: RunError | None = None
+    refused: SpecError | None = None
     for renamed in renamings(_complete(stored)):
         try:
             return _recover(renamed, at, name, input)
-        except RunError as e:
+        except SpecError as e:
             # Of names as they are and names as another library's, the latter say better what is not understood.
             refused = refused if refused is not None and renamed.table is None else e
             if e.diagnostics[0].code != "weights-unknown":
@@ -238,10 +239,12 @@ def _input(wanted: Shape, own: Shape, at: str) -> dict[str, int]:
     """An input as a spec says it. Raises SpecError where its channels or features are not the file's."""
     if len(wanted) != len(own) or wanted[0] != own[0]:
         what = f"{own[0]} channels" if len(own) == 3 else f"{own[0]} features"
-        raise RunError(
-            "usage", f"{at} is of a network for inputs of {what}, not for {shape_text(wanted)}",
-            f"write --input {own[0]}x224x224, say" if len(own) == 3 else "leave out --input", at="--input", exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "usage",
+            f"{at} is of a network for inputs of {what}, not for {shape_text(wanted)}",
+            f"write --input {own[0]}x224x224, say" if len(own) == 3 else "leave out --input",
+            at="--input",
+        )
     return input_mapping(wanted)
 
 
@@ -252,22 +255,18 @@ def _sized(text: str, name: str, at: str, input: Shape | None) -> Graph:
     except SpecError as e:
         if input is None:
             raise
-        raise RunError(
-            "usage", f"the network in {at} takes no input of {shape_text(input)}: {e.diagnostics[0].message}",
-            "ask for a larger one, or leave out --input", at="--input", exit_code=2,
-        ) from None  # fmt: skip
+        raise refuse(
+            "usage",
+            f"the network in {at} takes no input of {shape_text(input)}: {e.diagnostics[0].message}",
+            "ask for a larger one, or leave out --input",
+            at="--input",
+        ) from None
 
 
-def _unknown(problem: str, at: str) -> RunError:
-    return RunError(
-        "weights-unknown", f"the network cannot be read from its names and shapes: {problem}",
-        _HELP, at=at, exit_code=2,
-    )  # fmt: skip
+def _unknown(problem: str, at: str) -> SpecError:
+    return refuse("weights-unknown", f"the network cannot be read from its names and shapes: {problem}", _HELP, at=at)
 
 
-def _differs(near: _Near, at: str) -> RunError:
+def _differs(near: _Near, at: str) -> SpecError:
     more = f"; {near.count - 1:,} more differ" if near.count > 1 else ""
-    return RunError(
-        "weights-unknown", f"no network that can be read has all its tensors; of the nearest, {near.first}{more}",
-        _HELP, at=at, exit_code=2,
-    )  # fmt: skip
+    return refuse("weights-unknown", f"no network that can be read has all its tensors; of the nearest, {near.first}{more}", _HELP, at=at)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_dsl.diagnostics import SpecError, quote
+from resnet_dsl.diagnostics import SpecError, quote, refuse
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.language.files import fault, open_file
+from resnet_dsl.language.files import open_file
 from resnet_dsl.language.stored import ENDING, FORMAT, read_header, stored_spec
 
 MAX_JSON = 64 << 20
@@ -44,8 +44,8 @@ def read_stored(path: str) -> Stored | None:
 def _json(path: str) -> dict[str, Shape]:
     with open_file(path) as (file, size):
         if size > MAX_JSON:
-            raise fault(
-                "too-large", path, f"{size:,} bytes, over the limit of {MAX_JSON >> 20} MiB", "names and shapes alone are far smaller"
+            raise refuse(
+                "too-large", f"{size:,} bytes, over the limit of {MAX_JSON >> 20} MiB", "names and shapes alone are far smaller", at=path
             )
         content = file.read(MAX_JSON)
     try:
@@ -65,4 +65,4 @@ def _is_shape(value: Any) -> bool:
 
 
 def _no_shapes(path: str, problem: str) -> SpecError:
-    return fault("weights-shapes", path, f"no names and shapes: {problem}", 'write {"conv1.weight": [64, 3, 7, 7], ...}')
+    return refuse("weights-shapes", f"no names and shapes: {problem}", 'write {"conv1.weight": [64, 3, 7, 7], ...}', at=path)

@@ -35,7 +35,7 @@ def build(network: Graph | Spec | str, *, seed: int | None = None, weights: Path
     The module and each block in it can be pickled: the pickle carries the source, which loading executes, so load
     pickles only from those you trust (as with any pickle).
 
-    Raises SpecError where a spec is given that is refused; its subclass RunError where the file cannot be read (exit 3) or does not fit
+    Raises SpecError where a spec is given that is refused; its subclass SpecError where the file cannot be read (exit 3) or does not fit
     (exit 2), about the first tensor that does not.
     """
     if isinstance(network, str):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.files import write_atomic
 from resnet_dsl.graph import Graph
 from resnet_dsl.runtime import weights
@@ -61,7 +61,7 @@ def export(network: Network, path: Path, opset: int | None = None) -> str:
     """Write a network to a path whose ending is one of `WRITERS`; gives what was found when the file was checked, in words.
 
     `opset` is that of an ONNX file; left out, it is torch's. The file is checked before it is written, and is whole or absent.
-    Raises RunError: exit code 1 where the exporter fails or the file does not compute the same, 2 where the network does not fit the format,
+    Raises SpecError: exit code 1 where the exporter fails or the file does not compute the same, 2 where the network does not fit the format,
     3 where a package is missing or the file cannot be written.
     """
     content, checked = WRITERS[path.suffix.lower()](network, path, opset)
@@ -73,11 +73,9 @@ def _to_onnx(network: Network, path: Path, opset: int | None) -> tuple[bytes, st
     """ONNX, its structure checked by onnx, and its outputs by onnxruntime where that is installed."""
     if missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]:
         problem = f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
-        raise RunError("extra-missing", problem, "pip install 'resnet-dsl[onnx]'", at=path)
+        raise refuse("extra-missing", problem, "pip install 'resnet-dsl[onnx]'", at=path, exit_code=3)
     if sum(t.nbytes for t in network.tensors.values()) > MAX_ONNX:
-        raise RunError(
-            "export-fit", "the weights are over 2 GB, the most that an ONNX file holds", "write .pt2 or .safetensors", at=path, exit_code=2
-        )
+        raise refuse("export-fit", "the weights are over 2 GB, the most that an ONNX file holds", "write .pt2 or .safetensors", at=path)
     import onnx
 
     model = network.module()
@@ -90,9 +88,7 @@ def _to_onnx(network: Network, path: Path, opset: int | None) -> tuple[bytes, st
     proto = program.model_proto
     (written,) = (entry.version for entry in proto.opset_import if entry.domain == "")
     if opset is not None and written != opset:
-        raise RunError(
-            "export-fit", f"torch writes this network in opset {written}, not in {opset}", f"use --opset {written}", at=path, exit_code=2
-        )
+        raise refuse("export-fit", f"torch writes this network in opset {written}, not in {opset}", f"use --opset {written}", at=path)
     _strip(proto)
     proto.graph.name = network.graph.name
     proto.doc_string = network.graph.description
@@ -157,7 +153,7 @@ def _compared(network: Network, model: nn.Module, other: Callable[[torch.Tensor]
     difference = float((found - wanted).abs().max() / wanted.abs().max().clamp_min(torch.finfo(wanted.dtype).tiny))
     # "not <=": nan differs too.
     if not difference <= TOLERANCE:
-        raise RunError(
+        raise refuse(
             "export-differs",
             f"{who}: the outputs differ from torch's by {difference:.1e} of the largest; nothing was written",
             "please report it with the spec; another ending may serve",
@@ -174,7 +170,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as e:
         first = str(e).strip().partition("\n")[0][:160]
-        raise RunError(
+        raise refuse(
             "export-failed",
             f"torch's exporter gave up: {first}",
             "please report it with the spec; another ending may serve",

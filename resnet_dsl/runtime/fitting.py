@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.emission.naming import Table, tables
 from resnet_dsl.emission.reordering import orders
 from resnet_dsl.graph.graph import Graph, Shape
@@ -117,17 +117,17 @@ class Match:
         )
 
     def require(self, at: str | Path) -> None:
-        """Raise RunError (exit 2) where it does not fit: about the first tensor of another shape, else the first that one of the two lacks."""
+        """Raise SpecError (exit 2) where it does not fit: about the first tensor of another shape, else the first that one of the two lacks."""
         bad = [r for r in self.rows if r.state not in FITS]
         if bad:
             help = "use the spec that the weights were made with; resnet-dsl weights SPEC FILE shows every tensor"
-            raise RunError("weights-fit", f"does not fit {self.network}: {self._first(bad)}", help, at=at, exit_code=2)
+            raise refuse("weights-fit", f"does not fit {self.network}: {self._first(bad)}", help, at=at)
         self.require_likeness(at)
 
     def require_likeness(self, at: str | Path) -> None:
-        """Raise RunError (exit 2) where the library does what the network does not."""
+        """Raise SpecError (exit 2) where the library does what the network does not."""
         if self.requirement is not None and self.table is not None and self.table.requires is not None:
-            raise RunError("weights-fit", self.requirement, f"--set '{self.table.requires.set}'", at=at, exit_code=2)
+            raise refuse("weights-fit", self.requirement, f"--set '{self.table.requires.set}'", at=at)
 
     def _first(self, bad: Sequence[Row]) -> str:
         first = min(bad, key=lambda r: _WORST.index(r.state))
@@ -161,7 +161,7 @@ class Match:
 def match(graph: Graph, tensors: Mapping[str, torch.Tensor], at: str | Path) -> Match:
     """How the tensors of a file meet a network. The names say whose they are.
 
-    Raises RunError (exit 2) where they may be read in two ways.
+    Raises SpecError (exit 2) where they may be read in two ways.
     """
     wanted = tensors_of(graph)
     prefix = _prefix(wanted, tensors)
@@ -177,7 +177,7 @@ def match(graph: Graph, tensors: Mapping[str, torch.Tensor], at: str | Path) -> 
 
 
 def fitted(graph: Graph, tensors: Mapping[str, torch.Tensor], at: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file under the network's names, all of them. Raises RunError (exit 2) that names the first that does not fit."""
+    """The tensors of a file under the network's names, all of them. Raises SpecError (exit 2) that names the first that does not fit."""
     found = match(graph, tensors, at)
     found.require(at)
     return found.own(tensors)
@@ -205,10 +205,12 @@ def _names(graph: Graph, wanted: Collection[str], found: Collection[str], at: st
     first = hits.index(best)
     rivals = [table for (table, _), hit in zip(ways, hits, strict=True) if len(hit) == len(best) and hit != best]
     if rivals and len(best) == len(wanted):
-        raise RunError(
-            "weights-fit", f"its names may be those of {ways[first][0]} or of {rivals[0]}",
-            "rename its tensors to those of the network: resnet-dsl weights SPEC FILE", at=at, exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "weights-fit",
+            f"its names may be those of {ways[first][0]} or of {rivals[0]}",
+            "rename its tensors to those of the network: resnet-dsl weights SPEC FILE",
+            at=at,
+        )
     return ways[first]
 
 

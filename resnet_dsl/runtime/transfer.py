@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from resnet_dsl.analysis.transfer import Plan, plan_growth
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph.exactness import Fill
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.runtime.build import build
@@ -41,21 +41,27 @@ def grow(a: Graph, tensors: Mapping[str, torch.Tensor], b: Graph, seed: int) -> 
 
 
 def require_same(a: Graph, tensors_a: Mapping[str, torch.Tensor], b: Graph, tensors_b: Mapping[str, torch.Tensor], seed: int) -> None:
-    """Run both networks on images drawn from `seed`, and compare the bits of what they give. Raises RunError (exit 1)."""
+    """Run both networks on images drawn from `seed`, and compare the bits of what they give. Raises SpecError (exit 1)."""
     images = torch.randn(IMAGES, *a.input, generator=torch.Generator().manual_seed(seed))
     images *= torch.tensor([1.0, 1.0, 10.0, 0.0]).reshape(IMAGES, *(1 for _ in a.input))
     x, y = (_run(graph, tensors, images) for graph, tensors in ((a, tensors_a), (b, tensors_b)))
     if not x.isfinite().all():
-        raise RunError(
-            "grow-differs", "A's own outputs are not finite on random images, so nothing can be said of B's",
-            "use weights of a run that did not diverge", at=a.name, exit_code=1,
-        )  # fmt: skip
+        raise refuse(
+            "grow-differs",
+            "A's own outputs are not finite on random images, so nothing can be said of B's",
+            "use weights of a run that did not diverge",
+            at=a.name,
+            exit_code=1,
+        )
     different = int((x.view(torch.int32) != y.view(torch.int32)).any(1).sum())
     if different:
-        raise RunError(
-            "grow-differs", f"its outputs differ from A's on {different} of {IMAGES} random images, by {(x - y).abs().max():.2g} at most",
-            "this machine's convolutions are not exact for a kernel of one 1; residual blocks need none", at=b.name, exit_code=1,
-        )  # fmt: skip
+        raise refuse(
+            "grow-differs",
+            f"its outputs differ from A's on {different} of {IMAGES} random images, by {(x - y).abs().max():.2g} at most",
+            "this machine's convolutions are not exact for a kernel of one 1; residual blocks need none",
+            at=b.name,
+            exit_code=1,
+        )
 
 
 @torch.inference_mode()

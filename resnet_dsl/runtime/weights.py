@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.files import write_atomic
 from resnet_dsl.language.stored import FORMAT
 from resnet_dsl.runtime.normalisation import Normalisation
@@ -59,7 +59,7 @@ def about(
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write weights by state_dict key, and what `about` says of them. Raises RunError (exit 3)."""
+    """Write weights by state_dict key, and what `about` says of them. Raises SpecError (exit 3)."""
     write_atomic(path, encode(tensors, metadata))
 
 
@@ -84,12 +84,12 @@ def load(path: Path) -> Artifact:
     """Read weights: ours, any safetensors file, or a state_dict that torch.save wrote, alone or beside other things in a dict (of which
     nothing is executed).
 
-    Raises RunError (exit 3) where the file is missing, damaged or something else.
+    Raises SpecError (exit 3) where the file is missing, damaged or something else.
     """
     try:
         content = path.read_bytes()
     except OSError as e:
-        raise RunError("weights-missing", f"cannot be read: {e.strerror}", "check the path", at=path) from None
+        raise refuse("weights-missing", f"cannot be read: {e.strerror}", "check the path", at=path, exit_code=3) from None
     if content.startswith(_TORCH):
         return Artifact(_state_dict(content, path), None, None, None, None)
     try:
@@ -99,30 +99,38 @@ def load(path: Path) -> Artifact:
         if metadata.get("format") != FORMAT:
             return Artifact(tensors, None, None, None, None)
         if metadata["sha256"] != fingerprint(tensors):
-            raise RunError(
+            raise refuse(
                 "weights-damaged",
                 "its SHA-256 is not what it should be",
                 "copy the file again, or resume the run to write it anew",
                 at=path,
+                exit_code=3,
             )
         classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else None
         normalisation = Normalisation.from_dict(json.loads(metadata["normalisation"])) if "normalisation" in metadata else None
         return Artifact(tensors, metadata["spec"], classes, normalisation, metadata.get("data"), metadata.get("folded") == "true")
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
-        raise RunError("weights-damaged", f"is no readable safetensors file: {str(e)[:120]}", "copy the file again", at=path) from None
+        raise refuse(
+            "weights-damaged", f"is no readable safetensors file: {str(e)[:120]}", "copy the file again", at=path, exit_code=3
+        ) from None
 
 
 def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise RunError(
-            "weights-damaged", "holds more than tensors, and loading that could run programs",
-            "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path,
-        ) from None  # fmt: skip
+        raise refuse(
+            "weights-damaged",
+            "holds more than tensors, and loading that could run programs",
+            "save the state_dict alone: torch.save(model.state_dict(), FILE)",
+            at=path,
+            exit_code=3,
+        ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, struct.error) as e:
         message = str(e).split("\n", 1)[0][:120]
-        raise RunError("weights-damaged", f"is no readable file of torch.save: {message}", "copy the file again", at=path) from None
+        raise refuse(
+            "weights-damaged", f"is no readable file of torch.save: {message}", "copy the file again", at=path, exit_code=3
+        ) from None
     held = [k for k, v in found.items() if _is_state(v)] if isinstance(found, Mapping) and not _is_state(found) else []
     if len(held) == 1:
         found = found[held[0]]
@@ -132,7 +140,7 @@ def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:
     problem = (
         f"holds several state_dicts: {', '.join(map(str, held))}" if held else f"is no state_dict of tensors: it holds {keys or 'nothing'}"
     )
-    raise RunError("weights-damaged", problem, "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path)
+    raise refuse("weights-damaged", problem, "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path, exit_code=3)
 
 
 def _is_state(found: object) -> bool:
@@ -151,7 +159,7 @@ def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def put(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], at: Path) -> None:
-    """Load weights into a model, all of them. Raises RunError (exit 2) that names the first difference."""
+    """Load weights into a model, all of them. Raises SpecError (exit 2) that names the first difference."""
     wanted = model.state_dict()
     if missing := [k for k in wanted if k not in tensors]:
         problem = f"lacks {missing[0]}" + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else "")
@@ -163,6 +171,4 @@ def put(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], at: Path) -
     else:
         model.load_state_dict(dict(tensors))
         return
-    raise RunError(
-        "weights-fit", f"does not fit the network: {problem}", "use the spec that the weights were made with", at=at, exit_code=2
-    )
+    raise refuse("weights-fit", f"does not fit the network: {problem}", "use the spec that the weights were made with", at=at)

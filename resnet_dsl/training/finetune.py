@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
 from resnet_dsl.emission.naming import owner
 from resnet_dsl.graph import Graph
 from resnet_dsl.records.folder import WEIGHTS
@@ -51,7 +51,7 @@ class Start:
 def start(graph: Graph, seed: int, classes: Sequence[str], given: Path) -> Start:
     """The network of `graph` with the weights of a file or a run; what is new in it is drawn from `seed`.
 
-    Raises RunError: exit 3 where the file cannot be read, 2 where it does not fit.
+    Raises SpecError: exit 3 where the file cannot be read, 2 where it does not fit.
     """
     file = given / WEIGHTS if given.is_dir() else given
     source = weights.load(file)
@@ -63,7 +63,7 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path) -> Start
 
 
 def from_copy(file: Path) -> Start:
-    """The start of a run that goes on, from the copy in its folder. Raises RunError (exit 3)."""
+    """The start of a run that goes on, from the copy in its folder. Raises SpecError (exit 3)."""
     kept = weights.load(file)
     return Start(kept.tensors, kept.normalisation, "")
 
@@ -73,7 +73,7 @@ def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights
 
     What is left over may be the head's alone (the nodes after the last stage): its modules stay as they are where a tensor
     lacks or has another shape, and so does the layer that gives the classes where these are others (their names or their order).
-    Raises RunError (exit 2) that names the first difference elsewhere.
+    Raises SpecError (exit 2) that names the first difference elsewhere.
     """
     matched = match(graph, source.tensors, at)
     wanted, found = model.state_dict(), matched.own(source.tensors)
@@ -108,9 +108,9 @@ def _more(keys: Sequence[object]) -> str:
     return f" (and {len(keys) - 1:,} more)" if len(keys) > 1 else ""
 
 
-def _misfit(problem: str, at: Path) -> RunError:
+def _misfit(problem: str, at: Path) -> SpecError:
     help = "use a spec whose stem and stages are those of the weights; only the head may differ"
-    return RunError("weights-fit", f"does not fit the network: {problem}", help, at=at, exit_code=2)
+    return refuse("weights-fit", f"does not fit the network: {problem}", help, at=at)
 
 
 def normalisation_of(source: weights.Artifact, graph: Graph) -> Normalisation | None:
@@ -145,7 +145,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     A pattern is a module's path, in which * stands for any text; several may stand in one with commas. What lies in a module
     is frozen with it; the batch norms among it no longer change their statistics either. To be called once, before anything holds
     the parameters.
-    Raises RunError (exit 2) for a pattern that freezes nothing, and where nothing is left to train.
+    Raises SpecError (exit 2) for a pattern that freezes nothing, and where nothing is left to train.
     """
     modules = dict(model.named_modules())
     del modules[""]
@@ -158,10 +158,10 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
         }  # fmt: skip
         if not inside:
             help = did_you_mean(pattern, modules, what="a module")
-            raise RunError("unknown-name", f"{quote(pattern)} names no module of the network", help, at="--freeze", exit_code=2)
+            raise refuse("unknown-name", f"{quote(pattern)} names no module of the network", help, at="--freeze")
         if not any(True for module in inside.values() for _ in module.parameters(recurse=False)):
             help = "leave it out, or name a module with weights: resnet-dsl inspect SPEC --by op"
-            raise RunError("usage", f"{quote(pattern)} names only modules without parameters", help, at="--freeze", exit_code=2)
+            raise refuse("usage", f"{quote(pattern)} names only modules without parameters", help, at="--freeze")
         frozen |= inside
     for module in frozen.values():
         for p in module.parameters(recurse=False):
@@ -170,5 +170,5 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
             # Another class, not a mode: `train()` is called on the whole network, again and again.
             module.__class__ = FrozenNorm  # type: ignore[assignment]
     if patterns and not any(p.requires_grad for p in model.parameters()):
-        raise RunError("usage", "everything is frozen, and nothing is left to train", "freeze less", at="--freeze", exit_code=2)
+        raise refuse("usage", "everything is frozen, and nothing is left to train", "freeze less", at="--freeze")
     return tuple(name for name, p in model.named_parameters() if not p.requires_grad)

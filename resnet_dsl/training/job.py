@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
 from resnet_dsl.language.augment import Augment
@@ -102,7 +102,7 @@ class Job:
         return replace(self, recipe=recipe, recipe_text=write(recipe))
 
     def prepare(self, world: World | None = None) -> tuple[Batches, Judge]:
-        """Batches, and what they are judged on: all that can be refused before a folder is made. Raises RunError."""
+        """Batches, and what they are judged on: all that can be refused before a folder is made. Raises SpecError."""
         world = alone() if world is None else world
         part, held_out = split(self.data.train, self.recipe.validation, self.request.limit_train)
         normalisation = measure(part, self.recipe.normalize)
@@ -124,7 +124,7 @@ class Job:
         return spread(model, block_paths(self.graph), part, self.plan, world, self.request.layout)
 
     def agreed(self, world: World) -> Job:
-        """This rank's job, once all ranks have the same and the plan of rank 0. Raises RunError (exit 2) where they differ."""
+        """This rank's job, once all ranks have the same and the plan of rank 0. Raises SpecError (exit 2) where they differ."""
         require_layout(self.request.layout, self.plan.torch_device)
         for what, sum in self.identity.items():
             world.same(sum, what)
@@ -143,7 +143,7 @@ class Job:
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """The names of the parameters that do not train. Raises RunError (exit 2) where a pattern is wrong."""
+        """The names of the parameters that do not train. Raises SpecError (exit 2) where a pattern is wrong."""
         with torch.device("meta"):
             return freeze(build(self.graph), self.request.freeze)
 
@@ -173,10 +173,12 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     world = alone() if world is None else world
     if spec.folded:
         where = spec.at.source.name
-        raise RunError(
-            "folded", "holds a network whose batch norms are folded, which is not for training",
-            f"`resnet-dsl new NAME --like {where}` writes the spec of the network as it was", at=where, exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "folded",
+            "holds a network whose batch norms are folded, which is not for training",
+            f"`resnet-dsl new NAME --like {where}` writes the spec of the network as it was",
+            at=where,
+        )
     graph = compile(spec)
     asked = request.plan.over(Wishes(device=request.device))
     plan = by_rule(replace(asked, device=world.device(asked.device or "auto")))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from resnet_dsl.analysis.rehearsal import size
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.records.folder import RunFolder
@@ -37,17 +37,18 @@ _DIVERGED = 4.0
 def dry_run(spec: Spec, recipe: Recipe, request: Request, *, out: Path | None, watcher: Watcher) -> dict[str, Any]:
     """Everything that a run would check, and what it would take: steps, memory, time. Raises as `session.begin`.
 
-    Raises RunError (exit 3) where a step would need more memory than is free.
+    Raises SpecError (exit 3) where a step would need more memory than is free.
     """
     RunFolder.require_new(out)
     job, batches, network = _made(spec, recipe, request, watcher)
     needed, free = _memory(job, batches, network), _free_memory(job.plan.torch_device)
     if free is not None and needed > free:
-        raise RunError(
+        raise refuse(
             "memory",
             f"a step of {job.recipe.batch:,} images needs about {size(needed)}, and {size(free)} are free",
             f"use --set train.accumulate={2 * job.recipe.accumulate}, or a smaller batch",
             at=job.plan.device,
+            exit_code=3,
         )
     seconds = _seconds_a_step(Stepper(network, job.recipe, job.plan, alone()), batches)
     batches.close()
@@ -124,13 +125,16 @@ class Ramp:
 
 
 def read_curve(points: list[Point]) -> dict[str, Any]:
-    """What a ramp says. Raises RunError (exit 1) where the loss never fell."""
+    """What a ramp says. Raises SpecError (exit 1) where the loss never fell."""
     lowest = min(range(len(points)), key=lambda i: points[i].smoothed, default=0)
     if lowest < 2:
-        raise RunError(
-            "not-finite", "the loss does not fall at any learning rate", "look at the network and its data: resnet-dsl train --overfit-batch",
-            at="training", exit_code=1,
-        )  # fmt: skip
+        raise refuse(
+            "not-finite",
+            "the loss does not fall at any learning rate",
+            "look at the network and its data: resnet-dsl train --overfit-batch",
+            at="training",
+            exit_code=1,
+        )
     falls = [points[i - 1].smoothed - points[i].smoothed for i in range(1, lowest + 1)]
     steepest = points[max(range(len(falls)), key=falls.__getitem__) + 1]
     return {

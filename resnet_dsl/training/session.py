@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.emission.source import emit
 from resnet_dsl.graph import compile
 from resnet_dsl.language import Spec, load
@@ -58,10 +58,9 @@ def begin(
     stop = StopWish(max_seconds)
     spec, recipe = settle(spec, recipe, request)
     if world.restarts and (out is None or not again):
-        raise RunError(
-            "usage", "processes that are started again must know where to go on", "add --out DIR --resume", at="torchrun --max-restarts",
-            exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "usage", "processes that are started again must know where to go on", "add --out DIR --resume", at="torchrun --max-restarts"
+        )
     if again and out is not None and world.share(RunFolder.is_run(out)):
         _require_same(RunFolder.open(out), spec, recipe, request)
         device = None if request.device == "auto" else request.device
@@ -99,19 +98,18 @@ def _held(find: Callable[[], RunFolder], world: World) -> Iterator[RunFolder]:
 
 
 def _require_same(folder: RunFolder, spec: Spec, recipe: Recipe, request: Request) -> None:
-    """Refuse to go on with a run as if it were another. Raises RunError (exit 2)."""
+    """Refuse to go on with a run as if it were another. Raises SpecError (exit 2)."""
     held = {f"--{k.replace('_', '-')}": v for k, v in folder.read_json(REQUEST).items()}
     held |= {SPEC: folder.read(SPEC), RECIPE: folder.read(RECIPE)}
     asked = {f"--{k.replace('_', '-')}": v for k, v in request.lasting().items()}
     asked |= {SPEC: without_recipe(spec), RECIPE: write(recipe)}
     for name, value in asked.items():
         if value != held.get(name):
-            raise RunError(
+            raise refuse(
                 "run-differs",
                 f"holds a run with another {name}{_first_difference(held.get(name), value)}",
                 f"go on with it as it is: resnet-dsl train --resume {folder.path}; or choose another --out",
                 at=folder.path,
-                exit_code=2,
             )
 
 
@@ -138,7 +136,7 @@ def resume(
 
     What was decided when it began stays: data, precision, device (unless `device` says otherwise). With `epochs` or `steps`
     the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step
-    that was reached. Raises as `begin`; RunError (exit 2) where the new length is not above the old one.
+    that was reached. Raises as `begin`; SpecError (exit 2) where the new length is not above the old one.
     """
     world = alone() if world is None else world
     longer = epochs is not None or steps is not None
@@ -160,7 +158,7 @@ def resume(
 
 
 def _stored(folder: RunFolder, data_dir: Path | None, device: str | None, workers: int | None, watcher: Watcher, world: World) -> Job:
-    """The job that a run's folder holds. Raises RunError."""
+    """The job that a run's folder holds. Raises SpecError."""
     path = folder.path
     spec = load(str(path / SPEC))
     recipe = load_recipe(None, None, str(path / RECIPE)).recipe
@@ -172,18 +170,19 @@ def _stored(folder: RunFolder, data_dir: Path | None, device: str | None, worker
         request = Request(data_dir=data_dir or where, device=device or before.device, workers=workers, **lasting)
         expected = held["data_sha256"]
     except (KeyError, TypeError, ValueError):
-        raise RunError(
-            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST
+        raise refuse(
+            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST, exit_code=3
         ) from None
     graph = compile(spec)
     plan = taken_up(before, world.device(device or before.device))
     data = open_dataset(request.data, graph.input, request.data_dir, say=watcher.say, crop=recipe.augment.crop, workers=workers)
     if data.sha256 != expected:
-        raise RunError(
+        raise refuse(
             "data-changed",
             f"{data.origin} is not what the run began with: SHA-256 {data.sha256[:16]}..., then {expected[:16]}...",
             "give the original data with --data-dir",
             at=path,
+            exit_code=3,
         )
     for name, now, then in (
         ("device", plan.device, before.device),
@@ -199,16 +198,15 @@ def _stored(folder: RunFolder, data_dir: Path | None, device: str | None, worker
 def _lengthen(job: Job, wanted: Job, per_epoch: int, folder: RunFolder, watcher: Watcher) -> None:
     """Put a longer recipe into a run's folder. Killed anywhere, the run is the old one or the new one.
 
-    Raises RunError (exit 2) where it is no longer one.
+    Raises SpecError (exit 2) where it is no longer one.
     """
     before, after = total_steps(job.recipe, per_epoch), total_steps(wanted.recipe, per_epoch)
     if after <= before:
-        raise RunError(
+        raise refuse(
             "run-shorter",
             f"is {before:,} steps long already ({before / per_epoch:,.6g} epochs), and {after:,} are asked for",
             f"ask for more than that, or leave the length out: resnet-dsl train --resume {folder.path}",
             at=folder.path,
-            exit_code=2,
         )
     held = folder.read_json(REQUEST)
     added = {"steps_before": before, "steps_after": after, "recipe_sha256": digest(job.recipe_text)}

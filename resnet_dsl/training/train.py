@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_dsl.datasets.catalog import SOURCES, fitting
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipes import load_recipe
 from resnet_dsl.table import shape_text
@@ -58,14 +58,13 @@ def train(
 
 
 def fitting_name(spec: Spec) -> str:
-    """The data set whose images and classes a network has. Raises RunError (exit 2) where there is none."""
+    """The data set whose images and classes a network has. Raises SpecError (exit 2) where there is none."""
     found = fitting(spec.input, spec.classes)
     if found is None:
-        raise RunError(
+        raise refuse(
             "usage",
             f"no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes",
             f"name one: {', '.join(SOURCES)}",
             at="--data",
-            exit_code=2,
         )
     return found.name

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from resnet_dsl.analysis.confusion import by_class
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language import Spec
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
@@ -89,19 +89,17 @@ def _crop(trained: Trained, views: Views) -> int | None:
 
 
 def _part(data: Dataset, trained: Trained | None, part: PartName) -> Images:
-    """The images of a part; training and validation images as the run split them. Raises RunError (exit 2)."""
+    """The images of a part; training and validation images as the run split them. Raises SpecError (exit 2)."""
     if part == "test":
         return data.test
     if trained is None or not trained.record:
         if part == "train":
             return data.train
-        raise RunError(
-            "usage", "only a run knows which images it held out", "use --part test or train, or give the run", at="--part", exit_code=2
-        )
+        raise refuse("usage", "only a run knows which images it held out", "use --part test or train, or give the run", at="--part")
     train, held_out = split(data.train, trained.recipe.validation, trained.record.get("limit_train"))
     chosen = train if part == "train" else held_out
     if chosen is None:
-        raise RunError("usage", "the run held out no images for validation", "use --part test or train", at="--part", exit_code=2)
+        raise refuse("usage", "the run held out no images for validation", "use --part test or train", at="--part")
     return chosen
 
 

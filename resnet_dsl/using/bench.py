@@ -57,7 +57,7 @@ def bench(
 
     `fold_bn`: inference under the plan is by the network that `runtime.inference` makes, in the plan's precision.
 
-    Raises RunError (exit 3) where a plan cannot be compiled.
+    Raises SpecError (exit 3) where a plan cannot be compiled.
     """
     plain = Plan(plan.device, "fp32", False, plan.threads)
     draws = generator(0, "bench")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 import numpy as np
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.data.pictures import Pictures, Request, stream
@@ -47,7 +47,7 @@ def score_ten_crops(
 
     The ten outputs of softmax are averaged (Krizhevsky et al. 2012); the loss is that of the average. None if `stop` said so.
     `seen` is shown the averages (N, classes) and the labels (N,).
-    Raises RunError: exit 2 where the images are no picture files, 3 where one is damaged.
+    Raises SpecError: exit 2 where the images are no picture files, 3 where one is damaged.
     """
     pictures, moved = _files(part, "--crops"), normalisation.to(plan.torch_device)
     with _judging(model), contextlib.closing(_whole(pictures, evaluation_side(crop))) as found:
@@ -78,7 +78,7 @@ def score_scales(
     A network that ends in global pooling is fully convolutional as it is: it averages over all places of a picture. The outputs of softmax
     are averaged over mirror images and sides (He et al. 2015, section 3.4, after Simonyan & Zisserman 2015, section 3.2). Of a mean image
     the mean colour is subtracted. None if `stop` said so. `seen` as in `score_ten_crops`.
-    Raises RunError: exit 2 where the images are no picture files, or the network takes no images of their sizes; 3 where one is damaged.
+    Raises SpecError: exit 2 where the images are no picture files, or the network takes no images of their sizes; 3 where one is damaged.
     """
     pictures, moved = _files(part, "--scales"), normalisation.everywhere().to(plan.torch_device)
     total = torch.zeros(())
@@ -97,10 +97,12 @@ def score_scales(
 def _files(part: Images, option: str) -> Pictures:
     if isinstance(part, Pictures):
         return part
-    raise RunError(
-        "data-fit", "its images are held in memory or in shards: more crops and scales are cut out of picture files",
-        "leave it out, or use --data imagefolder with a recipe that has augment.crop", at=option, exit_code=2,
-    )  # fmt: skip
+    raise refuse(
+        "data-fit",
+        "its images are held in memory or in shards: more crops and scales are cut out of picture files",
+        "leave it out, or use --data imagefolder with a recipe that has augment.crop",
+        at=option,
+    )
 
 
 def _whole(pictures: Pictures, side: int) -> Generator[torch.Tensor]:
@@ -129,10 +131,12 @@ def _probabilities(model: torch.nn.Module, images: torch.Tensor, plan: Plan) -> 
         if "out of memory" in str(e):
             raise
         h, w = images.shape[2:]
-        raise RunError(
-            "data-fit", f"the network takes no images of {h}x{w}: {str(e).splitlines()[0][:120]}",
-            "only a network that ends in global pooling takes images of any size", at="--scales", exit_code=2,
-        ) from None  # fmt: skip
+        raise refuse(
+            "data-fit",
+            f"the network takes no images of {h}x{w}: {str(e).splitlines()[0][:120]}",
+            "only a network that ends in global pooling takes images of any size",
+            at="--scales",
+        ) from None
 
 
 def _scores(probabilities: torch.Tensor, labels: torch.Tensor, seen: Callable[[torch.Tensor, torch.Tensor], None]) -> Scores:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.measure import measure
@@ -36,7 +36,7 @@ _CHANGED: Mapping[str, str] = {"crop": "resized and cropped", "stretch": "stretc
 class Fitted:
     """A picture brought to a height and width: `crop` scales it until both sides are covered and keeps the middle,
     `stretch` scales each side by itself. One that has the size already is left as it is, and nothing else where `refuse`.
-    Raises RunError (exit 2).
+    Raises SpecError (exit 2).
     """
 
     height: int
@@ -49,12 +49,11 @@ class Fitted:
         if picture.size == wanted:
             return picture
         if self.how == "refuse":
-            raise RunError(
+            raise refuse(
                 "data-size",
                 f"is {picture.height}x{picture.width}, the network reads {self.height}x{self.width}",
                 "use --resize crop or stretch, or bring it to that size first",
                 at=str(getattr(picture, "filename", "a picture")),
-                exit_code=2,
             )
         if self.how == "stretch":
             return scaled(picture, wanted, (0, 0, *wanted))
@@ -72,7 +71,7 @@ class Eye:
     view: View
 
     def look(self, path: Path) -> tuple[Pixels, str]:
-        """Pixels (channels, height, width), and what was changed in words, empty for nothing. Raises RunError (exit 2 or 3)."""
+        """Pixels (channels, height, width), and what was changed in words, empty for nothing. Raises SpecError (exit 2 or 3)."""
         with open_picture(path) as picture:
             changes = []
             # What a run did to all its pictures, and grey ones that are read as colours, are no news.
@@ -87,16 +86,15 @@ def eye_of(trained: Trained, resize: Resize | None) -> Eye:
     """How a network's pictures are brought to what it reads.
 
     `resize` left out: as in evaluation where its recipe cuts squares out of picture files, else `crop`.
-    Raises RunError (exit 2) where the network reads no pictures.
+    Raises SpecError (exit 2) where the network reads no pictures.
     """
     shape = trained.graph.input
     if len(shape) != 3 or shape[0] not in (1, 3):
-        raise RunError(
+        raise refuse(
             "data-fit",
             f"the network reads {shape_text(shape)}; pictures have 1 or 3 channels, a height and a width",
             "predict is for networks that read pictures",
             at=trained.graph.name,
-            exit_code=2,
         )
     crop = trained.recipe.augment.crop
     if resize is None and crop is not None and shape[1:] == (crop, crop):
@@ -107,7 +105,7 @@ def eye_of(trained: Trained, resize: Resize | None) -> Eye:
 def files(given: Sequence[Path]) -> list[Path]:
     """The pictures that are meant: files as they are, folders with all pictures in them, at any depth, by name.
 
-    Raises RunError (exit 3) for a path that is not there and a folder without pictures.
+    Raises SpecError (exit 3) for a path that is not there and a folder without pictures.
     """
     found: list[Path] = []
     for path in given:
@@ -115,29 +113,28 @@ def files(given: Sequence[Path]) -> list[Path]:
             with blame(path):
                 inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith(".") and p.is_file())
             if not inside:
-                raise RunError("data-missing", "holds no pictures", f"pictures end in {', '.join(sorted(ENDINGS))}", at=path)
+                raise refuse("data-missing", "holds no pictures", f"pictures end in {', '.join(sorted(ENDINGS))}", at=path, exit_code=3)
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            raise RunError("data-missing", "no such file or folder", "check the path", at=path)
+            raise refuse("data-missing", "no such file or folder", "check the path", at=path, exit_code=3)
     return found
 
 
 def manner(trained: Trained, data: str | None, data_dir: Path | None) -> tuple[Sequence[str], Normalisation]:
     """Class names, and how pixels become numbers: the weights' own, or else those of a data set.
 
-    Raises RunError: exit 2 where the weights bring neither and no data set is named, and as `open_dataset`.
+    Raises SpecError: exit 2 where the weights bring neither and no data set is named, and as `open_dataset`.
     """
     own = trained.artifact.normalisation
     if data is None:
         if own is None:
-            raise RunError(
+            raise refuse(
                 "usage",
                 "does not hold the mean and deviation that its network was trained with, nor the names of its classes",
                 "name the data with --data NAME: its training images are measured",
                 at=trained.file,
-                exit_code=2,
             )
         return trained.classes, own
     found = open_dataset(data, trained.graph.input, data_dir)
@@ -155,11 +152,11 @@ def predict(
     resize: Resize | None = None,
     device: str = "auto",
     precision: str | None = None,
-) -> Iterator[dict[str, Any] | RunError]:
+) -> Iterator[dict[str, Any] | SpecError]:
     """For each picture, in order, what it is taken for; an error, not raised, for one that cannot be read or does not fit.
 
     {"file", "class", "probability", "changed": what was done to the picture, "top": [{"class", "probability"}, ...] falling}.
-    Raises RunError as `eye_of`, and where Pillow lacks (exit 3).
+    Raises SpecError as `eye_of`, and where Pillow lacks (exit 3).
     """
     require_pillow(at="predict")
     eye = eye_of(trained, resize)
@@ -170,24 +167,24 @@ def predict(
 
 def _predict(
     model: torch.nn.Module, normalisation: Normalisation, plan: Plan, eye: Eye, pictures: Iterable[Path], classes: Sequence[str], top: int
-) -> Iterator[dict[str, Any] | RunError]:
+) -> Iterator[dict[str, Any] | SpecError]:
     left = iter(pictures)
     while chunk := list(islice(left, BATCH)):
         seen = [_seen(eye, path) for path in chunk]
-        whole = [s[0] for s in seen if not isinstance(s, RunError)]
+        whole = [s[0] for s in seen if not isinstance(s, SpecError)]
         guesses = iter(_guesses(model, normalisation, plan, whole, classes, top) if whole else [])
         for path, answer in zip(chunk, seen, strict=True):
-            if isinstance(answer, RunError):
+            if isinstance(answer, SpecError):
                 yield answer
             else:
                 best = next(guesses)
                 yield {"file": str(path), **best[0], "changed": answer[1] or None, "top": best}
 
 
-def _seen(eye: Eye, path: Path) -> tuple[Pixels, str] | RunError:
+def _seen(eye: Eye, path: Path) -> tuple[Pixels, str] | SpecError:
     try:
         return eye.look(path)
-    except RunError as e:
+    except SpecError as e:
         return e
 
 

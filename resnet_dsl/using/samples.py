@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.using.assess import assess_images, run_images
 
@@ -73,7 +73,7 @@ def _at(images: Images, index: torch.Tensor) -> dict[int, torch.Tensor]:
     """Pixels (C, H, W) of the images at these positions."""
     try:
         taken = images.take(index).chunks(_TOGETHER)
-    except RunError:
+    except SpecError:
         # Shards are read as they come: what is wanted is picked out on the way.
         wanted, at = set(index.tolist()), 0
         found: dict[int, torch.Tensor] = {}

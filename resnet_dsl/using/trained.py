@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec, load
@@ -45,13 +45,13 @@ class Trained:
         return str(self.record.get("plan", {}).get("precision", "auto"))
 
     def module(self) -> torch.nn.Module:
-        """The module with its weights, on the CPU. Raises RunError (exit 2) where they are another network's."""
+        """The module with its weights, on the CPU. Raises SpecError (exit 2) where they are another network's."""
         model = build(self.graph)
         weights.put(model, self.artifact.tensors, self.file)
         return model
 
     def model(self, plan: Plan) -> torch.nn.Module:
-        """The module with its weights, where `plan` says. Raises RunError (exit 2) where they are another network's."""
+        """The module with its weights, where `plan` says. Raises SpecError (exit 2) where they are another network's."""
         return plan.place(self.module())
 
 
@@ -61,10 +61,12 @@ def from_run(path: Path) -> Trained:
     record = folder.read_json(REQUEST)
     file = path / WEIGHTS
     if not file.is_file():
-        raise RunError("weights-missing", "the run has no weights yet", f"train it first: resnet-dsl train --resume {path}", at=path)
+        raise refuse(
+            "weights-missing", "the run has no weights yet", f"train it first: resnet-dsl train --resume {path}", at=path, exit_code=3
+        )
     artifact = weights.load(file)
     if artifact.normalisation is None:
-        raise RunError("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file)
+        raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file, exit_code=3)
     recipe = load_recipe(None, None, str(path / RECIPE)).recipe
     return Trained(compile(load(str(path / SPEC))), artifact, file, recipe, record)
 

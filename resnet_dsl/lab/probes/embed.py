@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.growth import deepened
 from resnet_dsl.graph.tensors import tensors
@@ -57,7 +57,7 @@ def measure(subject: Subject, into: str = "", updates: int = 50, batch: int = 64
     b = compile(load(into)) if into else deepened(a)
     if tensors(b) == tensors(a):
         message = f"is no deeper than {a.name}" if into else "has no stage with a block that keeps its shape, and so no deeper twin"
-        raise RunError("usage", message, "name a spec with more blocks: --into SPEC", at=b.name if into else a.name, exit_code=2)
+        raise refuse("usage", message, "name a spec with more blocks: --into SPEC", at=b.name if into else a.name)
     test_images, test_labels = subject.test(len(subject.labels))
 
     def scores(model: nn.Module) -> Scores:

@@ -7,7 +7,7 @@ import statistics
 import torch
 from torch import Tensor
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.lab.finding import Finding, Plot, number_text
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.subject import Subject
@@ -34,7 +34,7 @@ def measure(subject: Subject) -> Finding:
 
     A unit is a channel or feature of the gate. `mean` is over everything; `spread` the standard deviation of the units' means, `varies` the mean
     of the units' standard deviations over images and places; `closed` and `open` the shares of units whose mean is below 0.1 or above 0.9.
-    Batch norms use the statistics of the images, as in training. Raises RunError (exit 2) where there is no gate.
+    Batch norms use the statistics of the images, as in training. Raises SpecError (exit 2) where there is no gate.
     """
     found: dict[str, tuple[int, float, float, float, float, float]] = {}
 
@@ -46,10 +46,12 @@ def measure(subject: Subject) -> Finding:
     with batch_statistics(subject.model), torch.no_grad():
         evaluate(subject.graph, subject.model, subject.images, watch)
     if not found:
-        raise RunError(
-            "probe-nothing", "has no gate: it has no merge highway", "use a highway network: highway19, say, or --set merge=highway",
-            at=subject.name, exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "probe-nothing",
+            "has no gate: it has no merge highway",
+            "use a highway network: highway19, say, or --set merge=highway",
+            at=subject.name,
+        )
     values = list(found.values())
     units = sum(v[0] for v in values)
     return Finding(

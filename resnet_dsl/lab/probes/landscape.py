@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.lab.finding import Finding, Plot, number_text
 from resnet_dsl.lab.probes.still import evaluated
 from resnet_dsl.lab.probes.subject import Subject
@@ -30,14 +30,14 @@ def measure(subject: Subject, directions: int = 1, grid: int = 21, span: float =
     d and e are drawn from the seed and normalised by filter (`direction`). Norms hold what they have in evaluation, as in Li et al.
     (`still.evaluated`).
 
-    Raises RunError (exit 2) for an even grid, which would miss the weights themselves, or more than two directions.
+    Raises SpecError (exit 2) for an even grid, which would miss the weights themselves, or more than two directions.
     """
     if grid % 2 == 0 or directions > 2:
         at, message, help = (
             ("--grid", f"{grid} steps have no middle, where the weights themselves lie", f"use an odd number: {grid + 1}")
             if grid % 2 == 0 else ("--directions", "a picture has one direction or two", "use 1 or 2")
         )  # fmt: skip
-        raise RunError("usage", message, help, at=at, exit_code=2)
+        raise refuse("usage", message, help, at=at)
     model = subject.model
     places = [span * (2 * i / (grid - 1) - 1) for i in range(grid)]
     with evaluated(model, subject.images, subject.step), torch.no_grad():

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.lab.finding import Finding, Plot
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
@@ -38,7 +38,7 @@ def measure(subject: Subject, change: str = "drop") -> Finding:
     one another and keep the shape change places. The median and the largest rise are over the changes that leave the identity.
 
     Norms hold what they have in evaluation (`still.evaluated`). Veit et al. 2016 (arXiv 1605.06431), sections 4.1 to 4.3.
-    Raises RunError (exit 2) where nothing can be changed.
+    Raises SpecError (exit 2) where nothing can be changed.
     """
     graph, model = subject.graph, subject.model
     images, labels = subject.test(len(subject.labels))
@@ -47,10 +47,12 @@ def measure(subject: Subject, change: str = "drop") -> Finding:
         rows = list((_dropped if change == "drop" else _swapped)(graph, model, images, labels))
     measured = [(path, remains, wrong) for path, remains, wrong in rows if wrong is not None]
     if not measured:
-        raise RunError(
-            "probe-nothing", f"has no block that can be {'dropped' if change == 'drop' else 'swapped with its neighbour'}: each changes the shape",
-            "use a network with several equal blocks in a stage", at=subject.name, exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "probe-nothing",
+            f"has no block that can be {'dropped' if change == 'drop' else 'swapped with its neighbour'}: each changes the shape",
+            "use a network with several equal blocks in a stage",
+            at=subject.name,
+        )
     rises = [wrong - base for _, remains, wrong in measured if remains in ("identity", "both")] or [wrong - base for *_, wrong in measured]
     numbers = {path: i + 1 for i, (path, *_) in enumerate(rows)}
     points = [(numbers[path], 100 * wrong) for path, _, wrong in measured]

@@ -10,7 +10,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.lab.finding import Finding, Plot, number_text
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
 from resnet_dsl.lab.probes.still import held_statistics
@@ -38,13 +38,13 @@ def measure(subject: Subject, samples: int = 8) -> Finding:
     Its norm, mean over the subsets, times the number of paths C(n, k) is what the length contributes; shares are of the sum of all.
 
     Forward values are those of the whole network, with norms that hold the statistics of the images.
-    Raises RunError (exit 2) where no block has a shortcut that is added.
+    Raises SpecError (exit 2) where no block has a shortcut that is added.
     """
     merges = residual_merges(blocks_of(subject.graph))
     if not merges:
-        raise RunError(
-            "probe-nothing", "has one path: no block adds a shortcut", "use a residual network: --set shortcut=A, say", at=subject.name, exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "probe-nothing", "has one path: no block adds a shortcut", "use a residual network: --set shortcut=A, say", at=subject.name
+        )
     n = len(merges)
     norms = []
     with held_statistics(subject.model, subject.images):

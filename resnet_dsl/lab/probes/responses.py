@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Node
 from resnet_dsl.graph.ops import OPS
@@ -30,7 +30,7 @@ def measure(subject: Subject, channels: str = "all", lipschitz: bool = False) ->
     the responses in the channels that were carried from before the stage, and in those that began as zeros. `lipschitz`: in place of layers, the
     blocks that keep the shape (see `lipschitz_of`).
 
-    Batch norms use the statistics of the images, as in training. Raises RunError (exit 2) where the network has nothing of the kind.
+    Batch norms use the statistics of the images, as in training. Raises SpecError (exit 2) where the network has nothing of the kind.
     """
     if lipschitz:
         return _near_identity(subject)
@@ -106,9 +106,7 @@ def _padded(subject: Subject) -> Finding:
     carried = {stage.path: width for stage in graph.stages if (width := _carried(stage)) is not None}
     merges = {b.merge_path: b for b in blocks_of(graph) if b.stage in carried and b.merge is not None}
     if not merges:
-        raise RunError(
-            "probe-nothing", "has no stage that a shortcut enters with channels of zeros", "use --set shortcut=A", at=subject.name, exit_code=2,
-        )  # fmt: skip
+        raise refuse("probe-nothing", "has no stage that a shortcut enters with channels of zeros", "use --set shortcut=A", at=subject.name)
     branches: dict[str, Tensor] = {}
 
     def watch(seen: Seen) -> Tensor:
@@ -191,10 +189,12 @@ def _near_identity(subject: Subject) -> Finding:
         return seen.value
 
     if not blocks or len(subject.images) < 2:
-        raise RunError(
-            "probe-nothing", "has no block that keeps the shape" if not blocks else "was shown one image, and pairs are compared",
-            "use a deeper spec" if not blocks else "use --images 2 or more", at=subject.name, exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "probe-nothing",
+            "has no block that keeps the shape" if not blocks else "was shown one image, and pairs are compared",
+            "use a deeper spec" if not blocks else "use --images 2 or more",
+            at=subject.name,
+        )
     with batch_statistics(subject.model), torch.no_grad():
         evaluate(subject.graph, subject.model, subject.images, watch)
     constants = [value for value, _ in found.values()]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.lab.finding import Finding, Plot, number_text
 from resnet_dsl.lab.probes.still import held_statistics
 from resnet_dsl.lab.probes.subject import Subject
@@ -21,13 +21,15 @@ def measure(subject: Subject, intervals: int = 64, pairs: int = 4) -> Finding:
     """The cosine between gradients by the input at points of a line between two images, by how many of `intervals` they are apart.
 
     The function is one random combination of the outputs, the same at all points; the lines are between the first images, the next two,
-    and so on. Batch norms hold the statistics that they have on all images. Raises RunError (exit 2) where there are too few images.
+    and so on. Batch norms hold the statistics that they have on all images. Raises SpecError (exit 2) where there are too few images.
     """
     if 2 * pairs > len(subject.images):
-        raise RunError(
-            "out-of-range", f"{pairs} pairs need {2 * pairs} images, and there are {len(subject.images)}", f"use --images {2 * pairs}",
-            at="--pairs", exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "out-of-range",
+            f"{pairs} pairs need {2 * pairs} images, and there are {len(subject.images)}",
+            f"use --images {2 * pairs}",
+            at="--pairs",
+        )
     model = subject.model
     with held_statistics(model, subject.images):
         weights = torch.randn(subject.graph.classes, generator=generator(subject.seed, "shattering")).to(subject.images)

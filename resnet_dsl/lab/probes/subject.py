@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_dsl.datasets.catalog import fitting
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe
@@ -107,7 +107,7 @@ def _of_spec(ask: Ask) -> Iterator[Subject]:
     request = Request(source, ask.data_dir, device=ask.device, plan=_FP32, weights=str(ask.weights) if ask.weights else None)
     try:
         job = make(*settle(spec, recipe, request), request, Silent())
-    except RunError as e:
+    except SpecError as e:
         # Nobody has asked for this data set by name, and what fits is not on this machine.
         if ask.data is None and not any(ask.steps) and e.diagnostics[0].code == "data-missing":
             yield _on_noise(spec, recipe, ask, name)
@@ -126,10 +126,7 @@ def _data(spec: Spec, ask: Ask) -> str:
 def _on_noise(spec: Spec, recipe: Recipe, ask: Ask, name: str) -> Subject:
     if any(ask.steps):
         other = "" if ask.data else f", and no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes"
-        raise RunError(
-            "usage", f"noise teaches nothing{other}",
-            "leave out --steps, or name a data set with --data", at="--steps", exit_code=2,
-        )  # fmt: skip
+        raise refuse("usage", f"noise teaches nothing{other}", "leave out --steps, or name a data set with --data", at="--steps")
     plan = choose(ask.device, "fp32")
     graph = compile(spec)
     model = plan.place(build(graph, seed=recipe.seed)) if ask.weights is None else from_weights(spec, _file(ask.weights)).model(plan)
@@ -151,9 +148,9 @@ def _on_noise(spec: Spec, recipe: Recipe, ask: Ask, name: str) -> Subject:
 def _of_run(path: Path, ask: Ask) -> Iterator[Subject]:
     if ask.overrides or ask.recipe is not None or ask.weights is not None:
         at = "--set" if ask.overrides else "--recipe" if ask.recipe is not None else "--weights"
-        raise RunError("usage", "a run is looked at as it was trained", f"leave out {at}, or give a spec", at=at, exit_code=2)
+        raise refuse("usage", "a run is looked at as it was trained", f"leave out {at}, or give a spec", at=at)
     if ask.data == NOISE:
-        raise RunError("usage", "noise is for specs: a run has its data", "leave out --data, or name a data set", at="--data", exit_code=2)
+        raise refuse("usage", "noise is for specs: a run has its data", "leave out --data, or name a data set", at="--data")
     if ask.steps:
         yield from _trained(_job(path, ask), ask, "")
         return
@@ -183,8 +180,8 @@ def _job(path: Path, ask: Ask) -> Job:
             ask.data or held["data"], where, device=ask.device, plan=_FP32, weights=str(path / INITIAL) if held["weights"] else None, **same
         )
     except (KeyError, TypeError):
-        raise RunError(
-            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST
+        raise refuse(
+            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST, exit_code=3
         ) from None
     return make(load(str(path / SPEC)), recipe, request, Silent())
 
@@ -205,10 +202,12 @@ def _trained(job: Job, ask: Ask, name: str) -> Iterator[Subject]:
     loop = Loop(spread, batches, judge, _Forgetful(), Silent(), lambda: loop.step >= target, depth=job.depth, world=alone())
     total = total_steps(job.recipe, batches.per_epoch)
     if ask.steps and max(ask.steps) > total:
-        raise RunError(
-            "out-of-range", f"step {max(ask.steps):,} is after the end of the training, which takes {total:,} steps",
-            f"use steps up to {total:,}, or lengthen it: --set train.steps={max(ask.steps)}", at="--steps", exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "out-of-range",
+            f"step {max(ask.steps):,} is after the end of the training, which takes {total:,} steps",
+            f"use steps up to {total:,}, or lengthen it: --set train.steps={max(ask.steps)}",
+            at="--steps",
+        )
     view = _View(batches.normalisation, job.plan, job.recipe.seed)
     images, labels = view(batches.train, ask.images, "train")
     test = job.data.test

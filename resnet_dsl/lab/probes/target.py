@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, stack_module_state, vmap
 
-from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, number_text
@@ -145,23 +145,21 @@ def measure(
 
 
 def require_stack(graph: Graph) -> None:
-    """Refuse a network that does not map d features to d numbers. Raises RunError (exit 2)."""
+    """Refuse a network that does not map d features to d numbers. Raises SpecError (exit 2)."""
     if graph.input != graph.root.shape:
-        raise RunError(
+        raise refuse(
             "target-shape",
             f"reads {'x'.join(map(str, graph.input))} and gives {graph.root.shape[0]} numbers: no target is a function of that kind",
             "use a spec with input: {features: d}, classes: d; or the shipped plain-stack and residual-stack",
             at=graph.name,
-            exit_code=2,
         )
     noisy = [f.path for f in graph.nodes() if OPS[f.node.op].group == "noise" or OPS[f.node.op].tracked]
     if noisy:
-        raise RunError(
+        raise refuse(
             "target-noise",
             f"{noisy[0]} makes what the network gives for a point depend on chance or on other points",
             "use a spec without dropout, droppath and batch norm: norm: layer or none",
             at=graph.name,
-            exit_code=2,
         )
 
 
@@ -232,15 +230,14 @@ def _lengths(tensors: Iterable[Tensor]) -> list[float]:
 
 
 def _last_gain(block: Block) -> str:
-    """The path of what ends a block's body and can scale it. Raises RunError (exit 2) where something else ends it."""
+    """The path of what ends a block's body and can scale it. Raises SpecError (exit 2) where something else ends it."""
     last = next((n for n in reversed(block.program.nodes) if n.role == "body"), None)
     if last is None or last.program is not None or not OPS[last.op].gain:
-        raise RunError(
+        raise refuse(
             "target-init",
             f"{block.path} ends its body in no layer that can scale it",
             "use --init spec, or end the body in a linear layer, a norm or a scale",
             at="--init",
-            exit_code=2,
         )
     return f"{block.path}.{last.path}"
 
@@ -248,7 +245,7 @@ def _last_gain(block: Block) -> str:
 def _require_known(words: Sequence[str], table: Mapping[str, object], what: str, at: str) -> None:
     for word in words:
         if word not in table:
-            raise RunError("usage", f"there is no {what} {quote(word)}", did_you_mean(word, table, what=what), at=at, exit_code=2)
+            raise refuse("usage", f"there is no {what} {quote(word)}", did_you_mean(word, table, what=what), at=at)
 
 
 Found = Mapping[Arm, Mapping[str, Sequence[Fit]]]

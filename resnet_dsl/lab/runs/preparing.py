@@ -19,7 +19,7 @@ from resnet_dsl.training.device.device import find
 def prepare(plan: Plan, home: Path, tasks: Sequence[Task], *, download: bool, say: Callable[[str], None]) -> None:
     """Write specs, recipes and initial weights for the tasks that are not done. Equal plans write equal files.
 
-    Raises RunError: exit 2 where a network does not fit the data, 3 where data or device is missing or a file cannot be written.
+    Raises SpecError: exit 2 where a network does not fit the data, 3 where data or device is missing or a file cannot be written.
     """
     find(plan.choice.device)
     data = open_dataset(plan.data, plan.arms[0].graph.input, plan.choice.data_dir, download, say)

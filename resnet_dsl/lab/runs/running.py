@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.lab.study.engine import Task
 from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write_json
 from resnet_dsl.lab.study.measures import curve, diverged, of_log
@@ -40,7 +40,7 @@ def run_task(task: Task, progress: Progress = lambda step, total: None) -> dict[
     bad = ""
     try:
         results = _trained(task, steps)
-    except RunError as e:
+    except SpecError as e:
         if e.diagnostics[0].code != "not-finite":
             raise
         results, bad = {}, e.diagnostics[0].message

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.lab.study.engine import Engine, Outcome, Stop, Task
 from resnet_dsl.lab.study.folder import RESULT, measured, read_json, register, write_json
 from resnet_dsl.lab.study.planning import Plan
@@ -46,7 +46,7 @@ def conduct(plan: Plan, home: Path, means: Means) -> tuple[dict[str, Any], tuple
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise RunError("disk", f"cannot make the study's folder: {e.strerror}", "choose another --out", at=home) from None
+        raise refuse("disk", f"cannot make the study's folder: {e.strerror}", "choose another --out", at=home, exit_code=3) from None
     # The lock of a run's folder, whose rules are the same: one process at a time.
     with RunFolder(home):
         kept = register(home, tasks, plan.rule)
@@ -95,6 +95,10 @@ def _work(plan: Plan, tasks: Sequence[Task]) -> Mapping[str, float]:
 
 def _require_one_data(found: Mapping[str, Mapping[str, Any]], home: Path) -> None:
     if len({f["data_sha256"] for f in found.values()}) > 1:
-        raise RunError(
-            "data-changed", "its runs were trained on different data of the same name", "begin the study anew in another --out", at=home
+        raise refuse(
+            "data-changed",
+            "its runs were trained on different data of the same name",
+            "begin the study anew in another --out",
+            at=home,
+            exit_code=3,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.lab.study.engine import Task
 from resnet_dsl.lab.study.form import Lengths, Setting
@@ -109,7 +109,7 @@ def plan(study: Study, choice: Choice) -> Plan:
     data = choice.data if choice.data is not None else next(iter(study.data))
     if data not in study.data:
         message = f"the study {study.name} does not say how its networks fit {quote(data)}"
-        raise RunError("data-fit", message, did_you_mean(data, study.data, what="its data"), at="--data", exit_code=2)
+        raise refuse("data-fit", message, did_you_mean(data, study.data, what="its data"), at="--data")
     given = {"seeds": choice.seeds, "steps": choice.steps, "limit_train": choice.limit_train}
     lengths = study.lengths(choice.setting).model_copy(update={k: v for k, v in given.items() if v is not None})
     recipes = study.recipes(choice.setting, data, lengths)

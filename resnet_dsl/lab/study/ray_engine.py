@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-from resnet_dsl.diagnostics import RunError, SpecError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.lab.study.engine import Event, Outcome, Report, Stop, Task
 from resnet_dsl.lab.study.folder import measured
 
@@ -52,7 +52,7 @@ class RayEngine:
     address: str | None = None
 
     def run(self, tasks: Sequence[Task], report: Report, stop: Stop) -> Generator[Outcome, None, None]:
-        """See `engine.Engine`. Raises RunError (exit 3) where Ray is not installed or the cluster cannot be reached."""
+        """See `engine.Engine`. Raises SpecError (exit 3) where Ray is not installed or the cluster cannot be reached."""
         with _cluster(self.address, self.jobs):
             yield from _schedule(tasks, self.jobs, report, stop)
 
@@ -98,8 +98,12 @@ def _schedule(tasks: Sequence[Task], jobs: int | None, report: Report, stop: Sto
     import ray
 
     if any(_gpus(t) for t in tasks) and not ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
-        raise RunError(
-            "cluster-worker", "no machine of the cluster has a GPU", "leave out --device, or choose another cluster", at="--device"
+        raise refuse(
+            "cluster-worker",
+            "no machine of the cluster has a GPU",
+            "leave out --device, or choose another cluster",
+            at="--device",
+            exit_code=3,
         )
     home = _Home(Path.cwd(), _versions())
     news: Any = ray.remote(num_cpus=0)(_News).remote()
@@ -193,7 +197,7 @@ def _gpus(task: Task) -> int:
 
 
 def _unfit(task: Task, message: str, help: str) -> str:
-    return str(RunError("cluster-worker", message, help, at=task.name))
+    return str(refuse("cluster-worker", message, help, at=task.name, exit_code=3))
 
 
 def _versions() -> dict[str, str]:
@@ -221,8 +225,12 @@ def _cluster(address: str | None, jobs: int | None) -> Iterator[None]:
     try:
         import ray
     except ImportError:
-        raise RunError(
-            "extra-missing", "needs the package ray, which is not installed", "pip install 'resnet-dsl[ray]'", at="--engine ray"
+        raise refuse(
+            "extra-missing",
+            "needs the package ray, which is not installed",
+            "pip install 'resnet-dsl[ray]'",
+            at="--engine ray",
+            exit_code=3,
         ) from None
     terminated = signal.getsignal(signal.SIGTERM)
     # Ray makes sockets in it, and a path to a socket must be short.
@@ -260,12 +268,8 @@ def _connect(address: str, options: Mapping[str, Any]) -> None:
 
     host, _, port = address.rpartition(":")
     if address != "auto" and not (host and port.isdecimal() and "/" not in host):
-        raise RunError(
-            "usage",
-            f"{address!r} is no address of a cluster",
-            "HOST:PORT as `ray start --head` prints it, or auto",
-            at="--address",
-            exit_code=2,
+        raise refuse(
+            "usage", f"{address!r} is no address of a cluster", "HOST:PORT as `ray start --head` prints it, or auto", at="--address"
         )
     try:
         if address != "auto":
@@ -277,7 +281,7 @@ def _connect(address: str, options: Mapping[str, Any]) -> None:
             "check the address; RAY_AUTH_MODE=token where the cluster asks for its token; "
             "or leave out --address for a cluster of this machine alone"
         )
-        raise RunError("cluster-connect", f"no Ray cluster there: {_first_line(e)}", help, at=f"--address {address}") from None
+        raise refuse("cluster-connect", f"no Ray cluster there: {_first_line(e)}", help, at=f"--address {address}", exit_code=3) from None
 
 
 def _first_line(e: Exception) -> str:

@@ -17,12 +17,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, quote
+from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.lab.study.form import Comparison, Document, Lengths, Rule, Setting
 from resnet_dsl.lab.study.form import Source as ClaimSource
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.extends import Loaded, load_document, merge_specs
-from resnet_dsl.language.files import fault, read_file
+from resnet_dsl.language.files import read_file
 from resnet_dsl.language.forms import NAME
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import find, load_recipe, wrong
@@ -142,7 +142,7 @@ def read_study(name: str) -> Study:
         known = shipped_studies()
         if name not in known:
             help = did_you_mean(name, known, what="a shipped study")
-            raise fault("unknown-name", name, f"no such study: {quote(name)} is no shipped study, and no .yaml file", help)
+            raise refuse("unknown-name", f"no such study: {quote(name)} is no shipped study, and no .yaml file", help, at=name)
         source, stem, root = Source(f"{name}.yaml", read_file(str(known[name])).text), name, None
     tree = read(source)
     found = Collector()
@@ -306,4 +306,4 @@ def _problem(message: str, key: str, value: Tree, help: str) -> Diagnostic:
 
 def _refused(code: str, message: str, value: Tree, help: str) -> SpecError:
     at: Location = at_value(value)
-    return SpecError([Diagnostic(code, message, at, help)])
+    return refuse(code, message, help, at=at)

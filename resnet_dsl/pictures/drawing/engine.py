@@ -9,9 +9,8 @@ import sys
 from html import escape, unescape
 from pathlib import Path
 
-from resnet_dsl.diagnostics import clean
+from resnet_dsl.diagnostics import SpecError, clean, refuse
 from resnet_dsl.pictures.drawing.dot import FONT
-from resnet_dsl.pictures.drawing.output import DrawError
 from resnet_dsl.pictures.drawing.text import text_width
 
 _PROGRAM = "graphviz-pure"
@@ -25,7 +24,7 @@ _FAMILIES = "Helvetica,Arial,'Liberation Sans',Arimo,sans-serif"
 
 
 def render(dot: str, kind: str, dpi: float | None = None) -> bytes:
-    """DOT to `svg` or `png`; PNG at `dpi` dots an inch. Raises DrawError (exit code 3) where the engine is missing or fails."""
+    """DOT to `svg` or `png`; PNG at `dpi` dots an inch. Raises SpecError (exit code 3) where the engine is missing or fails."""
     command = [_engine(), f"-T{kind}", *([f"-Gdpi={dpi:g}"] if dpi is not None else [])]
     try:
         done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=_SECONDS, check=True)
@@ -68,5 +67,5 @@ def _engine() -> str:
     return found
 
 
-def _problem(message: str) -> DrawError:
-    return DrawError("drawing-engine", message, f"pip install {_PROGRAM}; or write .dot or .mmd, which need no engine", exit_code=3)
+def _problem(message: str) -> SpecError:
+    return refuse("drawing-engine", message, f"pip install {_PROGRAM}; or write .dot or .mmd, which need no engine", at="draw", exit_code=3)

@@ -6,25 +6,18 @@ import os
 import stat
 from pathlib import Path
 
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError
-
-
-class DrawError(SpecError, ValueError):
-    """A picture that is refused: an unknown option or ending, too large, no engine, a file that may not be replaced."""
-
-    def __init__(self, code: str, message: str, help: str, *, at: str = "draw", exit_code: int = 2) -> None:
-        super().__init__([Diagnostic(code, message, Location(Source(at, "")), help)], exit_code)
+from resnet_dsl.diagnostics import SpecError, refuse
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace the file at `path` in one step: a reader sees the old file or the new one, never a part.
 
-    Raises DrawError: exit code 2 where the target is no regular file, 3 where it cannot be written.
+    Raises SpecError: exit code 2 where the target is no regular file, 3 where it cannot be written.
     """
     target = Path(os.path.realpath(path))
     try:
         if not stat.S_ISREG(target.stat().st_mode):
-            raise DrawError("output", "is there already and is no regular file", "name a file", at=str(path))
+            raise refuse("output", "is there already and is no regular file", "name a file", at=str(path))
     except FileNotFoundError:
         pass
     except OSError as e:
@@ -43,6 +36,6 @@ def write_whole(path: Path, content: bytes) -> None:
         raise _failed(path, e) from None
 
 
-def _failed(path: Path, e: OSError) -> DrawError:
+def _failed(path: Path, e: OSError) -> SpecError:
     help = "name a file in a folder that is there and that you may write to"
-    return DrawError("output", f"the picture cannot be written: {e.strerror}", help, at=str(path), exit_code=3)
+    return refuse("output", f"the picture cannot be written: {e.strerror}", help, at=str(path), exit_code=3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from resnet_dsl.pictures.drawing.output import DrawError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.pictures.drawing.scene import Scene
 from resnet_dsl.pictures.drawing.strokes import ROUND, Curve, Rectangle, Words, strokes
 from resnet_dsl.pictures.drawing.theme import Theme
@@ -13,13 +13,13 @@ _FONTS = ("Helvetica", "Helvetica-Bold")
 
 
 def to_pdf(scene: Scene, theme: Theme, name: str, description: str, canonical: str) -> bytes:
-    """The bytes of a PDF. Raises DrawError (exit code 3) where reportlab is not installed."""
+    """The bytes of a PDF. Raises SpecError (exit code 3) where reportlab is not installed."""
     try:
         from reportlab.lib.colors import HexColor
         from reportlab.pdfgen.canvas import Canvas
     except ImportError:
-        raise DrawError(
-            "drawing-engine", "a PDF needs the package reportlab", "pip install 'resnet-dsl[pdf]'; or write .svg", exit_code=3
+        raise refuse(
+            "drawing-engine", "a PDF needs the package reportlab", "pip install 'resnet-dsl[pdf]'; or write .svg", at="draw", exit_code=3
         ) from None
     out = io.BytesIO()
     # Invariant: no date and no random number, so the same picture has the same bytes.

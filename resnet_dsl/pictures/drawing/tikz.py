@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from resnet_dsl.diagnostics import clean
-from resnet_dsl.pictures.drawing.output import DrawError
+from resnet_dsl.diagnostics import clean, refuse
 from resnet_dsl.pictures.drawing.scene import Point, Scene
 from resnet_dsl.pictures.drawing.strokes import ROUND, Curve, Rectangle, Stroke, Words, strokes
 from resnet_dsl.pictures.drawing.theme import Theme
@@ -27,10 +26,10 @@ _LARGEST = 16_000.0
 def to_tikz(scene: Scene, theme: Theme, about: str) -> str:
     """The text of a .tex file for `pdflatex`; `about` goes into comments, a line each.
 
-    Raises DrawError where the picture is larger than TeX can count.
+    Raises SpecError where the picture is larger than TeX can count.
     """
     if max(scene.width, scene.height) > _LARGEST:
-        raise DrawError("picture-size", "the picture is longer than TeX can measure", "fold more, or write .pdf or .svg")
+        raise refuse("picture-size", "the picture is longer than TeX can measure", "fold more, or write .pdf or .svg", at="draw")
     found = list(strokes(scene, theme))
     paints = {theme.paper: "", **dict.fromkeys(c for s in found for c in _paints(s))}
     names = {c: f"c{i}" for i, c in enumerate(paints)}

@@ -7,12 +7,11 @@ from typing import Any
 
 from resnet_dsl.analysis.cost import CONVENTION, Cost, Costs
 from resnet_dsl.analysis.diff import Change, Difference
-from resnet_dsl.diagnostics import Location, Source, visible
+from resnet_dsl.diagnostics import Location, Source, refuse, visible
 from resnet_dsl.emission.source import excerpts
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.pictures.drawing.levels import main_slot
-from resnet_dsl.pictures.drawing.output import DrawError
 from resnet_dsl.pictures.page.shell import Section, render, text
 
 _AROUND = 6
@@ -20,16 +19,16 @@ _AROUND = 6
 
 
 def page(graphs: Sequence[Graph], theme: str = "light", found: Difference | None = None) -> str:
-    """The page of a network, or of two side by side. Raises DrawError where there are more."""
+    """The page of a network, or of two side by side. Raises SpecError where there are more."""
     names = " | ".join(map(visible, found.labels) if found is not None else (visible(g.name) for g in graphs))
     about = "; ".join(f"{visible(g.name)}: {visible(g.description)}" for g in graphs if g.description)
     return render(names, [section(graphs, found)], theme, about)
 
 
 def section(graphs: Sequence[Graph], found: Difference | None = None, key: str = "network") -> Section:
-    """One network, or two; `found` is what sets the second apart. Raises DrawError where there are more."""
+    """One network, or two; `found` is what sets the second apart. Raises SpecError where there are more."""
     if len(graphs) > 2:
-        raise DrawError("usage", f"a page shows one network or two, not {len(graphs)}", "write .svg for more, side by side")
+        raise refuse("usage", f"a page shows one network or two, not {len(graphs)}", "write .svg for more, side by side", at="draw")
     networks = [_network(g) for g in graphs]
     if found is not None:
         for side, network in enumerate(networks):

@@ -10,7 +10,7 @@ import math
 import torch
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language.augment import Augment
 from resnet_dsl.training.batches.seeds import generator
 
@@ -76,12 +76,14 @@ def _reflected(at: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def require_padding(how: Augment, h: int, w: int) -> None:
-    """Refuse a reflection that is wider than the image (at most its side less 1). Raises RunError (exit 2)."""
+    """Refuse a reflection that is wider than the image (at most its side less 1). Raises SpecError (exit 2)."""
     if how.fill == "reflect" and how.pad_crop >= min(h, w):
-        raise RunError(
-            "data-fit", f"pad_crop: {how.pad_crop} reflects more than an image of {h}x{w} has",
-            f"use --set train.augment.pad_crop={min(h, w) - 1} or less, or another fill", at="recipe", exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "data-fit",
+            f"pad_crop: {how.pad_crop} reflects more than an image of {h}x{w} has",
+            f"use --set train.augment.pad_crop={min(h, w) - 1} or less, or another fill",
+            at="recipe",
+        )
 
 
 def cutout(pixels: torch.Tensor, draws: torch.Tensor, side: int, fill: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ class Batches:
 
     Images come from a feed, as bytes; here each is augmented by draws from (seed, epoch, image) and normalised, the batch is shrunk where the
     recipe begins with small images, and mixed. All of it happens on the device, and nothing waits for the device.
-    Raises RunError (exit 2) where recipe, data and `share` do not fit.
+    Raises SpecError (exit 2) where recipe, data and `share` do not fit.
     """
 
     def __init__(self, train: Images, recipe: Recipe, normalisation: Normalisation, plan: Plan, share: Share = Share()) -> None:  # noqa: B008

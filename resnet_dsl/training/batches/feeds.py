@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, draw
 from resnet_dsl.training.batches.order import Order, Share, require_batch
@@ -32,14 +32,14 @@ class Feed(Protocol):
     per_epoch: int
 
     def __call__(self, step: int, part: int) -> Raw:
-        """The images of one part of this rank's share of a step. Raises RunError where they cannot be read."""
+        """The images of one part of this rank's share of a step. Raises SpecError where they cannot be read."""
 
     def close(self) -> None:
         """End what was begun for the steps to come."""
 
 
 def feed(train: Images, recipe: Recipe, share: Share, plan: Plan) -> Feed:
-    """The feed for a training set. Raises RunError (exit 2) where recipe and data do not fit."""
+    """The feed for a training set. Raises SpecError (exit 2) where recipe and data do not fit."""
     if isinstance(train, Part):
         return FromMemory(train, recipe, share, plan)
     if isinstance(train, Pictures):
@@ -83,7 +83,7 @@ class FromFiles:
         self._pixels: Iterator[torch.Tensor] = iter(())
 
     def __call__(self, step: int, part: int) -> Raw:
-        """The images of a part of a step. Raises RunError (exit 3) where a picture is damaged or a worker died."""
+        """The images of a part of a step. Raises SpecError (exit 3) where a picture is damaged or a worker died."""
         place = step * self.parts + part
         if place != self._next:
             self.close()
@@ -114,10 +114,12 @@ class FromShards:
     def __init__(self, train: Shards, recipe: Recipe, share: Share, plan: Plan) -> None:
         require_batch(len(train), recipe, share)
         if share.overfit or recipe.augment.flip == "alternate":
-            raise RunError(
-                "data-fit", "shards are read as they come: no image is known again, as --overfit-batch and flip: alternate need it",
-                "leave out --overfit-batch, and use --set train.augment.flip=true", at="recipe", exit_code=2,
-            )  # fmt: skip
+            raise refuse(
+                "data-fit",
+                "shards are read as they come: no image is known again, as --overfit-batch and flip: alternate need it",
+                "leave out --overfit-batch, and use --set train.augment.flip=true",
+                at="recipe",
+            )
         self.train, self.recipe, self.share, self.device = train, recipe, share, plan.torch_device
         whole = len(train) // recipe.batch
         self.per_epoch = whole if share.limit is None else min(whole, share.limit)
@@ -127,7 +129,7 @@ class FromShards:
         self._found: Iterator[tuple[torch.Tensor, torch.Tensor]] = iter(())
 
     def __call__(self, step: int, part: int) -> Raw:
-        """The next images, whatever the step. Raises RunError (exit 3)."""
+        """The next images, whatever the step. Raises SpecError (exit 3)."""
         pixels, labels = self._read(step, part)
         draws = draw(self.recipe.augment, self.size, self.recipe.seed, "step", step, part, self.share.rank)
         moved = {k: v.to(self.device, non_blocking=True) for k, v in draws.items()}

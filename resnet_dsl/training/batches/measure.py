@@ -14,7 +14,7 @@ _CHUNK = 1 << 24
 def measure(train: Images, kind: str) -> Normalisation:
     """From training images, exactly: all sums are whole numbers below 2**53. `kind` as the recipe's `normalize`.
 
-    Of pictures that stay in their files a sample is measured, the middle of each. Raises RunError (exit 3) where one is damaged.
+    Of pictures that stay in their files a sample is measured, the middle of each. Raises SpecError (exit 3) where one is damaged.
     """
     c, h, w = train.shape
     total, products = torch.zeros(c, h, w, dtype=torch.int64), torch.zeros(c, c, dtype=torch.float64)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language.augment import Augment
 from resnet_dsl.training.batches.seeds import derive
 
@@ -63,9 +63,11 @@ def mix(images: torch.Tensor, labels: torch.Tensor, how: Augment, seed: int, ste
 
 
 def require_halves(how: Augment, batch: int, slices: int) -> None:
-    """Refuse slices of a batch that would part an image from its partner. Raises RunError (exit 2)."""
+    """Refuse slices of a batch that would part an image from its partner. Raises SpecError (exit 2)."""
     if slices > 1 and (how.mixup or how.cutmix) and (batch // slices) % 2:
-        raise RunError(
-            "batch-split", f"mixup and cutmix pair the images of a batch, and {batch:,} images in {slices:,} parts are {batch // slices:,} each, an odd number",
-            f"use --set train.batch={2 * slices * max(1, round(batch / (2 * slices)))}", at="recipe", exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "batch-split",
+            f"mixup and cutmix pair the images of a batch, and {batch:,} images in {slices:,} parts are {batch // slices:,} each, an odd number",
+            f"use --set train.batch={2 * slices * max(1, round(batch / (2 * slices)))}",
+            at="recipe",
+        )

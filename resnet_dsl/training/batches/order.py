@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, alternate, draw
 from resnet_dsl.training.batches.mixing import require_halves
@@ -39,7 +39,7 @@ class Order:
 
     An epoch is a permutation of (seed, epoch); the images that fill no whole batch are left out of it. A batch belongs to the
     whole step: over all ranks and parts its rows are the same for any number of them.
-    Raises RunError (exit 2) where a batch is larger than the data, or cannot be divided.
+    Raises SpecError (exit 2) where a batch is larger than the data, or cannot be divided.
     """
 
     def __init__(self, images: int, recipe: Recipe, share: Share, device: torch.device) -> None:
@@ -72,22 +72,20 @@ class Order:
 
 
 def require_batch(images: int, recipe: Recipe, share: Share) -> None:
-    """Refuse a batch that is larger than the data, or that cannot be divided among ranks and parts. Raises RunError (exit 2)."""
+    """Refuse a batch that is larger than the data, or that cannot be divided among ranks and parts. Raises SpecError (exit 2)."""
     if recipe.batch > images:
-        raise RunError(
+        raise refuse(
             "data-batch",
             f"batch {recipe.batch:,} is larger than the training set of {images:,} images",
             f"use --set train.batch={images} or less",
             at="recipe",
-            exit_code=2,
         )
     slices = share.ranks * recipe.accumulate
     if recipe.batch % slices:
-        raise RunError(
+        raise refuse(
             "batch-split",
             f"batch {recipe.batch:,} cannot be divided by {share.ranks:,} processes times accumulate: {recipe.accumulate:,}",
             f"use --set train.batch={max(1, round(recipe.batch / slices)) * slices}",
             at="recipe",
-            exit_code=2,
         )
     require_halves(recipe.augment, recipe.batch, slices)

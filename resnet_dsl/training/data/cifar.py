@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from resnet_dsl.datasets.catalog import Source
 from resnet_dsl.datasets.search import Found
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.training.data.dataset import Dataset, Part, dataset
 from resnet_dsl.training.data.reading import MAX_BYTES, blame, damaged, read
 
@@ -31,7 +31,7 @@ Labelled = tuple[Bytes, npt.NDArray[np.int64]]
 
 
 def load(source: Source, found: Found) -> Dataset:
-    """Training and test images of either data set. Raises RunError (exit 3)."""
+    """Training and test images of either data set. Raises SpecError (exit 3)."""
     files = _unpack(source, found) if found.files[0].name.endswith(".tar.gz") else [(p, read(p)) for p in found.files]
     names = source.classes
     if not names:
@@ -169,10 +169,13 @@ def _unpickle(path: Path, content: bytes) -> dict[str, object]:
         try:
             found = _Unpickler(BytesIO(content), encoding="latin1").load()
         except _Refused as e:
-            raise RunError(
-                "data-unsafe", f"is a pickle that asks for {str(e)[:100]}, which no CIFAR file needs: refused, nothing was run",
-                "do not trust this file; download the archive again, or use the binary version", at=path,
-            ) from None  # fmt: skip
+            raise refuse(
+                "data-unsafe",
+                f"is a pickle that asks for {str(e)[:100]}, which no CIFAR file needs: refused, nothing was run",
+                "do not trust this file; download the archive again, or use the binary version",
+                at=path,
+                exit_code=3,
+            ) from None
         except _DAMAGED as e:
             raise damaged(path, f"is no readable pickle: {str(e)[:120] or type(e).__name__}") from None
     if not isinstance(found, dict):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.seeds import generator
@@ -36,7 +36,7 @@ class Images(Protocol):
         """Few enough images to measure means on, always the same ones."""
 
     def take(self, index: torch.Tensor) -> Images:
-        """The images at these positions. Raises RunError (exit 2) where there is no choice."""
+        """The images at these positions. Raises SpecError (exit 2) where there is no choice."""
 
     def to(self, device: torch.device) -> Images:
         """On a device, as far as it is held in memory."""
@@ -54,7 +54,7 @@ class Part:
 
     @staticmethod
     def of(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8] | npt.NDArray[np.int64], classes: int, path: Path | str) -> Part:
-        """From arrays; `path` is the file to blame for a label out of range. Raises RunError (exit 3)."""
+        """From arrays; `path` is the file to blame for a label out of range. Raises SpecError (exit 3)."""
         if len(labels) == 0:
             raise damaged(path, "holds no images", "check that the file is complete")
         if int(labels.max()) >= classes or int(labels.min()) < 0:
@@ -124,7 +124,7 @@ def dataset(name: str, train: Part, test: Part, classes: Sequence[str], origin: 
 
 
 def require_fit(data: Dataset, input: Shape, classes: int, at: str) -> None:
-    """Refuse a network that does not fit the data. Raises RunError (exit 2) with the --set that mends it."""
+    """Refuse a network that does not fit the data. Raises SpecError (exit 2) with the --set that mends it."""
     wrong, mend = [], []
     if input != data.shape:
         c, h, w = data.shape
@@ -134,22 +134,21 @@ def require_fit(data: Dataset, input: Shape, classes: int, at: str) -> None:
         wrong.append(f"the network has {classes:,} classes, the data {len(data.classes):,}")
         mend.append(f"--set classes={len(data.classes)}")
     if wrong:
-        raise RunError("data-fit", f"does not fit {data.name}: {' and '.join(wrong)}", "add " + " ".join(mend), at=at, exit_code=2)
+        raise refuse("data-fit", f"does not fit {data.name}: {' and '.join(wrong)}", "add " + " ".join(mend), at=at)
 
 
 def split(train: Images, validation: int, limit: int | None) -> tuple[Images, Images | None]:
     """Training images and, if any are held out, validation images.
 
-    The choice is the same for every seed. `limit` keeps that many training images at most. Raises RunError (exit 2).
+    The choice is the same for every seed. `limit` keeps that many training images at most. Raises SpecError (exit 2).
     """
     n = len(train)
     if validation >= n:
-        raise RunError(
+        raise refuse(
             "data-split",
             f"{validation:,} images for validation leave none of the {n:,} to train on",
             f"use --set train.validation={n // 10}",
             at="recipe",
-            exit_code=2,
         )
     if validation == 0 and limit is None:
         return train, None

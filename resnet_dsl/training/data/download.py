@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from resnet_dsl.datasets.catalog import Download, Source
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.training.data.reading import MAX_BYTES, blame
 from resnet_dsl.version import __version__
 
@@ -20,7 +20,7 @@ _TIMEOUT = 60
 
 
 def fetch(source: Source, folder: Path, say: Callable[[str], None]) -> None:
-    """Download what is missing of a data set into `folder`. Raises RunError (exit 3); a file is complete or absent."""
+    """Download what is missing of a data set into `folder`. Raises SpecError (exit 3); a file is complete or absent."""
     with blame(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for item in source.downloads:
@@ -44,10 +44,13 @@ def _fetch_one(item: Download, target: Path) -> None:
             out.flush()
             os.fsync(out.fileno())
         if found != item.sha256:
-            raise RunError(
-                "download-damaged", f"{item.url}: expected SHA-256 {item.sha256}, got {found}; nothing was kept",
-                "try again later; where it stays so, get the file elsewhere and use --data-dir", at=target,
-            )  # fmt: skip
+            raise refuse(
+                "download-damaged",
+                f"{item.url}: expected SHA-256 {item.sha256}, got {found}; nothing was kept",
+                "try again later; where it stays so, get the file elsewhere and use --data-dir",
+                at=target,
+                exit_code=3,
+            )
         with blame(target):
             partial.replace(target)
     finally:
@@ -75,6 +78,6 @@ def _stream(item: Download, write: Callable[[bytes], object]) -> str:
     return digest.hexdigest()
 
 
-def _failed(item: Download, reason: str) -> RunError:
+def _failed(item: Download, reason: str) -> SpecError:
     help = "check the network, or get the files elsewhere and use --data-dir"
-    return RunError("download-failed", f"{item.url}: {reason}", help, at=item.name)
+    return refuse("download-failed", f"{item.url}: {reason}", help, at=item.name, exit_code=3)

@@ -16,7 +16,7 @@ from resnet_dsl.training.data.reading import blame, damaged, read
 
 
 def load(source: Source, found: Found) -> Dataset:
-    """The four files of an MNIST-like data set. Raises RunError (exit 3)."""
+    """The four files of an MNIST-like data set. Raises SpecError (exit 3)."""
     assert len(found.files) == len(IDX_FILES)
     images, labels, test_images, test_labels = found.files
     return dataset(source.name, _part(source, images, labels), _part(source, test_images, test_labels), source.classes, str(found.folder))
@@ -37,7 +37,7 @@ def _part(source: Source, images: Path, labels: Path) -> Part:
 
 
 def parse(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    """The array of bytes that an IDX file holds. Raises RunError (exit 3)."""
+    """The array of bytes that an IDX file holds. Raises SpecError (exit 3)."""
     content = read(path)
     header = 4 + 4 * dimensions
     with blame(path):

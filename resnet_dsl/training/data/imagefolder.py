@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from resnet_dsl.datasets.catalog import Source
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.pictures import Pictures, default_workers
@@ -26,31 +26,35 @@ def load(source: Source, folder: Path | None, input: Shape, crop: int | None = N
     """The pictures of a folder. `crop` is the side of the squares that a network sees of them; None: nothing is resized.
 
     Pictures that stay in their files are decoded by `workers` processes (default: one for each core but one), and the header of each is
-    checked now. Raises RunError (exit 3 for the files, 2 for sizes that differ).
+    checked now. Raises SpecError (exit 3 for the files, 2 for sizes that differ).
     """
     require_pillow(source.name)
     if folder is None:
-        raise RunError("usage", "which folder?", "add --data-dir FOLDER", at=source.name, exit_code=2)
+        raise refuse("usage", "which folder?", "add --data-dir FOLDER", at=source.name)
     train = folder / "train"
     test = next((folder / n for n in ("val", "test") if (folder / n).is_dir()), folder / "val")
     for part in (train, test):
         if not part.is_dir():
-            raise RunError(
+            raise refuse(
                 "data-missing",
                 f"no folder {part.name}/ in it",
                 "imagefolder reads FOLDER/train/<class>/ and FOLDER/val/<class>/ (or test/)",
                 at=folder,
+                exit_code=3,
             )
     names = _subfolders(train)
     if len(names) < 2:
-        raise RunError(
+        raise refuse(
             "data-missing",
             f"holds {len(names)} class folders; at least 2 are needed",
             "put the pictures of each class into a folder of its own",
             at=train,
+            exit_code=3,
         )
     if strange := sorted(set(_subfolders(test)) - set(names)):
-        raise RunError("data-damaged", f"has a class {strange[0]} that {train} lacks", "use the same class folders in both", at=test)
+        raise refuse(
+            "data-damaged", f"has a class {strange[0]} that {train} lacks", "use the same class folders in both", at=test, exit_code=3
+        )
     listings = [_listing(part, names) for part in (train, test)]
     channels, view = _form(train / os.fsdecode(listings[0][0][0]), input)
     count = default_workers() if workers is None else workers
@@ -83,7 +87,7 @@ def _listing(part: Path, names: list[str]) -> list[tuple[bytes, int]]:
             if os.path.splitext(file)[1].lower() in ENDINGS and not file.startswith(".")
         ]
     if not found:
-        raise RunError("data-missing", "holds no pictures", f"pictures end in {', '.join(sorted(ENDINGS))}", at=part)
+        raise refuse("data-missing", "holds no pictures", f"pictures end in {', '.join(sorted(ENDINGS))}", at=part, exit_code=3)
     return found
 
 

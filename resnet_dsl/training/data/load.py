@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_dsl.datasets.catalog import SOURCES, Source
 from resnet_dsl.datasets.search import Found, cache, find
-from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data import cifar, digits, idx, imagefolder, shards
 from resnet_dsl.training.data.dataset import Dataset
@@ -35,27 +35,27 @@ def open_dataset(
 
     `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and how many
     processes decode them (None: one for each core but one).
-    Raises RunError: exit 2 for an unknown name, 3 where the data is missing or damaged.
+    Raises SpecError: exit 2 for an unknown name, 3 where the data is missing or damaged.
     """
     source = SOURCES.get(name)
     if source is None:
-        raise RunError(
-            "unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at="--data", exit_code=2
-        )
+        raise refuse("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at="--data")
     if download and not source.downloads:
-        raise RunError("usage", f"{name} is not to be downloaded: {source.summary}", "leave out --download", at="--download", exit_code=2)
+        raise refuse("usage", f"{name} is not to be downloaded: {source.summary}", "leave out --download", at="--download")
     if name in _OWN:
         return _OWN[name](source, data_dir, input, crop, workers)
     if crop is not None:
-        raise RunError(
-            "data-fit", f"crop is for picture files: the images of {name} have one size, and are held in memory",
-            "set train.augment.crop: null and train.augment.shorter_side: null, and use pad_crop", at="recipe", exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "data-fit",
+            f"crop is for picture files: the images of {name} have one size, and are held in memory",
+            "set train.augment.crop: null and train.augment.shorter_side: null, and use pad_crop",
+            at="recipe",
+        )
     if name == "digits":
         return digits.load(source)
     try:
         found = find(source, data_dir)
-    except RunError:
+    except SpecError:
         into = data_dir or (home / source.name if (home := cache()) is not None else None)
         if not download or into is None:
             raise

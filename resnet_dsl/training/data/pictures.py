@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_dsl.diagnostics import RunError, SpecError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.views import AsItIs, CentreCrop, View, look, open_fitting
@@ -86,7 +86,7 @@ class Pictures:
         return self.take(torch.randperm(len(self), generator=generator(0, "sample"))[:SAMPLE].sort().values)
 
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pixels (N, C, H, W) and labels of all, in order, `size` at a time. Raises RunError (exit 3)."""
+        """Pixels (N, C, H, W) and labels of all, in order, `size` at a time. Raises SpecError (exit 3)."""
         positions = torch.split(torch.arange(len(self)), size)
         requests = (Request(p.numpy(), np.zeros((len(p), 0), np.float32)) for p in positions)
         with contextlib.closing(stream(self, self.view, requests)) as pixels:
@@ -94,7 +94,7 @@ class Pictures:
                 yield batch, self.labels[p]
 
     def check_headers(self) -> None:
-        """Open every file as far as its header: kind, colours, and size where it matters. Raises RunError (exit 3, or 2)."""
+        """Open every file as far as its header: kind, colours, and size where it matters. Raises SpecError (exit 3, or 2)."""
         requests = [Request(p.numpy(), _NO_DRAWS) for p in torch.split(torch.arange(len(self)), _HEADERS)]
         for _ in work(_Headers(self), requests, self.workers if len(requests) > 1 else 0, False, self.root):
             continue
@@ -113,7 +113,7 @@ def stream(pictures: Pictures, view: View, requests: Iterable[Request], pin: boo
     """For each request its pixels (N, C, H, W) uint8, in order; workers are some requests ahead. To be closed.
 
     All pictures of a request must look equally large in `view`. `pin`: into memory from which a GPU copies by itself.
-    Raises RunError: exit 3 for a file that cannot be decoded or a worker that died, 2 for one that does not fit.
+    Raises SpecError: exit 3 for a file that cannot be decoded or a worker that died, 2 for one that does not fit.
     """
     return work(_Reader(pictures, view), requests, pictures.workers, pin, pictures.root)
 
@@ -121,7 +121,7 @@ def stream(pictures: Pictures, view: View, requests: Iterable[Request], pin: boo
 def work(source: Dataset[T | Fault], requests: Iterable[Request] | None, workers: int, pin: bool, at: Path) -> Generator[T]:
     """What `source` makes of each request, or gives by itself where there are none, in processes that run ahead. To be closed.
 
-    Raises RunError: the one that a `Fault` stands for, or exit 3 for a worker that died.
+    Raises SpecError: the one that a `Fault` stands for, or exit 3 for a worker that died.
     """
     with warnings.catch_warnings():
         # More workers than cores is the caller's wish; and a forked worker touches nothing that other threads hold.
@@ -143,12 +143,15 @@ def work(source: Dataset[T | Fault], requests: Iterable[Request] | None, workers
             except RuntimeError as e:
                 if "DataLoader worker" not in str(e):
                     raise
-                raise RunError(
-                    "workers-died", f"a process that reads pictures died: {str(e).splitlines()[0][:160]}",
-                    f"it may have run out of memory or of /dev/shm; try fewer: --workers {workers // 2}", at=at,
-                ) from None  # fmt: skip
+                raise refuse(
+                    "workers-died",
+                    f"a process that reads pictures died: {str(e).splitlines()[0][:160]}",
+                    f"it may have run out of memory or of /dev/shm; try fewer: --workers {workers // 2}",
+                    at=at,
+                    exit_code=3,
+                ) from None
             if isinstance(answer, Fault):
-                raise RunError(answer.code, answer.message, answer.help, at=answer.at, exit_code=answer.exit_code)
+                raise refuse(answer.code, answer.message, answer.help, at=answer.at, exit_code=answer.exit_code)
             yield answer
     finally:
         # Workers end now, and not when the garbage collector comes by.
@@ -158,7 +161,7 @@ def work(source: Dataset[T | Fault], requests: Iterable[Request] | None, workers
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A RunError on its way from a worker: an exception of several parts does not survive the journey."""
+    """A SpecError on its way from a worker: an exception of several parts does not survive the journey."""
 
     code: str
     message: str
@@ -184,7 +187,7 @@ class _Reader(Dataset[torch.Tensor | Fault]):
             return torch.from_numpy(
                 np.stack([self._one(i, d) for i, d in zip(request.index.tolist(), request.draws.tolist(), strict=True)])
             )
-        except RunError as e:
+        except SpecError as e:
             return Fault.of(e)
 
     def _one(self, position: int, draws: Sequence[float]) -> npt.NDArray[np.uint8]:
@@ -205,7 +208,7 @@ class _Headers(Dataset[int | Fault]):
                 with open_fitting(path := self.pictures.path(position), self.pictures.channels, path) as picture:
                     if isinstance(view, AsItIs):
                         view(picture, ())
-        except RunError as e:
+        except SpecError as e:
             return Fault.of(e)
         return len(request.index)
 

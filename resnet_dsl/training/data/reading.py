@@ -1,4 +1,4 @@
-"""Reading files that may be cut short, damaged or something else altogether: every such case is one RunError."""
+"""Reading files that may be cut short, damaged or something else altogether: every such case is one SpecError."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 
 MAX_BYTES = 1 << 30
 """No file of the known data sets is near this size once unpacked."""
 
 
-def damaged(path: Path | str, problem: str, help: str = "copy or download the file again") -> RunError:
+def damaged(path: Path | str, problem: str, help: str = "copy or download the file again") -> SpecError:
     """The error for a file that is not what it should be: `problem` says what was expected and what was found."""
-    return RunError("data-damaged", problem, help, at=path)
+    return refuse("data-damaged", problem, help, at=path, exit_code=3)
 
 
 @contextmanager
@@ -33,17 +33,21 @@ def blame(path: Path | str) -> Iterator[None]:
     except (zlib.error, struct.error) as e:
         raise damaged(path, f"is damaged: {str(e)[:120]}") from None
     except PermissionError:
-        raise RunError("data-unreadable", "may not be read", "change its permissions: chmod +r", at=path) from None
+        raise refuse("data-unreadable", "may not be read", "change its permissions: chmod +r", at=path, exit_code=3) from None
     except OSError as e:
-        raise RunError(
-            "data-unreadable", f"cannot be read or written: {e.strerror or str(e)[:120]}", "check the disk and the path", at=path
+        raise refuse(
+            "data-unreadable",
+            f"cannot be read or written: {e.strerror or str(e)[:120]}",
+            "check the disk and the path",
+            at=path,
+            exit_code=3,
         ) from None
     except MemoryError:
-        raise RunError("memory", "does not fit into memory", "use a machine with more memory", at=path) from None
+        raise refuse("memory", "does not fit into memory", "use a machine with more memory", at=path, exit_code=3) from None
 
 
 def read(path: Path) -> bytes:
-    """A file's bytes, unpacked where it ends in .gz; at most `MAX_BYTES`. Raises RunError (exit 3)."""
+    """A file's bytes, unpacked where it ends in .gz; at most `MAX_BYTES`. Raises SpecError (exit 3)."""
     with blame(path):
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rb") as f:

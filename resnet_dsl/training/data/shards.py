@@ -23,7 +23,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from resnet_dsl.datasets.catalog import Source
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.data.dataset import Dataset
@@ -67,11 +67,13 @@ class Shards:
         return self.channels, *self.view.shape
 
     def take(self, index: torch.Tensor) -> Shards:
-        """Not to be had. Raises RunError (exit 2)."""
-        raise RunError(
-            "data-split", "shards are read as they come: no single pictures can be held out or left out of them",
-            "set train.validation: 0, leave out --limit-train and --overfit-batch; --limit-batches shortens an epoch", at=self.shards[0].path.parent, exit_code=2,
-        )  # fmt: skip
+        """Not to be had. Raises SpecError (exit 2)."""
+        raise refuse(
+            "data-split",
+            "shards are read as they come: no single pictures can be held out or left out of them",
+            "set train.validation: 0, leave out --limit-train and --overfit-batch; --limit-batches shortens an epoch",
+            at=self.shards[0].path.parent,
+        )
 
     def to(self, device: torch.device) -> Shards:
         """Themselves: they are read batch by batch, whatever the device."""
@@ -82,14 +84,14 @@ class Shards:
         return replace(self, most=SAMPLE)
 
     def chunks(self, size: int) -> Iterator[Chunk]:
-        """Pixels (N, C, H, W) uint8 and labels of all, each once, `size` at a time at most. Raises RunError (exit 3)."""
+        """Pixels (N, C, H, W) uint8 and labels of all, each once, `size` at a time at most. Raises SpecError (exit 3)."""
         # A worker takes whole shards; a sample must be the same pictures for any number of workers.
         workers = 0 if self.most is not None else min(self.workers, len(self.shards))
         with contextlib.closing(work(_Once(self, size), None, workers, False, self.shards[0].path)) as found:
             yield from found
 
     def endless(self, size: int, view: View, pin: bool, *purpose: str | int) -> Generator[Chunk]:
-        """Batches of `size` for training, without end; draws from `purpose` and the worker. Raises RunError (exit 3)."""
+        """Batches of `size` for training, without end; draws from `purpose` and the worker. Raises SpecError (exit 3)."""
         return work(_Endless(self, size, view, purpose), None, self.workers, pin, self.shards[0].path)
 
     def __len__(self) -> int:
@@ -100,20 +102,20 @@ class Shards:
 def load(source: Source, where: Path | None, input: Shape, crop: int | None, workers: int | None) -> Dataset:
     """A data set from shards: a folder with an index.json, or a pattern such as shards-{0000..0007}.tar, whose last is for evaluation.
 
-    `crop` and `workers` as for `imagefolder.load`. Raises RunError (exit 3 for the files, 2 for the request).
+    `crop` and `workers` as for `imagefolder.load`. Raises SpecError (exit 3 for the files, 2 for the request).
     """
     require_pillow(source.name)
     if importlib.util.find_spec("webdataset") is None:
-        raise RunError(
-            "extra-missing", "reading shards needs webdataset, which is not installed", "pip install 'resnet-dsl[wds]'", at=source.name
+        raise refuse(
+            "extra-missing",
+            "reading shards needs webdataset, which is not installed",
+            "pip install 'resnet-dsl[wds]'",
+            at=source.name,
+            exit_code=3,
         )
     if where is None:
-        raise RunError(
-            "usage",
-            "which shards?",
-            f"add --data-dir FOLDER (with {INDEX}) or --data-dir 'shards-{{0000..0007}}.tar'",
-            at=source.name,
-            exit_code=2,
+        raise refuse(
+            "usage", "which shards?", f"add --data-dir FOLDER (with {INDEX}) or --data-dir 'shards-{{0000..0007}}.tar'", at=source.name
         )
     classes, train, test = _from_index(where / INDEX) if where.is_dir() else _from_pattern(where)
     channels, view = _form(train[0], input)
@@ -125,7 +127,7 @@ def load(source: Source, where: Path | None, input: Shape, crop: int | None, wor
 def _from_index(path: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tuple[Shard, ...]]:
     """Class names, training and evaluation shards as an index.json says."""
     if not path.is_file():
-        raise RunError("data-missing", f"no {INDEX} in it", f"write one: {_FORM}", at=path.parent)
+        raise refuse("data-missing", f"no {INDEX} in it", f"write one: {_FORM}", at=path.parent, exit_code=3)
     with blame(path):
         try:
             index = json.loads(path.read_bytes())
@@ -153,7 +155,9 @@ def _listed(path: Path, index: Mapping[str, Any], key: str) -> tuple[Shard, ...]
 def _present(path: Path) -> Path:
     # webdataset would run what stands behind pipe: and fetch what lies elsewhere.
     if not path.is_file():
-        raise RunError("data-missing", "no such shard; shards are files on this machine", "check the path and the pattern", at=path)
+        raise refuse(
+            "data-missing", "no such shard; shards are files on this machine", "check the path and the pattern", at=path, exit_code=3
+        )
     return path
 
 
@@ -164,12 +168,15 @@ def _from_pattern(pattern: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tu
     try:
         paths = [Path(p) for p in braceexpand.braceexpand(str(pattern))]
     except ValueError:
-        raise RunError("usage", "has braces that do not pair", "write shards-{0000..0007}.tar, say", at=str(pattern), exit_code=2) from None
+        raise refuse("usage", "has braces that do not pair", "write shards-{0000..0007}.tar, say", at=str(pattern)) from None
     if len(paths) < 2:
-        raise RunError(
-            "data-missing", "is one shard or none; of a pattern's shards the last is for evaluation",
-            "write a pattern such as shards-{0000..0007}.tar, or a folder with an index.json", at=str(pattern),
-        )  # fmt: skip
+        raise refuse(
+            "data-missing",
+            "is one shard or none; of a pattern's shards the last is for evaluation",
+            "write a pattern such as shards-{0000..0007}.tar, or a folder with an index.json",
+            at=str(pattern),
+            exit_code=3,
+        )
     counted = [_counted(_present(path)) for path in paths]
     highest = max(label for _, labels in counted for label in labels)
     shards = [Shard(path, n) for path, (n, _) in zip(paths, counted, strict=True)]
@@ -213,7 +220,7 @@ def _fingerprint(classes: tuple[str, ...], parts: Iterable[tuple[Shard, ...]]) -
 
 
 def _samples(paths: Iterable[Path], shuffled: random.Random | None = None) -> Generator[dict[str, Any]]:
-    """The samples of shards, one after the other, as webdataset groups them; `shuffled` by a buffer. Raises RunError (exit 3)."""
+    """The samples of shards, one after the other, as webdataset groups them; `shuffled` by a buffer. Raises SpecError (exit 3)."""
     import webdataset  # type: ignore[import-untyped]
     from webdataset.tariterators import group_by_keys, tar_file_expander  # type: ignore[import-untyped]
 
@@ -256,7 +263,7 @@ class _Reading(IterableDataset[Chunk | Fault]):
         info = get_worker_info()
         try:
             yield from self.chunks(*((info.id, info.num_workers) if info is not None else (0, 1)))
-        except RunError as e:
+        except SpecError as e:
             yield Fault.of(e)
 
     def seen(self, sample: Mapping[str, Any], view: View, draws: list[float]) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.training.data.reading import blame, damaged
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ _DAMAGED = (SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeE
 
 
 def require_pillow(at: str) -> None:
-    """Raises RunError (exit 3) where Pillow lacks."""
+    """Raises SpecError (exit 3) where Pillow lacks."""
     if importlib.util.find_spec("PIL") is None:
-        raise RunError("extra-missing", "reading pictures needs Pillow, which is not installed", "pip install 'resnet-dsl[images]'", at=at)
+        raise refuse(
+            "extra-missing", "reading pictures needs Pillow, which is not installed", "pip install 'resnet-dsl[images]'", at=at, exit_code=3
+        )
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def _decoding(at: Path | str) -> Iterator[None]:
 
 
 def open_picture(file: Path | BinaryIO, at: Path | str | None = None) -> Image.Image:
-    """A picture of which only the header has been read; `at` is what to blame, if not the file itself. Raises RunError (exit 3)."""
+    """A picture of which only the header has been read; `at` is what to blame, if not the file itself. Raises SpecError (exit 3)."""
     from PIL import Image
 
     at = str(file) if at is None else at
@@ -79,7 +81,7 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AsItIs:
-    """A picture that must have a size already, that of the picture `first`. Raises RunError (exit 2)."""
+    """A picture that must have a size already, that of the picture `first`. Raises SpecError (exit 2)."""
 
     height: int
     width: int
@@ -93,12 +95,11 @@ class AsItIs:
     def __call__(self, picture: Image.Image, draws: Sequence[float]) -> Image.Image:
         """The picture itself."""
         if picture.size != (self.width, self.height):
-            raise RunError(
+            raise refuse(
                 "data-size",
                 f"is {picture.height}x{picture.width}, but {self.first} is {self.height}x{self.width}; nothing is resized silently",
                 "bring all pictures to one size, or cut squares of the side that the network reads out of them: --set train.augment.crop=SIDE",
                 at=str(getattr(picture, "filename", "a picture")),
-                exit_code=2,
             )
         return picture
 
@@ -179,22 +180,18 @@ def scaled(picture: Image.Image, size: tuple[int, int], box: tuple[int, int, int
 
 
 def open_fitting(file: Path | BinaryIO, channels: int, at: Path | str) -> Image.Image:
-    """As `open_picture`, but no colours where `channels` is 1. Raises RunError (exit 3; exit 2 for colours)."""
+    """As `open_picture`, but no colours where `channels` is 1. Raises SpecError (exit 3; exit 2 for colours)."""
     picture = open_picture(file, at)
     if channels == 1 and picture.mode not in GREY:
         picture.close()
-        raise RunError(
-            "data-size",
-            "is in colour, but the first picture is grey",
-            "make all pictures grey, or let the network read 3 channels",
-            at=at,
-            exit_code=2,
+        raise refuse(
+            "data-size", "is in colour, but the first picture is grey", "make all pictures grey, or let the network read 3 channels", at=at
         )
     return picture
 
 
 def pixels(picture: Image.Image, at: Path | str, channels: int, view: View, draws: Sequence[float] = ()) -> Pixels:
-    """What a view shows of an open picture, (channels, height, width). Raises RunError (exit 3; 2 where its size does not fit)."""
+    """What a view shows of an open picture, (channels, height, width). Raises SpecError (exit 3; 2 where its size does not fit)."""
     with _decoding(at):
         seen = view(picture, draws)
         array = np.asarray(seen.convert("L" if channels == 1 else "RGB"))
@@ -202,6 +199,6 @@ def pixels(picture: Image.Image, at: Path | str, channels: int, view: View, draw
 
 
 def look(file: Path | BinaryIO, channels: int, view: View, draws: Sequence[float], at: Path | str) -> Pixels:
-    """A view of a picture, as `pixels`. Raises RunError (exit 3; 2 where a picture's size or colours do not fit)."""
+    """A view of a picture, as `pixels`. Raises SpecError (exit 3; 2 where a picture's size or colours do not fit)."""
     with open_fitting(file, channels, at) as picture:
         return pixels(picture, at, channels, view, draws)

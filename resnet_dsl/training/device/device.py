@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -46,24 +46,29 @@ class Facts:
 def find(device: str) -> Facts:
     """The facts about a device; `auto` takes CUDA, then MPS, then the CPU.
 
-    Raises RunError: exit 2 for an unknown device, 3 for one that is not there.
+    Raises SpecError: exit 2 for an unknown device, 3 for one that is not there.
     """
     kind = device.partition(":")[0]
     if kind not in DEVICES:
-        raise RunError("unknown-name", f"{device} is no device", f"use one of {', '.join(DEVICES)}", at="--device", exit_code=2)
+        raise refuse("unknown-name", f"{device} is no device", f"use one of {', '.join(DEVICES)}", at="--device")
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
         device = kind = next(k for k in ("cuda", "mps", "cpu") if here[k])
     if not here[kind]:
-        raise RunError(
+        raise refuse(
             "device-missing",
             f"this machine (or this build of torch, {torch.__version__}) has no {kind}",
             "use --device auto",
             at="--device",
+            exit_code=3,
         )
     if kind == "cuda" and ":" in device and not (device[5:].isdecimal() and int(device[5:]) < torch.cuda.device_count()):
-        raise RunError(
-            "device-missing", f"there is no {device}: {torch.cuda.device_count()} CUDA devices are here", "use --device cuda", at="--device"
+        raise refuse(
+            "device-missing",
+            f"there is no {device}: {torch.cuda.device_count()} CUDA devices are here",
+            "use --device cuda",
+            at="--device",
+            exit_code=3,
         )
     threads = torch.get_num_threads()
     if kind == "cuda":

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import torch
 
-from resnet_dsl.diagnostics import RunError, did_you_mean
+from resnet_dsl.diagnostics import did_you_mean, refuse
 from resnet_dsl.training.device.device import Facts, find
 from resnet_dsl.training.device.regional import Compiled, Extent, eager, extent
 
@@ -74,7 +74,7 @@ class Plan:
     def compiled(self, model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         """What a training step calls in place of the model, whose parameters, buffers, keys and pickle stay as they are.
 
-        Evaluation runs under `as_written`. The first call raises RunError (exit 3) where torch.compile fails.
+        Evaluation runs under `as_written`. The first call raises SpecError (exit 3) where torch.compile fails.
         """
         return model if self.compile == "no" else Compiled(model, self.compile)
 
@@ -172,7 +172,7 @@ class Wishes:
     def read(text: str, *, at: str = "--plan") -> Wishes:
         """From `precision=bf16,compile=no`, or from a file: a run's run.json, its folder, or a plan's own JSON.
 
-        Raises RunError: exit 2 for a mistake in the text, 3 where a file cannot be read.
+        Raises SpecError: exit 2 for a mistake in the text, 3 where a file cannot be read.
         """
         path = Path(text)
         if "=" not in text and (text.endswith(".json") or os.sep in text or path.exists()):
@@ -181,18 +181,18 @@ class Wishes:
         for item in filter(None, map(str.strip, text.split(","))):
             key, equals, word = (x.strip() for x in item.partition("="))
             if key not in PARTS:
-                raise RunError("unknown-name", f"a plan has no {key!r}", did_you_mean(key, PARTS, what="a part"), at=at, exit_code=2)
+                raise refuse("unknown-name", f"a plan has no {key!r}", did_you_mean(key, PARTS, what="a part"), at=at)
             if not equals:
                 values = "|".join(PARTS[key].values) or "N"
-                raise RunError("usage", f"{key} has no value", f"write {key}={values}", at=at, exit_code=2)
+                raise refuse("usage", f"{key} has no value", f"write {key}={values}", at=at)
             if PARTS[key].field in found:
-                raise RunError("usage", f"{key} is there twice", "say it once", at=at, exit_code=2)
+                raise refuse("usage", f"{key} is there twice", "say it once", at=at)
             try:
                 found[PARTS[key].field] = PARTS[key].read(word)
             except ValueError as e:
-                raise RunError("unknown-name", f"{key} cannot be {word!r}", str(e), at=at, exit_code=2) from None
+                raise refuse("unknown-name", f"{key} cannot be {word!r}", str(e), at=at) from None
         if not found:
-            raise RunError("usage", "a plan without parts", f"write {next(iter(PARTS))}=bf16, say, or a run's folder", at=at, exit_code=2)
+            raise refuse("usage", "a plan without parts", f"write {next(iter(PARTS))}=bf16, say, or a run's folder", at=at)
         return Wishes(**found)
 
     @staticmethod
@@ -213,25 +213,25 @@ def _stored(path: Path) -> Wishes:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
-        raise RunError(
-            "run-missing", f"cannot be read: {e.strerror}", "give a run's folder, or parts such as compile=no", at=path
+        raise refuse(
+            "run-missing", f"cannot be read: {e.strerror}", "give a run's folder, or parts such as compile=no", at=path, exit_code=3
         ) from None
     except ValueError:
         record = None
     try:
         return Wishes.of(Plan.from_dict(record.get("plan", record)))
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise RunError("run-damaged", "holds no plan", "give the run.json of a run, or its folder", at=path) from None
+        raise refuse("run-damaged", "holds no plan", "give the run.json of a run, or its folder", at=path, exit_code=3) from None
 
 
 def candidates(facts: Facts, wishes: Wishes, *, data_bytes: int | None = 0) -> tuple[Plan, ...]:
     """The plans that can be right for a device, the one that is right unless timing says otherwise first.
 
     `data_bytes` is what the training set takes as pixels; None where it is streamed. A compiled plan stands right
-    after the eager one that it compiles. Raises RunError (exit 3) where compilation is asked for and there is none.
+    after the eager one that it compiles. Raises SpecError (exit 3) where compilation is asked for and there is none.
     """
     if wishes.compile not in (None, "no") and facts.no_compiler:
-        raise RunError("compile-missing", f"cannot compile: {facts.no_compiler}", "use --no-compile", at="--compile")
+        raise refuse("compile-missing", f"cannot compile: {facts.no_compiler}", "use --no-compile", at="--compile", exit_code=3)
     precisions, why = _precisions(facts) if wishes.precision is None else ((wishes.precision,), f"{wishes.precision} as asked")
     compiles: tuple[Extent, ...] = ("no",) if facts.no_compiler else ("no", extent(facts.kind))
     if wishes.compile is not None:
@@ -270,7 +270,7 @@ def _precisions(facts: Facts) -> tuple[tuple[Precision, ...], str]:
 def choose(device: str, precision: str) -> Plan:
     """The plan by the rules alone, eager: for evaluation, and for runs too short to time anything.
 
-    `device` as in `device.find`, `precision` as in a recipe. Raises RunError as `device.find`.
+    `device` as in `device.find`, `precision` as in a recipe. Raises SpecError as `device.find`.
     """
     return by_rule(wishes(device, precision, False, None))
 
@@ -278,7 +278,7 @@ def choose(device: str, precision: str) -> Plan:
 def wishes(device: str, precision: str | None, compiled: bool | None, plan: str | None) -> Wishes:
     """What options ask for: `--plan`, and the options that name one part, which must not say otherwise.
 
-    `precision` auto, like None, is open; `compiled` as `--compile` or `--no-compile`. Raises RunError (exit 2 or 3).
+    `precision` auto, like None, is open; `compiled` as `--compile` or `--no-compile`. Raises SpecError (exit 2 or 3).
     """
     pinned = Wishes() if plan is None else Wishes.read(plan)
     if device != "auto" and pinned.device is None:
@@ -293,19 +293,17 @@ def wishes(device: str, precision: str | None, compiled: bool | None, plan: str 
         one, other = getattr(single, part.name), getattr(pinned, part.name)
         same = one == other or (part.name == "compile" and "no" not in (one, other))
         if one is not None and other is not None and not same:
-            raise RunError(
-                "usage", f"--plan says {part.name} {other}, --{part.name} says otherwise", "say it once", at=f"--{part.name}", exit_code=2
-            )
+            raise refuse("usage", f"--plan says {part.name} {other}, --{part.name} says otherwise", "say it once", at=f"--{part.name}")
     return pinned.over(single)
 
 
 def by_rule(asked: Wishes, *, data_bytes: int | None = 0) -> Plan:
-    """The plan by the rules and what was asked for, eager unless it was asked for otherwise. Raises RunError as `candidates`."""
+    """The plan by the rules and what was asked for, eager unless it was asked for otherwise. Raises SpecError as `candidates`."""
     return candidates(find(asked.device or "auto"), asked.over(Wishes(compile="no")), data_bytes=data_bytes)[0]
 
 
 def taken_up(plan: Plan, device: str | None) -> Plan:
-    """The plan of a run that is gone on with, on the device that it had or on another. Raises RunError as `device.find`.
+    """The plan of a run that is gone on with, on the device that it had or on another. Raises SpecError as `device.find`.
 
     On another kind of device only the precision stays.
     """

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 
 Extent = Literal["no", "blocks", "whole"]
 
@@ -57,12 +57,12 @@ class Compiled:
             part.compile(dynamic=False)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """The network's output. Raises RunError (exit 3) where the first call cannot be compiled."""
+        """The network's output. Raises SpecError (exit 3) where the first call cannot be compiled."""
         try:
             out: torch.Tensor = self.model(images)
         except torch._dynamo.exc.TorchDynamoException as e:
-            raise RunError(
-                "compile-failed", f"torch.compile failed: {reason(e)}", "train without it: --no-compile", at="--compile"
+            raise refuse(
+                "compile-failed", f"torch.compile failed: {reason(e)}", "train without it: --no-compile", at="--compile", exit_code=3
             ) from None
         return out
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.training.device.plan import Plan
 
 Clock = Callable[[], float]
@@ -77,7 +77,7 @@ def _compile(
     try:
         other = prepare(compiled)
         other()
-    except RunError as e:
+    except SpecError as e:
         if e.diagnostics[0].code != "compile-failed":
             raise
         return _because(plan, f"eager: {e.diagnostics[0].message}")

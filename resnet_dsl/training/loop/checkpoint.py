@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.files import discard, write_atomic
 from resnet_dsl.training.loop import faults
 
@@ -35,7 +35,7 @@ class Damaged:
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the checkpoint of a step and drop all but the newest two. Raises RunError (exit 3); older ones stay then."""
+    """Write the checkpoint of a step and drop all but the newest two. Raises SpecError (exit 3); older ones stay then."""
     reached = partial(faults.reach, step=step)
     reached("before_save")
     # Serialised in memory first: torch.save to a path leaves half a file behind, and hides why.
@@ -54,7 +54,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
 def load_newest(folder: Path, device: torch.device) -> tuple[dict[str, Any] | None, list[Damaged]]:
     """The newest checkpoint that is whole, and the newer ones that are not; None where there is none at all.
 
-    Raises RunError (exit 3) where there are some and all are damaged.
+    Raises SpecError (exit 3) where there are some and all are damaged.
     """
     damaged: list[Damaged] = []
     for path in _newest_first(folder):
@@ -64,7 +64,9 @@ def load_newest(folder: Path, device: torch.device) -> tuple[dict[str, Any] | No
         damaged.append(found)
     if damaged:
         every = "; ".join(f"{d.path.name}: {d.reason}" for d in damaged)
-        raise RunError("checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to begin this run anew", at=folder)
+        raise refuse(
+            "checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to begin this run anew", at=folder, exit_code=3
+        )
     return None, []
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 
 VARIABLE = "RESNET_DSL_FAULT"
 PHASES = ("step", "before_save", "mid_write", "after_tmp_write", "after_rename", "after_prune")
@@ -19,15 +19,17 @@ _FORM = re.compile(rf"kill@step=(\d+)(?:,phase=({'|'.join(PHASES)}))?\Z")
 
 
 def reach(phase: str, step: int) -> None:
-    """Die without a word (SIGKILL), if that is wanted at this phase of this step. Raises RunError (exit 2) for what is no fault."""
+    """Die without a word (SIGKILL), if that is wanted at this phase of this step. Raises SpecError (exit 2) for what is no fault."""
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return
     found = _FORM.match(wanted)
     if found is None:
-        raise RunError(
-            "usage", f"{VARIABLE} is {wanted!r}, which is no fault", f"unset it: it is for tests; its phases are {', '.join(PHASES)}",
-            at=VARIABLE, exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "usage",
+            f"{VARIABLE} is {wanted!r}, which is no fault",
+            f"unset it: it is for tests; its phases are {', '.join(PHASES)}",
+            at=VARIABLE,
+        )
     if (int(found[1]), found[2] or "step") == (step, phase):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.records.folder import CHECKPOINTS, ENVIRONMENT, REQUEST, WEIGHTS, Metrics, RunFolder
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
@@ -69,7 +69,7 @@ class Keeping:
 
 
 def keep_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, normalisation: Normalisation) -> None:
-    """The weights of a job's network, with all that it takes to use them. Raises RunError (exit 3)."""
+    """The weights of a job's network, with all that it takes to use them. Raises SpecError (exit 3)."""
     told = weights.about(spec=job.spec_text, classes=job.data.classes, normalisation=normalisation, data=job.data.name)
     weights.save(path, tensors, told)
 
@@ -77,7 +77,7 @@ def keep_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, norm
 def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) -> dict[str, Any] | None:
     """The state to go on from; `renewed` in it says that it is from before the run was made longer.
 
-    All ranks must call it; rank 0 reads for all, but for what is sharded (`sharded.read`). Raises RunError (exit 3) where it belongs to another spec, recipe or data.
+    All ranks must call it; rank 0 reads for all, but for what is sharded (`sharded.read`). Raises SpecError (exit 3) where it belongs to another spec, recipe or data.
     """
     if world.main:
         folder.make(CHECKPOINTS)
@@ -96,11 +96,12 @@ def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) ->
     renewed = state["identity"]["recipe"] in former and state["identity"]["recipe"] != job.identity["recipe"]
     for name, now in job.identity.items():
         if (then := state["identity"][name]) != now and not (name == "recipe" and renewed):
-            raise RunError(
+            raise refuse(
                 "checkpoint-fit",
                 f"its checkpoints are of another {name}: SHA-256 {then[:16]}..., now {now[:16]}...",
                 f"put the {name} back as it was, or begin a new run",
                 at=folder.path,
+                exit_code=3,
             )
     return {**state, "renewed": renewed}
 

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from resnet_dsl.diagnostics import RunError, did_you_mean, quote
+from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.files import write_atomic
 from resnet_dsl.records.log import Row, read_rows
 
@@ -49,13 +49,13 @@ class CsvLog:
         self._write()
 
     def log(self, row: Row) -> None:
-        """One more row. Raises RunError (exit 3)."""
+        """One more row. Raises SpecError (exit 3)."""
         self._rows.append(row)
         if row["event"] != "train":
             self._write()
 
     def close(self) -> None:
-        """Write the rest. Raises RunError (exit 3)."""
+        """Write the rest. Raises SpecError (exit 3)."""
         self._write()
 
     def _write(self) -> None:
@@ -100,25 +100,28 @@ class Tolerant:
 
 
 def makers(names: Sequence[str]) -> dict[str, Maker]:
-    """The loggers that installed packages offer under these names. Raises RunError: exit 2 for an unknown one, 3 where it cannot be loaded."""
+    """The loggers that installed packages offer under these names. Raises SpecError: exit 2 for an unknown one, 3 where it cannot be loaded."""
     offered = {e.name: e for e in entry_points(group=GROUP)}
     found: dict[str, Maker] = {}
     for name in names:
         if name not in offered:
             help = did_you_mean(name, offered, what="a logger") if offered else f"install a package with the entry point {GROUP}"
-            raise RunError("unknown-name", f"{quote(name)} is no logger that is installed", help, at="--logger", exit_code=2)
+            raise refuse("unknown-name", f"{quote(name)} is no logger that is installed", help, at="--logger")
         try:
             found[name] = offered[name].load()
         except Exception as e:  # noqa: BLE001 - nor must it end in a traceback
-            raise RunError(
-                "environment", f"the logger {name} cannot be loaded: {type(e).__name__}: {str(e)[:120]}", "mend or remove its package",
+            raise refuse(
+                "environment",
+                f"the logger {name} cannot be loaded: {type(e).__name__}: {str(e)[:120]}",
+                "mend or remove its package",
                 at="--logger",
-            ) from None  # fmt: skip
+                exit_code=3,
+            ) from None
     return found
 
 
 def open_loggers(folder: Path, *, tensorboard: bool, others: Mapping[str, Maker], say: Callable[[str], None]) -> list[Logger]:
-    """The loggers of a run, with all rows that its log holds. Raises RunError (exit 3)."""
+    """The loggers of a run, with all rows that its log holds. Raises SpecError (exit 3)."""
     rows = read_rows(folder)
     loggers: list[Logger] = [CsvLog(folder, rows)]
     if tensorboard:

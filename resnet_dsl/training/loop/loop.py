@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.batches.batches import Batches, every, total_steps
@@ -109,7 +109,7 @@ class Loop:
         self._busy, self._rate = 0.0, 0.0
 
     def run(self) -> bool:
-        """Train to the end, or until `stop`; False if stopped. The state is saved either way. Raises RunError."""
+        """Train to the end, or until `stop`; False if stopped. The state is saved either way. Raises SpecError."""
         self.model.train()
         self._began, self._began_step = time.monotonic(), self.step
         evaluate_every, save_every = (every(e, self.batches.per_epoch) for e in (self.recipe.eval_every, self.recipe.checkpoint_every))
@@ -268,8 +268,8 @@ class Loop:
             if found:
                 raise self._not_finite(self.step - 1, f"the weights of {found[0]} are not finite")
 
-    def _not_finite(self, step: int, what: str) -> RunError:
-        return RunError(
+    def _not_finite(self, step: int, what: str) -> SpecError:
+        return refuse(
             "not-finite",
             f"{what}, at step {step + 1:,} (learning rate {self._lr(step):.4g}); checkpoints from before are kept",
             f"try --set train.lr={self.recipe.lr / 10:.2g}, a longer warmup, or a norm in the network",

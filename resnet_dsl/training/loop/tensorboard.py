@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.files import discard
 from resnet_dsl.records.log import Row
 
@@ -17,9 +17,11 @@ _NO_FIGURES = frozenset(("event", "step", "epoch", "images", "seconds"))
 
 
 def require_tensorboard() -> None:
-    """Raises RunError (exit 3) where the package lacks."""
+    """Raises SpecError (exit 3) where the package lacks."""
     if importlib.util.find_spec("tensorboard") is None:
-        raise RunError("extra-missing", "TensorBoard is not installed", "pip install 'resnet-dsl[tensorboard]'", at="--tensorboard")
+        raise refuse(
+            "extra-missing", "TensorBoard is not installed", "pip install 'resnet-dsl[tensorboard]'", at="--tensorboard", exit_code=3
+        )
 
 
 class TensorBoard:
@@ -39,7 +41,7 @@ class TensorBoard:
         try:
             self._writer = SummaryWriter(str(home), purge_step=0)
         except OSError as e:
-            raise RunError("disk", f"cannot be written: {e.strerror}", "free some space, or leave it out", at=home) from None
+            raise refuse("disk", f"cannot be written: {e.strerror}", "free some space, or leave it out", at=home, exit_code=3) from None
         # The times of rows are the run's own seconds, so that TensorBoard's relative time leaves out the pauses.
         self._zero = time.time() - (rows[-1].get("seconds", 0.0) if rows else 0.0)
         for row in rows:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks.world import World
@@ -38,12 +38,14 @@ class Layout:
 
 
 def require_layout(layout: Layout, device: torch.device) -> None:
-    """Refuse what torch cannot do on a device. Raises RunError (exit 2)."""
+    """Refuse what torch cannot do on a device. Raises SpecError (exit 2)."""
     if layout.sync_batchnorm and device.type != "cuda":
-        raise RunError(
-            "ranks-layout", f"torch synchronises batch norm on CUDA alone, and this run is on {device.type}",
-            "leave it out: each process then has statistics of its own images", at="--sync-batchnorm", exit_code=2,
-        )  # fmt: skip
+        raise refuse(
+            "ranks-layout",
+            f"torch synchronises batch norm on CUDA alone, and this run is on {device.type}",
+            "leave it out: each process then has statistics of its own images",
+            at="--sync-batchnorm",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import RunError
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.files import PARTIAL, sync_folder, write_atomic, write_error
 from resnet_dsl.training.loop import faults
 from resnet_dsl.training.loop.checkpoint import KEEP, Damaged
@@ -40,7 +40,7 @@ _PLACE = "sharded"
 
 
 def save(folder: Path, step: int, state: dict[str, Any], world: World) -> None:
-    """Write the checkpoint of a step and drop all but the newest two; all ranks must call it. Raises RunError (exit 3)."""
+    """Write the checkpoint of a step and drop all but the newest two; all ranks must call it. Raises SpecError (exit 3)."""
     reached = partial(faults.reach, step=step)
     reached("before_save")
     path = folder / f"step-{step:09d}{_ENDING}"
@@ -78,7 +78,7 @@ def save(folder: Path, step: int, state: dict[str, Any], world: World) -> None:
 def load_newest(folder: Path, world: World) -> tuple[dict[str, Any] | None, list[Damaged]]:
     """What every rank knows of the newest checkpoint that is whole for all, and the newer ones that are not; None where there is none.
 
-    `read` takes the rest, when there is a network to put it into. All ranks must call it. Raises RunError (exit 3) where there are
+    `read` takes the rest, when there is a network to put it into. All ranks must call it. Raises SpecError (exit 3) where there are
     some and all are damaged.
     """
     damaged: list[Damaged] = []
@@ -89,14 +89,16 @@ def load_newest(folder: Path, world: World) -> tuple[dict[str, Any] | None, list
         damaged.append(Damaged(path, reasons[0]))
     if damaged:
         every = "; ".join(f"{d.path.name}: {d.reason}" for d in damaged)
-        raise RunError("checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to begin this run anew", at=folder)
+        raise refuse(
+            "checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to begin this run anew", at=folder, exit_code=3
+        )
     return None, []
 
 
 def read(state: dict[str, Any], live: dict[str, Any], world: World) -> dict[str, Any]:
     """All of a state that `load_newest` has found. The tensors of `live`, the run's state as it is, are filled and become its own.
 
-    All ranks must call it. Raises RunError (exit 3).
+    All ranks must call it. Raises SpecError (exit 3).
     """
     from torch.distributed.checkpoint import state_dict_loader
     from torch.distributed.checkpoint.api import CheckpointException
@@ -108,7 +110,9 @@ def read(state: dict[str, Any], live: dict[str, Any], world: World) -> dict[str,
             state_dict_loader.load(spread, storage_reader=FileSystemReader(path), no_dist=world.size == 1)
     except (CheckpointException, RuntimeError, ValueError, KeyError, OSError) as e:
         reason = str(e).strip().splitlines()[-1][:120]
-        raise RunError("checkpoint-damaged", f"cannot be loaded ({reason})", "delete it to go on from the one before", at=path) from None
+        raise refuse(
+            "checkpoint-damaged", f"cannot be loaded ({reason})", "delete it to go on from the one before", at=path, exit_code=3
+        ) from None
     return {**state, **spread}
 
 
@@ -181,10 +185,13 @@ def _write(path: Path, spread: dict[str, Any], world: World) -> None:
     except CheckpointException as e:
         # One error of each rank that has one; those of a full disk are OSErrors, wrapped for the journey.
         rank, (first, _) = next(iter(e.failures.items()))
-        raise RunError(
-            "disk", f"rank {rank} cannot write its part: {str(first).splitlines()[0][:120]}; what was there is untouched",
-            "free some space, or check the folder and its permissions", at=path,
-        ) from None  # fmt: skip
+        raise refuse(
+            "disk",
+            f"rank {rank} cannot write its part: {str(first).splitlines()[0][:120]}; what was there is untouched",
+            "free some space, or check the folder and its permissions",
+            at=path,
+            exit_code=3,
+        ) from None
 
 
 @contextmanager

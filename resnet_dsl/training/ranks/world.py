@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from resnet_dsl.diagnostics import RunError, SpecError
+from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.records.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -58,16 +58,17 @@ class World:
         return max(1, self.size // 8)
 
     def device(self, name: str) -> str:
-        """A device's name for this rank: of a machine's GPUs each rank has its own. Raises RunError (exit 3) where there are too few."""
+        """A device's name for this rank: of a machine's GPUs each rank has its own. Raises SpecError (exit 3) where there are too few."""
         kind = name.split(":")[0]
         if self.size == 1 or kind not in ("auto", "cuda") or not torch.cuda.is_available():
             return name
         if self.local_rank >= torch.cuda.device_count():
-            raise RunError(
+            raise refuse(
                 "device-missing",
                 f"process {self.local_rank + 1} of this machine has no GPU: {torch.cuda.device_count()} are here",
                 "start no more processes than GPUs, or use --device cpu",
                 at="--device",
+                exit_code=3,
             )
         return f"cuda:{self.local_rank}"
 
@@ -118,17 +119,16 @@ class World:
         return every
 
     def same(self, text: str, what: str) -> None:
-        """Refuse to begin where a rank's `text` is not that of rank 0. Raises RunError (exit 2), on every rank."""
+        """Refuse to begin where a rank's `text` is not that of rank 0. Raises SpecError (exit 2), on every rank."""
         every = self.gather(hashlib.sha256(text.encode()).hexdigest()[:16])
         others = [rank for rank, found in enumerate(every) if found != every[0]]
         if others:
             shown = ", ".join(map(str, others[:8])) + (", ..." if len(others) > 8 else "")
-            raise RunError(
+            raise refuse(
                 "ranks-differ",
                 f"the {what} of {'rank' if len(others) == 1 else 'ranks'} {shown} is not that of rank 0: SHA-256 {every[others[0]]}..., on rank 0 {every[0]}...",
                 f"give every machine the same command and the same {what}",
                 at=what,
-                exit_code=2,
             )
 
 
@@ -143,7 +143,7 @@ def joined(device: str = "auto", environ: Mapping[str, str] | None = None) -> It
 
     Collectives of CPU tensors go over gloo; with CUDA (`device` is `auto` or `cuda` and there is one) those of CUDA tensors go over NCCL.
     An error inside leaves on one rank only, the first to fail; the others end without a word, with its exit code (SystemExit).
-    Raises RunError (exit 3): the environment is incomplete, the ranks do not find each other, or one of them is lost.
+    Raises SpecError (exit 3): the environment is incomplete, the ranks do not find each other, or one of them is lost.
     """
     environ = os.environ if environ is None else environ
     world = _described(environ)
@@ -192,7 +192,7 @@ def _part() -> None:
 
 
 def _described(environ: Mapping[str, str]) -> World:
-    """The world of torchrun's variables. Raises RunError (exit 3)."""
+    """The world of torchrun's variables. Raises SpecError (exit 3)."""
     if "WORLD_SIZE" not in environ and "RANK" not in environ:
         return alone()
     wanted = ["RANK", "WORLD_SIZE"]
@@ -200,16 +200,18 @@ def _described(environ: Mapping[str, str]) -> World:
         wanted += ["MASTER_ADDR", "MASTER_PORT"]
     for name in wanted:
         if not environ.get(name):
-            raise RunError("ranks-environment", f"the environment describes several processes, but {name} is not set", _LAUNCH, at=name)
+            raise refuse(
+                "ranks-environment", f"the environment describes several processes, but {name} is not set", _LAUNCH, at=name, exit_code=3
+            )
     numbers = {}
     for name, default in (("RANK", ""), ("WORLD_SIZE", ""), ("LOCAL_RANK", environ["RANK"]), ("TORCHELASTIC_MAX_RESTARTS", "0")):
         text = environ.get(name, default)
         if not text.isdecimal():
-            raise RunError("ranks-environment", f"{name} is {text!r}, which is no number", _LAUNCH, at=name)
+            raise refuse("ranks-environment", f"{name} is {text!r}, which is no number", _LAUNCH, at=name, exit_code=3)
         numbers[name] = int(text)
     world = World(*numbers.values())
     if world.rank >= world.size:
-        raise RunError("ranks-environment", f"RANK is {world.rank}, but WORLD_SIZE is {world.size}", _LAUNCH, at="RANK")
+        raise refuse("ranks-environment", f"RANK is {world.rank}, but WORLD_SIZE is {world.size}", _LAUNCH, at="RANK", exit_code=3)
     return world
 
 
@@ -220,14 +222,18 @@ def _seconds(environ: Mapping[str, str]) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise RunError(
-            "ranks-environment", f"{TIMEOUT} is {text!r}, which is no number of seconds", f"unset it, or {TIMEOUT}=600", at=TIMEOUT
+        raise refuse(
+            "ranks-environment",
+            f"{TIMEOUT} is {text!r}, which is no number of seconds",
+            f"unset it, or {TIMEOUT}=600",
+            at=TIMEOUT,
+            exit_code=3,
         )
     return seconds
 
 
 def _connect(world: World, environ: Mapping[str, str], patience: timedelta, backend: str) -> Store:
-    """Make the process group; a store that belongs to these processes alone. Raises RunError (exit 3).
+    """Make the process group; a store that belongs to these processes alone. Raises SpecError (exit 3).
 
     Connecting can fail while old sockets die, so it is tried a few times, by all ranks together.
     """
@@ -258,13 +264,14 @@ def _connect(world: World, environ: Mapping[str, str], patience: timedelta, back
     except (RuntimeError, ValueError, OSError) as e:
         reason = str(e).splitlines()[0]
     taken = "EADDRINUSE" in reason or "address already in use" in reason.lower()
-    raise RunError(
+    raise refuse(
         "ranks-connect",
         f"rank {world.rank} of {world.size} did not reach the others at {where}: {reason[:160] or 'another rank could not connect'}",
         "the port is taken: choose another with --master-port, or use torchrun --standalone"
         if taken
         else "check that every process was started, that the machines reach this address, and GLOO_SOCKET_IFNAME",
         at="torchrun",
+        exit_code=3,
     )
 
 
@@ -304,13 +311,14 @@ def _as_lost(e: Exception, patience: timedelta) -> Exception:
     if not isinstance(e, distributed.DistError) and not (isinstance(e, RuntimeError) and ("gloo" in text or "NCCL" in text)):
         return e
     waited = "timed out" in text.lower() or "timeout" in text.lower()
-    return RunError(
+    return refuse(
         "rank-lost",
         f"another rank did not answer for {patience.total_seconds():.0f} s"
         if waited
         else "the connection to another rank is lost: it has died",
         "go on from the newest checkpoint with --resume; torchrun --max-restarts N does so by itself",
         at="torchrun",
+        exit_code=3,
     )
 
 
