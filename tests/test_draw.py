@@ -388,7 +388,6 @@ def test_our_widths_are_the_engines(bold: bool) -> None:
 def test_options_are_refused_with_the_mend(options: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError, match=re.escape(said)) as e:
         draw(compiled(small()), **options)
-    assert isinstance(e.value, SpecError)
     assert e.value.exit_code == 2
 
 

@@ -37,6 +37,7 @@ ORDER = (
     ("resnet_dsl.training",),
     ("resnet_dsl.using",),
     ("resnet_dsl.lab",),
+    ("resnet_dsl.verbs",),
     ("resnet_dsl.cli",),
     ("resnet_dsl", "resnet_dsl.__main__"),
 )

@@ -11,7 +11,7 @@ from typing import Literal
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.diff import Difference, diff
-from resnet_dsl.diagnostics import SpecError, clean, did_you_mean, quote, refuse, visible
+from resnet_dsl.diagnostics import clean, did_you_mean, quote, refuse, visible
 from resnet_dsl.graph.graph import Graph, Node
 from resnet_dsl.pictures.drawing.dot import to_dot
 from resnet_dsl.pictures.drawing.engine import dress, render

@@ -1,0 +1,35 @@
+"""What every verb accepts for a network: a graph, a spec, or a name of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from resnet_dsl.graph import Graph, compile
+from resnet_dsl.language import Spec
+from resnet_dsl.records.target import find
+
+Network = Graph | Spec | str | os.PathLike[str]
+"""A compiled graph, a loaded spec, or its name: a shipped spec, a YAML file, a run's folder, a .safetensors file with its spec."""
+
+Settings = Mapping[str, str] | Iterable[str]
+"""`{"shortcut": "C"}`, or `["shortcut=C"]`."""
+
+
+def load(target: str | os.PathLike[str], overrides: Settings = (), *, recipe: str | None = None) -> Spec:
+    """The spec that `target` names: a shipped spec, a YAML file, `-` for standard input, a run's folder, or a .safetensors file.
+
+    `overrides` are applied before validation: `{"shortcut": "C", "stages.layer3.depth": "23"}`. `recipe`, a shipped one's name
+    or a path, is what those under `train.` are checked with. Raises SpecError with every mistake, located.
+    """
+    return find(target).load(overrides, recipe=recipe)
+
+
+def spec_of(network: Spec | str | os.PathLike[str], overrides: Settings = ()) -> Spec:
+    """The spec of a name, or the spec itself."""
+    return network if isinstance(network, Spec) else load(network, overrides)
+
+
+def graph_of(network: Network, overrides: Settings = ()) -> Graph:
+    """The graph of whatever names a network. Raises SpecError."""
+    return network if isinstance(network, Graph) else compile(spec_of(network, overrides))
