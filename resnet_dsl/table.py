@@ -6,14 +6,19 @@ A cell is a value; its column knows how people read it. CSV holds the bare value
 from __future__ import annotations
 
 import csv
+import html
 import io
 import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-Layout = Literal["table", "csv", "markdown", "latex"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Layout = Literal["table", "csv", "markdown", "latex", "html"]
 Format = Literal["table", "json", "csv", "markdown", "latex"]
 
 _GAP = "  "
@@ -61,10 +66,21 @@ class Table:
             rights = wraps = [False, False]
         if format == "markdown":
             return _markdown(head, body, total, rights, self.title, self.notes)
+        if format == "html":
+            return _html(head, body, total, rights, self.title, self.notes)
         if format == "latex":
             return _latex(head, body, total, rights, self.title, self.notes)
         body = _wrapped(head, body, wraps, width)
         return _aligned(head, body, total, rights, self.title, self.notes, bold)
+
+    def to_dataframe(self) -> DataFrame:
+        """The rows as a pandas DataFrame, one column per key, with the bare values. Needs pandas."""
+        from pandas import DataFrame
+
+        return DataFrame([list(row) for row in self.rows], columns=[c.key for c in self.columns])
+
+    def _repr_html_(self) -> str:
+        return self.render("html")
 
     @property
     def width(self) -> int:
@@ -150,6 +166,57 @@ def _latex(head: list[str], body: list[list[str]], total: list[list[str]], right
     lines += [line(row) for row in body]
     lines += [r"\midrule", *(line(row) for row in total)] if total else []
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _html(head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...]) -> str:
+    """A table that a notebook shows in its own style: numbers to the right, the title above, the notes below."""
+
+    def line(cells: Sequence[str], tag: str, strong: bool = False) -> str:
+        def cell(text: str, right: bool) -> str:
+            shown = html.escape(text).replace("\n", "<br>")
+            return f'<{tag} style="text-align: {"right" if right else "left"}">{f"<b>{shown}</b>" if strong else shown}</{tag}>'
+
+        return f"<tr>{''.join(map(cell, cells, rights))}</tr>"
+
+    lines = [f"<p><b>{html.escape(title)}</b></p>"] if title else []
+    lines += ["<table>", *([f"<thead>{line(head, 'th')}</thead>"] if any(head) else []), "<tbody>"]
+    lines += [line(row, "td") for row in body] + [line(row, "td", strong=True) for row in total]
+    lines += ["</tbody>", "</table>", *(f"<p><small>{html.escape(note)}</small></p>" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+class Answer(ABC):
+    """A value that a command prints: the same from Python, in a notebook and on the command line.
+
+    A subclass is a frozen dataclass with `repr=False`. It says its `tables`, its JSON document and its one-line summary; the rest follows.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """What the command prints in this format, in order."""
+
+    @abstractmethod
+    def to_dict(self) -> Any:
+        """The document that the command's `json` format prints."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What it is, in a line of at most 300 characters."""
+
+    def to_dataframe(self) -> DataFrame:
+        """The first table's bare values as a pandas DataFrame. Needs pandas."""
+        return self.tables("csv")[0].to_dataframe()
+
+    def __str__(self) -> str:
+        return "\n".join(t.render("table") for t in self.tables())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        return "\n".join(t.render("html") for t in self.tables())
 
 
 def count(value: int) -> str:
