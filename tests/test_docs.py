@@ -66,7 +66,14 @@ def pattern(shown: str) -> re.Pattern[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
 def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     scripts = str(Path(sys.executable).parent)
-    env = {"PATH": f"{scripts}:/usr/bin:/bin", "HOME": str(tmp_path), "COLUMNS": "80", "NO_COLOR": "1", "LANG": "C.UTF-8"}
+    env = {
+        "PATH": f"{scripts}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "COLUMNS": "80",
+        "NO_COLOR": "1",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+    }
     env |= {name: value for name, value in os.environ.items() if name == "OMP_NUM_THREADS"}
     for command, shown in commands(page):
         if NOT_RUN.match(command):
