@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, refuse, render, speak
-from resnet_dsl.table import Layout, Table
+from resnet_dsl.table import Answer, Format, Layout, Table
 
 
 def show(text: str) -> None:
@@ -35,6 +35,14 @@ def show_json(document: Any) -> None:
 def show_table(table: Table, format: Layout, *, quiet: bool = False) -> None:
     """A table in the format asked for; without its title and notes where `quiet`."""
     show((replace(table, title="", notes=()) if quiet else table).render(format, bold=styled(), width=shutil.get_terminal_size().columns))
+
+
+def answer(found: Answer, format: Format, *, quiet: bool = False) -> None:
+    """A value in the format asked for, as every command ends; without titles and notes where `quiet`."""
+    if format == "json":
+        show_json(found.to_dict())
+    else:
+        show(found.render(format, bold=styled(), width=shutil.get_terminal_size().columns, quiet=quiet))
 
 
 def note(text: str, *, quiet: bool = False) -> None:

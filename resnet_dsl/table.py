@@ -11,7 +11,7 @@ import io
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -188,7 +188,8 @@ def _html(head: list[str], body: list[list[str]], total: list[list[str]], rights
 class Answer(ABC):
     """A value that a command prints: the same from Python, in a notebook and on the command line.
 
-    A subclass is a frozen dataclass with `repr=False`. It says its `tables`, its JSON document and its one-line summary; the rest follows.
+    A subclass is a frozen dataclass with `repr=False`. It says its `tables`, its JSON document and its one-line summary; the rest
+    follows. One that is more than tables says its own `render`.
     """
 
     __slots__ = ()
@@ -209,14 +210,19 @@ class Answer(ABC):
         """The first table's bare values as a pandas DataFrame. Needs pandas."""
         return self.tables("csv")[0].to_dataframe()
 
+    def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
+        """The text that the command prints in this format; without titles and notes where `quiet`. Tables are a line apart."""
+        shown = (replace(t, title="", notes=()) if quiet else t for t in self.tables(format))
+        return "\n".join(t.render(format, bold=bold, width=width) for t in shown)
+
     def __str__(self) -> str:
-        return "\n".join(t.render("table") for t in self.tables())
+        return self.render()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.summary()}>"
 
     def _repr_html_(self) -> str:
-        return "\n".join(t.render("html") for t in self.tables())
+        return self.render("html")
 
 
 def count(value: int) -> str:
