@@ -37,7 +37,7 @@ from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import combine
 from resnet_dsl.records.errors import Interrupted
 from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
@@ -123,7 +123,7 @@ def stages(depths: Sequence[int], widths: Sequence[int]) -> str:
 def our_job(spec_name: str, overrides: Sequence[str], batch: int, data: Dataset, device: str, asked: Wishes) -> Job:
     """A long run as `train` makes it."""
     spec = load(spec_name, [*overrides, f"train.batch={batch}", "train.steps=200000"])
-    recipe = load_recipe(None, None, "quick", spec.train.overrides).recipe
+    recipe = combine(None, None, "quick", spec.train.overrides)
     request = Request(data.name, device=device, plan=replace(asked, device=device))
     return planned(Job("", "", compile_spec(spec), recipe, request, by_rule(request.plan), data))
 
@@ -358,7 +358,7 @@ def trained(
     """A run of at most `box` seconds, and when an evaluation of it first reached the target."""
     try:
         spec = load(spec_name, overrides)
-        recipe = load_recipe(None, None, recipe_name, spec.train.overrides).recipe
+        recipe = combine(None, None, recipe_name, spec.train.overrides)
     except SpecError as e:
         yield Line(what, note=f"left out: {e.diagnostics[0].message}")
         return

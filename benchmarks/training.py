@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import combine
 from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.load import open_dataset
@@ -147,7 +147,7 @@ def our_job(case: Case, batch: int, run_steps: int, data: Dataset, compile: bool
     """A run as `train` makes it, under the plan that it takes for so many steps."""
     settings = {"batch": batch, "steps": run_steps, "eval_every": 1e6, "checkpoint_every": 1e6}
     spec = load(case.spec, [*case.overrides, *(f"train.{key}={value}" for key, value in settings.items())])
-    recipe = load_recipe(None, None, "quick", spec.train.overrides).recipe
+    recipe = combine(None, None, "quick", spec.train.overrides)
     request = Request(data.name, plan=Wishes(compile=None if compile else "no"))
     return planned(Job("", "", compile_spec(spec), recipe, request, by_rule(request.plan), data))
 
@@ -218,7 +218,7 @@ def accuracy(limit: int | None, epochs: int, seeds: int) -> Table:
         for seed in range(seeds):
             for precision, scores in found.items():
                 spec = load("resnet20-fmnist", [f"train.epochs={epochs}", f"train.seed={seed}", f"train.precision={precision}"])
-                recipe = load_recipe(None, None, "quick", spec.train.overrides).recipe
+                recipe = combine(None, None, "quick", spec.train.overrides)
                 request = Request("fashion-mnist", limit_train=limit)
                 results = begin(spec, recipe, request, out=Path(folder) / f"{precision}-{seed}", watcher=Silent())
                 scores.append(100 * results["test"]["top1"])

@@ -14,7 +14,7 @@ from resnet_dsl.cli.output import note, show, show_table
 from resnet_dsl.cli.train import RESUMABLE
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.draw import draw
 from resnet_dsl.table import Column, Table
 
@@ -38,7 +38,7 @@ def command(
     try:
         for name in (RESIDUAL, PLAIN):
             spec = load(name, [f"train.epochs={epochs}"])
-            recipe = load_recipe(None, None, "digits", spec.train.overrides).recipe
+            recipe = recipe_of(spec, "digits")
             results.append(begin(spec, recipe, Request("digits"), command=["resnet-dsl", "demo"], watcher=watch))
     except Interrupted as e:
         note(f"{e}\nbegin again with: resnet-dsl demo")

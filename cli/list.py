@@ -102,9 +102,9 @@ def _signatures(table: Mapping[str, Signature]) -> Callable[[], Table]:
 
 
 def _recipes() -> Table:
-    from resnet_dsl.language.recipes import load_recipe, shipped_recipes
+    from resnet_dsl.language.recipes import recipe_named, shipped_recipes
 
-    rows = [[n, load_recipe(None, None, n).recipe.description] for n in shipped_recipes()]
+    rows = [[n, recipe_named(n).description] for n in shipped_recipes()]
     return Table(
         (_HEAD[0], Column("about", "what it is for", wrap=True)),
         rows,

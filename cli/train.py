@@ -17,7 +17,7 @@ from resnet_dsl.cli.output import note, show_json, show_table
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.table import Table
 from resnet_dsl.training.loop.stop import seconds
 
@@ -214,8 +214,7 @@ def command(
                 )
             else:
                 chosen = load(str(spec), settings, recipe=recipe)
-                where = chosen.train
-                how = load_recipe(where.value, where.root, recipe, where.overrides).recipe
+                how = recipe_of(chosen, recipe)
                 pinned = wishes(device or "auto", precision, compiled, plan)
                 request = Request(
                     data or fitting_name(chosen), data_dir, limit_train, pinned.device or "auto", download, limit_batches, overfit_batch, workers, pinned,

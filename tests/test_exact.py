@@ -313,10 +313,10 @@ def test_a_run_is_entered_into_its_longer_schedule(server: Forks, undisturbed: d
     assert server.run("train", "--resume", out, "--steps", "48").code == 0
     whole = begin(server, "adamw", "longer-whole")
     assert whole.code == 0
-    from resnet_dsl.language.recipes import load_recipe
+    from resnet_dsl.language.recipes import recipe_named
     from resnet_dsl.training.loop.optim import learning_rate
 
-    recipe = load_recipe(None, None, str(server.scratch / out / "recipe.yaml")).recipe
+    recipe = recipe_named(str(server.scratch / out / "recipe.yaml"))
     assert recipe.steps == 48
     later = {r["step"]: r["lr"] for r in rows(server.scratch / out) if r["event"] == "train" and r["step"] > 24}
     assert later == {step: learning_rate(recipe, step - 1, 48) for step in range(27, 49, 3)}

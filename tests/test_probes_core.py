@@ -32,7 +32,7 @@ from resnet_dsl.lab.probes.subject import Ask, Subject, subjects
 from resnet_dsl.lab.probes.values import Seen, evaluate
 from resnet_dsl.lab.table import PROBES, Probe, probe
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.drawing.lines import Series, chart
 from resnet_dsl.runtime import weights as weights_file
 from resnet_dsl.runtime.build import build
@@ -586,7 +586,7 @@ def same_weights(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def test_moments_are_those_of_the_training_itself(tiny: str, tmp_path: Path) -> None:
     spec = load(tiny)
-    recipe = load_recipe(spec.train.value, spec.train.root).recipe
+    recipe = recipe_of(spec)
     run = tmp_path / "run"
     begin(
         spec, recipe, Request("digits", plan=Wishes(device="cpu", precision="fp32", compile="no")), out=run, watcher=Silent(), command=["x"]

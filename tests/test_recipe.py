@@ -10,17 +10,17 @@ from pydantic import ValidationError
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language import load
 from resnet_dsl.language.recipe import Recipe, merge, write
-from resnet_dsl.language.recipes import load_recipe, shipped_recipes
+from resnet_dsl.language.recipes import recipe_named, shipped_recipes
 
 
 def test_quick_is_the_default() -> None:
-    quick = load_recipe(None, None, "quick").recipe
+    quick = recipe_named("quick")
     assert quick.model_copy(update={"description": "", "epochs": None}) == Recipe()
     assert quick.epochs == Recipe().epochs_or_default
 
 
 def test_he2015_is_the_papers() -> None:
-    r = load_recipe(None, None, "he2015-cifar").recipe
+    r = recipe_named("he2015-cifar")
     assert (r.optimizer, r.lr, r.momentum, r.weight_decay, r.batch, r.steps) == ("sgd", 0.1, 0.9, 1e-4, 128, 64_000)
     assert [m * 64_000 for m in r.milestones] == [32_000, 48_000]
     assert (r.gamma, r.validation, r.augment.pad_crop, r.augment.flip, r.warmup) == (0.1, 5_000, 4, True, 0)
@@ -29,7 +29,7 @@ def test_he2015_is_the_papers() -> None:
 
 
 def test_wrn_is_the_papers() -> None:
-    r = load_recipe(None, None, "wrn").recipe
+    r = recipe_named("wrn")
     assert (r.optimizer, r.lr, r.momentum, r.nesterov, r.weight_decay, r.batch, r.epochs) == ("sgd", 0.1, 0.9, True, 5e-4, 128, 200)
     assert [m * 200 for m in r.milestones] == [60, 120, 160]
     assert (r.gamma, r.augment.pad_crop, r.augment.fill, r.augment.flip, r.warmup) == (0.2, 4, "reflect", True, 0)
@@ -48,10 +48,10 @@ def test_wrn_is_the_papers() -> None:
     ],
 )
 def test_what_is_written_reads_back(name: str | dict[str, Any], tmp_path: Any) -> None:
-    recipe = load_recipe(None, None, name).recipe if isinstance(name, str) else Recipe.model_validate(name)
+    recipe = recipe_named(name) if isinstance(name, str) else Recipe.model_validate(name)
     path = tmp_path / "recipe.yaml"
     path.write_text(write(recipe))
-    again = load_recipe(None, None, str(path)).recipe
+    again = recipe_named(str(path))
     if recipe.steps is None:
         recipe = recipe.model_copy(update={"epochs": recipe.epochs_or_default})
     assert again == recipe

@@ -22,7 +22,7 @@ from PIL import Image
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.batches.batches import Batches
 from resnet_dsl.training.batches.measure import measure
@@ -407,7 +407,7 @@ def train(home: Path, folder: Path, name: str, *more: str) -> int:
 @pytest.mark.usefixtures("one_thread", "no_child_left")
 def test_imagenets_recipe_on_a_folder_stopped_and_resumed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's keys, and the same weights after a stop in the middle of an epoch, whatever the number of workers."""
-    paper = load_recipe(None, None, "he2015-imagenet").recipe
+    paper = recipe_named("he2015-imagenet")
     assert (paper.optimizer, paper.lr, paper.momentum, paper.weight_decay, paper.batch, paper.steps) == (
         "sgd",
         0.1,

@@ -21,7 +21,7 @@ import torch
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.records.folder import RunFolder
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import session
@@ -288,7 +288,7 @@ def test_runs_are_numbered_and_never_overwritten(
 
 def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
     spec = load("resnet20-digits", ["params.n=1", "train.epochs=8"])
-    recipe = load_recipe(None, None, "digits", spec.train.overrides).recipe
+    recipe = recipe_of(spec, "digits")
     results = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
     assert results["test"]["top1"] > 0.93
 

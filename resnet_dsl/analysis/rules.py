@@ -216,9 +216,9 @@ def batch_of_one(s: Subject) -> Iterator[Finding]:
     train = s.spec.train
     if train.value is None and train.overrides is None:
         return
-    from resnet_dsl.language.recipes import load_recipe
+    from resnet_dsl.language.recipes import recipe_of
 
-    recipe = load_recipe(train.value, train.root, overrides=train.overrides).recipe
+    recipe = recipe_of(s.spec)
     if recipe.batch < FEW and any(_keeps_statistics(n) for _, p in s.scopes() for n in p.nodes):
         yield s.key("train"), f"batch norm with a batch of {recipe.batch}: what each value is measured by is mostly chance"
 

@@ -5,29 +5,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet_dsl.diagnostics import Diagnostic, Location, Source, SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, Diagnostic, Location, Source, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.files import read_file
 from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.recipe import Recipe, merge, part_of
 from resnet_dsl.language.source import read
+from resnet_dsl.language.spec import Spec
 from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.language.tree import Scalar, Tree, describe, plain
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedRecipe:
-    """A recipe and where its parts came from, the last one deciding: `quick`, `my.yaml`, `train`, `--set`."""
-
-    recipe: Recipe
-    origins: tuple[str, ...]
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -36,38 +28,49 @@ def shipped_recipes() -> dict[str, Path]:
     return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
 
 
-def load_recipe(train: Tree | None, root: Path | None, option: str | None = None, overrides: MappingTree | None = None) -> LoadedRecipe:
-    """The recipe that training follows: the defaults, then `train` of a spec, then an option, then overrides.
+def recipe_of(spec: Spec, option: str | None = None) -> Recipe:
+    """The recipe that a spec is trained with: the defaults, its own `train`, then `option`, then what was set under `train.`.
 
-    `root` is the folder that a path in a spec may not leave (None: the spec is shipped). `option` is a shipped recipe's
-    name or any path. Raises SpecError.
+    `option` is a shipped recipe's name or any path. Raises SpecError.
     """
-    layers: list[tuple[str, MappingTree]] = []
+    where = spec.train
+    return combine(where.value, where.root, option, where.overrides)
+
+
+def recipe_named(name: str) -> Recipe:
+    """A shipped recipe, or the recipe in a file. Raises SpecError."""
+    return combine(None, None, name)
+
+
+def combine(train: Tree | None, root: Path | None, option: str | None = None, overrides: MappingTree | None = None) -> Recipe:
+    """The parts of a recipe laid over each other: the defaults, `train` of a document, an option, overrides.
+
+    `root` is the folder that a path in a document may not leave (None: the document is shipped). Raises SpecError.
+    """
+    layers: list[MappingTree] = []
     if isinstance(train, MappingTree):
-        layers.append(("train", train))
+        layers.append(train)
     elif isinstance(train, Scalar):
-        layers.append((train.text, _named(train.text, train.at, root)))
+        layers.append(_named(train.text, train.at, root))
     if option is not None:
-        layers.append((option, _option(option)))
+        layers.append(_option(option))
     if overrides is not None:
-        layers.append(("--set", overrides))
+        layers.append(overrides)
     data: Mapping[str, object] = {}
-    for _, layer in layers:
+    for layer in layers:
         below = plain(layer)
         assert isinstance(below, Mapping)
         data = merge(data, below)
-    trees = [tree for _, tree in layers]
     try:
-        recipe = Recipe.model_validate(data)
+        return Recipe.model_validate(data)
     except ValidationError as e:
-        raise SpecError([_translate(error, trees) for error in e.errors(include_url=False)]) from None
-    return LoadedRecipe(recipe, tuple(name for name, _ in layers) or ("defaults",))
+        raise SpecError([_translate(error, layers) for error in e.errors(include_url=False)]) from None
 
 
 def _option(name: str) -> MappingTree:
     if name.endswith((".yaml", ".yml")) or os.sep in name:
         return read(read_file(name))
-    return _shipped(name, Location(Source("--recipe", name), 1, 1, max(1, len(name))))
+    return _shipped(name, Location(Source(str(Argument("recipe")), name), 1, 1, max(1, len(name))))
 
 
 def _named(name: str, at: Location, root: Path | None) -> MappingTree:

@@ -210,10 +210,10 @@ class _Resolver(DefinitionReader):
         train = self.tree.get("train")
         named = isinstance(train, MappingTree) or (isinstance(train, Scalar) and train.kind == "text" and train.text)
         if named or document.train is not None:
-            from resnet_dsl.language.recipes import load_recipe  # a recipe's models are built only where one is read
+            from resnet_dsl.language.recipes import combine  # a recipe's models are built only where one is read
 
             try:
-                load_recipe(train if named else None, document.root, document.recipe, document.train)
+                combine(train if named else None, document.root, document.recipe, document.train)
             except SpecError as e:
                 for d in e.diagnostics:
                     self.reader.problems.add(d)

@@ -16,7 +16,7 @@ from resnet_dsl.language.document import REQUIRED
 from resnet_dsl.language.forms import DEFINED, Document
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import load_recipe, shipped_recipes
+from resnet_dsl.language.recipes import recipe_named, shipped_recipes
 from resnet_dsl.language.spec import (
     CLASSES,
     CONDITION,
@@ -188,7 +188,7 @@ def _definitions() -> Json:
 def _train() -> Json:
     """A recipe by its name or path, or inline."""
     recipe: Json = _linked(Recipe.model_json_schema(schema_generator=_AsWritten))
-    named = [{"const": n, "description": load_recipe(None, None, n).recipe.description} for n in shipped_recipes()]
+    named = [{"const": n, "description": recipe_named(n).description} for n in shipped_recipes()]
     path = {"type": "string", "pattern": r"\.yaml$", "description": "the path of a recipe"}
     return {**recipe.pop("$defs"), "Recipe": recipe, "train": {"anyOf": [{"$ref": "#/$defs/Recipe"}, *named, path]}}
 

@@ -226,7 +226,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Train:
-    """Where a spec's recipe stands, for `language.recipes.load_recipe`: the value of `train`, the folder that a path in
+    """Where a spec's recipe stands, for `language.recipes.recipe_of`: the value of `train`, the folder that a path in
     it may not leave (None: the spec is shipped), and what `--set train.KEY=VALUE` gave."""
 
     value: Any = None

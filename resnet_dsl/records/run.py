@@ -15,7 +15,7 @@ from resnet_dsl.analysis.inspect import Report, inspect
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.folder import LOCK, METRICS, RECIPE, REQUEST, RESULTS, SPEC, RunFolder
 from resnet_dsl.records.log import read_rows
 
@@ -150,7 +150,7 @@ def read(path: Path) -> Run:
     holder = _holder(path)
     state = "training" if holder else "finished" if results else "interrupted"
     # Read as `train --resume` reads it, so that keys which the run's version did not have yet show their defaults.
-    recipe = load_recipe(None, None, str(path / RECIPE)).recipe.model_dump(mode="json", exclude={"description"})
+    recipe = recipe_named(str(path / RECIPE)).model_dump(mode="json", exclude={"description"})
     run = Run(path, state, holder, folder.read_json(REQUEST), read_rows(path), results, dict(_flat(recipe)), folder.read(SPEC))
     try:
         run.to_dict()

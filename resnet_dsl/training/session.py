@@ -14,7 +14,7 @@ from resnet_dsl.emission.source import emit
 from resnet_dsl.graph import compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe, write
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.errors import Interrupted
 from resnet_dsl.records.folder import COMMAND, INITIAL, METRICS, RECIPE, REQUEST, RESULTS, SOURCE, SPEC, WEIGHTS, Metrics, RunFolder
 from resnet_dsl.runtime import weights
@@ -161,7 +161,7 @@ def _stored(folder: RunFolder, data_dir: Path | None, device: str | None, worker
     """The job that a run's folder holds. Raises SpecError."""
     path = folder.path
     spec = load(str(path / SPEC))
-    recipe = load_recipe(None, None, str(path / RECIPE)).recipe
+    recipe = recipe_named(str(path / RECIPE))
     held = folder.read_json(REQUEST)
     try:
         before = Plan.from_dict(held["plan"])

@@ -10,7 +10,7 @@ from typing import Any
 from resnet_dsl.datasets.catalog import SOURCES, fitting
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language import Spec, load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.device.plan import wishes
 from resnet_dsl.training.loop.progress import watcher
@@ -46,13 +46,11 @@ def train(
     """
     with joined(device) as world:
         chosen = spec if isinstance(spec, Spec) else load(spec, overrides, recipe=recipe)
-        where = chosen.train
-        loaded = load_recipe(where.value, where.root, recipe, where.overrides)
         request = Request(data or fitting_name(chosen), Path(data_dir) if data_dir else None, limit_train, device, download,
             weights=str(weights) if weights else None, freeze=tuple(freeze), tensorboard=tensorboard,
             plan=wishes(device, None, None, plan))  # fmt: skip
         return begin(
-            chosen, loaded.recipe, request, out=Path(out) if out else None, again=resume, command=sys.argv,
+            chosen, recipe_of(chosen, recipe), request, out=Path(out) if out else None, again=resume, command=sys.argv,
             watcher=watcher(sys.stderr, quiet or not world.main), world=world,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_named, recipe_of
 from resnet_dsl.records.folder import RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
@@ -67,13 +67,13 @@ def from_run(path: Path) -> Trained:
     artifact = weights.load(file)
     if artifact.normalisation is None:
         raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file, exit_code=3)
-    recipe = load_recipe(None, None, str(path / RECIPE)).recipe
+    recipe = recipe_named(str(path / RECIPE))
     return Trained(compile(load(str(path / SPEC))), artifact, file, recipe, record)
 
 
 def from_weights(spec: Spec, file: Path) -> Trained:
     """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
-    artifact, graph, where = weights.load(file), compile(spec), spec.train
+    artifact, graph = weights.load(file), compile(spec)
     graph = fold(graph) if artifact.folded else graph
     artifact = replace(artifact, tensors=fitted(graph, artifact.tensors, file))
-    return Trained(graph, artifact, file, load_recipe(where.value, where.root, None, where.overrides).recipe, {})
+    return Trained(graph, artifact, file, recipe_of(spec), {})

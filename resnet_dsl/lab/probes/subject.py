@@ -16,7 +16,7 @@ from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_named, recipe_of
 from resnet_dsl.records.folder import INITIAL, RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
@@ -99,7 +99,7 @@ def subjects(ask: Ask) -> Iterator[Subject]:
 def _of_spec(ask: Ask) -> Iterator[Subject]:
     settings = [*ask.overrides, *([f"train.seed={ask.seed}"] if ask.seed is not None else [])]
     spec = load(ask.target, settings, recipe=ask.recipe)
-    recipe = load_recipe(spec.train.value, spec.train.root, ask.recipe, spec.train.overrides).recipe
+    recipe = recipe_of(spec, ask.recipe)
     name = f"{spec.name} ({', '.join(ask.overrides)})" if ask.overrides else spec.name
     if (source := _data(spec, ask)) == NOISE:
         yield _on_noise(spec, recipe, ask, name)
@@ -170,7 +170,7 @@ def _job(path: Path, ask: Ask) -> Job:
     """The run's job, from its beginning, in fp32 on one device."""
     folder = RunFolder.open(path)
     held = folder.read_json(REQUEST)
-    recipe = load_recipe(None, None, str(path / RECIPE)).recipe
+    recipe = recipe_named(str(path / RECIPE))
     if ask.seed is not None:
         recipe = recipe.model_copy(update={"seed": ask.seed})
     try:

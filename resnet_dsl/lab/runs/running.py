@@ -13,7 +13,7 @@ from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write_json
 from resnet_dsl.lab.study.measures import curve, diverged, of_log
 from resnet_dsl.lab.study.planning import ON_CPU, command
 from resnet_dsl.language import load
-from resnet_dsl.language.recipes import load_recipe
+from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.folder import REQUEST, RunFolder
 from resnet_dsl.records.log import read_rows
 from resnet_dsl.training.batches.seeds import generator
@@ -65,7 +65,7 @@ class _Steps(Silent):
 def _trained(task: Task, watcher: Silent) -> dict[str, Any]:
     if RunFolder.is_run(task.folder):
         return resume(task.folder, data_dir=task.data_dir, device=task.device, watcher=watcher)
-    recipe = load_recipe(None, None, str(task.recipe)).recipe.model_copy(update={"seed": task.seed})
+    recipe = recipe_named(str(task.recipe)).model_copy(update={"seed": task.seed})
     plan = wishes(task.device, None, None, ON_CPU if task.device == "cpu" else None)
     request = Request(
         task.data, task.data_dir, task.limit_train, task.device, plan=plan, weights=None if task.start is None else str(task.start)
@@ -75,7 +75,7 @@ def _trained(task: Task, watcher: Silent) -> dict[str, Any]:
 
 def _document(task: Task, results: dict[str, Any], bad: str, total: int) -> dict[str, Any]:
     rows = read_rows(task.folder)
-    recipe = load_recipe(None, None, str(task.recipe)).recipe
+    recipe = recipe_named(str(task.recipe))
     record = RunFolder.open(task.folder).read_json(REQUEST)
     measures = of_log(rows, tail=task.tail, level=task.level, batch=recipe.batch)
     if bad:

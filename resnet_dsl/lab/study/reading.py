@@ -25,7 +25,7 @@ from resnet_dsl.language.extends import Loaded, load_document, merge_specs
 from resnet_dsl.language.files import read_file
 from resnet_dsl.language.forms import NAME
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import find, load_recipe, wrong
+from resnet_dsl.language.recipes import combine, find, wrong
 from resnet_dsl.language.resolve import resolve
 from resnet_dsl.language.source import read
 from resnet_dsl.language.spec import Spec
@@ -122,7 +122,7 @@ class Study:
         decided.put("lr", at, Scalar(f"{rate:.17g}", True, at))
         if steps is not None:
             decided.put("steps", at, Scalar(str(steps), True, at))
-        recipe = load_recipe(base, self.root, None, decided).recipe
+        recipe = combine(base, self.root, None, decided)
         if steps is not None and recipe.log_every > steps:
             # A run without one line of its log would have no training error.
             recipe = recipe.model_copy(update={"log_every": steps})
