@@ -14,8 +14,7 @@ from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Node, Program
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.language.spec import Spec, Stage
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree
+from resnet_dsl.language.tree import MappingTree, Scalar, Tree
 from resnet_dsl.table import shape_text
 
 SMALL_INPUT = 64
@@ -69,8 +68,7 @@ class Subject:
 
     def key(self, name: str) -> Location:
         """The place of a top-level key, or of the whole."""
-        tree = self.spec.tree
-        return tree.keys_at.get(name, self.spec.at) if isinstance(tree, MappingTree) else self.spec.at
+        return self.spec.tree.keys_at.get(name, self.spec.at)
 
 
 Finding = tuple[Location, str]
@@ -276,7 +274,7 @@ def uneven_stages(s: Subject) -> Iterator[Finding]:
 
 def unused_param(s: Subject) -> Iterator[Finding]:
     tree = s.spec.tree
-    params = tree.get("params") if isinstance(tree, MappingTree) else None
+    params = tree.get("params")
     if isinstance(params, MappingTree):
         texts = [(value, text) for value in tree.values() for text in _texts(value)]
         for name in params:

@@ -13,9 +13,7 @@ from resnet_dsl.language.kinds import BLOCK_NAMES, POLICY_NAMES, SEQUENCE_NAMES,
 from resnet_dsl.language.reading import MAX_STEPS, Reader
 from resnet_dsl.language.source import read
 from resnet_dsl.language.spec import CONDITION, NUMBER, SIZE, Change, Definition, Family, Slot, Step
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 from resnet_dsl.language.values import Callee, Scope
 
 MAX_DEFINITIONS = 256
@@ -35,11 +33,12 @@ def kinds(names: tuple[str, ...]) -> dict[str, Kind]:
 @functools.cache
 def library() -> Definitions:
     """The shipped definitions, read by the same code as a user's."""
-    tree = MappingTree(Location(Source("the standard library", "")))
+    parts = []
     for name in ("blocks", "shortcuts", "sequences"):
         text = resources.files("resnet_dsl.language").joinpath(f"library/{name}.yaml").read_text("utf-8")
         part = read(Source(f"library/{name}.yaml", text))
-        tree.put(name, part.keys_at[name], part[name])
+        parts.append((name, part.keys_at[name], part[name]))
+    tree = MappingTree(Location(Source("the standard library", "")), parts)
     resolver = DefinitionReader(tree, {f: {} for f in SECTIONS.values()})
     found = resolver.definitions(Scope({"classes": "number"}, ""), shipped=True)
     resolver.reader.problems.stop_if_any()

@@ -9,9 +9,7 @@ from pydantic_core import ErrorDetails
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, suggest
 from resnet_dsl.language.forms import BlockForm, Document, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, StageForm
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree, describe
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 FORMS: Mapping[tuple[str, ...], type[Form]] = {
     (): Document, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
@@ -63,13 +61,12 @@ def corrected(tree: MappingTree, path: tuple[str, ...] = ()) -> MappingTree:
     """The document with misspelt keys put right, as far as they are near a known one: what stands under them is looked
     at all the same, and what it defines is no second mistake."""
     known = _form(path).model_fields if pattern(path) in FORMS else None
-    whole = MappingTree(tree.at, tree.key_at)
-    whole.damaged = tree.damaged
-    for key, value in tree.items():
+    entries: dict[str, tuple[str, Location, Tree]] = {}
+    for key, at, value in tree.entries():
         near = suggest(key, known) if known is not None and key not in known else None
         name = near if near is not None and near not in tree else key
-        whole.put(name, tree.keys_at[key], _corrected(value, (*path, name)))
-    return whole
+        entries[name] = (name, at, _corrected(value, (*path, name)))
+    return MappingTree(tree.at, entries.values(), tree.key_at, tree.damaged)
 
 
 def _corrected(value: Tree, path: tuple[str, ...]) -> Tree:
@@ -80,9 +77,7 @@ def _corrected(value: Tree, path: tuple[str, ...]) -> Tree:
     ):
         return corrected(value, path)
     if isinstance(value, SequenceTree) and path == ("stages",):
-        stages = SequenceTree(value.at, value.key_at)
-        stages.extend(_corrected(v, ("stages", "*")) for v in value)
-        return stages
+        return SequenceTree(value.at, [_corrected(v, ("stages", "*")) for v in value], value.key_at)
     return value
 
 

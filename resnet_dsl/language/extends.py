@@ -12,9 +12,7 @@ from resnet_dsl.language.document import at_value
 from resnet_dsl.language.files import read_file, read_stdin, shipped_spec, shipped_specs
 from resnet_dsl.language.source import read, read_value
 from resnet_dsl.language.stored import ENDING, stored_spec
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree, describe
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 MAX_LINKS = 16
 NOT_INHERITED = ("extends", "name", "description", "expect")
@@ -177,12 +175,7 @@ class _Chain:
 
 def merge_specs(parent: MappingTree, child: MappingTree) -> MappingTree:
     """A child over its parent: mappings merge key by key, all else is replaced; `stages` as a mapping patches by name."""
-    inherited = MappingTree(parent.at)
-    for key, value in parent.items():
-        if key not in NOT_INHERITED:
-            inherited.put(key, parent.keys_at[key], value)
-    merged = _merge(inherited, child)
-    merged.at = child.at
+    merged = child.over(parent.without(*NOT_INHERITED), whole=WHOLE)
     patches, stages = child.get("stages"), parent.get("stages")
     if isinstance(patches, MappingTree) and not isinstance(stages, SequenceTree):
         label = (Label("the parent's stages", stages.at),) if stages is not None else ()
@@ -195,18 +188,7 @@ def merge_specs(parent: MappingTree, child: MappingTree) -> MappingTree:
             labels=label,
         )
     if isinstance(patches, MappingTree) and isinstance(stages, SequenceTree):
-        merged.put("stages", child.keys_at["stages"], _patched(stages, patches))
-    return merged
-
-
-def _merge(parent: MappingTree, child: MappingTree) -> MappingTree:
-    merged = MappingTree(child.at, child.key_at)
-    for key, value in parent.items():
-        merged.put(key, parent.keys_at[key], value)
-    for key, value in child.items():
-        old = parent.get(key)
-        both = isinstance(old, MappingTree) and isinstance(value, MappingTree) and key not in WHOLE
-        merged.put(key, child.keys_at[key], _merge(old, value) if both else value)  # type: ignore[arg-type]
+        merged = merged.with_(["stages"], _patched(stages, patches), child.keys_at["stages"])
     return merged
 
 
@@ -221,8 +203,7 @@ def stage_names(stages: SequenceTree) -> list[str]:
 
 def _patched(stages: SequenceTree, patches: MappingTree) -> SequenceTree:
     names = stage_names(stages)
-    patched = SequenceTree(stages.at, stages.key_at)
-    patched.extend(stages)
+    patched = stages
     for name, patch in patches.items():
         at = patches.keys_at[name]
         if name not in names:
@@ -249,9 +230,7 @@ def _patched(stages: SequenceTree, patches: MappingTree) -> SequenceTree:
         i = names.index(name)
         stage = stages[i]
         if isinstance(stage, MappingTree):
-            new = _merge(stage, patch)
-            new.at = stage.at
-            patched[i] = new
+            patched = patched.with_([i], MappingTree(stage.at, patch.over(stage, whole=WHOLE).entries()), at)
     return patched
 
 
@@ -287,7 +266,6 @@ def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -
     for key, source in overrides:
         value = read_value(source, len(source.text.partition("=")[0]) + 1)
         at = Location(source, 1, 1, len(key))
-        value.key_at = at
         path = key.split(".")
         if path[0] == "extends":
             raise refuse(
@@ -304,44 +282,45 @@ def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -
 
 
 def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str) -> MappingTree:
-    """A copy of the tree with the value at the path."""
-    copy = MappingTree(tree.at, tree.key_at)
-    for k, v in tree.items():
-        copy.put(k, tree.keys_at[k], v)
-    first, rest = path[0], path[1:]
-    if not rest:
-        copy.put(first, at, value)
-        return copy
-    old = tree.get(first)
-    if isinstance(old, SequenceTree):
-        names = stage_names(old)
-        if len(rest) < 2:
-            raise refuse("usage", f"--set {key}: a stage is set key by key", f"write --set {key}.depth=3, say", at=at)
-        if rest[0] not in names:
+    """The tree with the value at the path: stages are found by name, and a block that is only named takes arguments."""
+    here, way, names = tree, list[str | int](), list(path)
+    while len(names) > 1:
+        name = names.pop(0)
+        way.append(name)
+        old = here.get(name)
+        if isinstance(old, SequenceTree):
+            i = _stage(old, names, at, key)
+            way.append(i)
+            del names[0]
+            old = old[i]
+            if not isinstance(old, MappingTree):
+                return tree  # the form's check says so
+        elif isinstance(old, Scalar) and old.kind == "text" and old.text == names[0]:
+            old = MappingTree(old.at, [(names[0], old.at, MappingTree(old.at))])
+            tree = tree.with_(way, old, here.keys_at[name])
+        if old is None:
+            break
+        if not isinstance(old, MappingTree):
             raise refuse(
-                "unknown-name",
-                f"--set {key}: there is no stage called {quote(rest[0])}",
-                did_you_mean(rest[0], names, what="a stage"),
+                "wrong-type",
+                f"--set {key}: {quote(name)} is {describe(old)}, which has no {quote(names[0])} to set",
+                f"set {name} as a whole: --set '{name}={{...}}'",
                 at=at,
             )
-        stages = SequenceTree(old.at, old.key_at)
-        stages.extend(old)
-        i = names.index(rest[0])
-        stage = old[i]
-        if isinstance(stage, MappingTree):
-            stages[i] = _set(stage, rest[1:], value, at, key)
-        copy.put(first, tree.keys_at[first], stages)
-        return copy
-    if isinstance(old, Scalar) and old.kind == "text" and old.text == rest[0]:
-        named = MappingTree(old.at, old.key_at)
-        named.put(rest[0], old.at, MappingTree(old.at))
-        old = named
-    if old is not None and not isinstance(old, MappingTree):
+        here = old
+    return tree.with_([*way, *names], value, at)
+
+
+def _stage(stages: SequenceTree, names: list[str], at: Location, key: str) -> int:
+    """Where the stage stands that the first of these names calls; the second is a key in it."""
+    known = stage_names(stages)
+    if len(names) < 2:
+        raise refuse("usage", f"--set {key}: a stage is set key by key", f"write --set {key}.depth=3, say", at=at)
+    if names[0] not in known:
         raise refuse(
-            "wrong-type",
-            f"--set {key}: {quote(first)} is {describe(old)}, which has no {quote(rest[0])} to set",
-            f"set {first} as a whole: --set '{first}={{...}}'",
+            "unknown-name",
+            f"--set {key}: there is no stage called {quote(names[0])}",
+            did_you_mean(names[0], known, what="a stage"),
             at=at,
         )
-    copy.put(first, tree.keys_at.get(first, at), _set(old if old is not None else MappingTree(at), rest, value, at, key))
-    return copy
+    return known.index(names[0])

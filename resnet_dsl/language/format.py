@@ -18,7 +18,7 @@ from yaml.resolver import Resolver
 from resnet_dsl.diagnostics import Location, Source
 from resnet_dsl.language.document import FORMS, pattern
 from resnet_dsl.language.source import read
-from resnet_dsl.language.tree import Mapping, Scalar, Sequence, Tree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 from resnet_dsl.language.written import Entry, Group, Remark, Text, as_written
 
 WIDTH = 100
@@ -167,9 +167,9 @@ def _same(a: Tree, b: Tree) -> bool:
     """Do two trees say the same? Keys may have changed their places, where their order means nothing."""
     if isinstance(a, Scalar) or isinstance(b, Scalar):
         return isinstance(a, Scalar) and isinstance(b, Scalar) and (a.text, a.kind) == (b.text, b.kind)
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
+    if isinstance(a, MappingTree) and isinstance(b, MappingTree):
         return a.keys() == b.keys() and all(_same(v, b[k]) for k, v in a.items())
-    return isinstance(a, Sequence) and isinstance(b, Sequence) and len(a) == len(b) and all(map(_same, a, b))
+    return isinstance(a, SequenceTree) and isinstance(b, SequenceTree) and len(a) == len(b) and all(map(_same, a, b))
 
 
 def _counted(heading: list[str], root: Group) -> Counter[str]:

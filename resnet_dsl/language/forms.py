@@ -15,9 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from resnet_dsl.diagnostics import did_you_mean, quote
 from resnet_dsl.language.kinds import INITS
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree, describe
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 DEFINED = "defined"
 """In a model's JSON Schema: this value is one of `language.schema`'s definitions, which pydantic does not know."""

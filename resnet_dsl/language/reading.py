@@ -12,9 +12,7 @@ from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, su
 from resnet_dsl.language.document import at_value, null_value, unknown_key
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
 from resnet_dsl.language.spec import CONDITION, Reference, Rule, Slot, Step, constant
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree, describe
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, Scope, ValueReader
 
 MAX_STEPS = 256
@@ -344,11 +342,7 @@ class Reader(ValueReader):
     def _kind_step(self, name: str, at: Location, given: MappingTree, scope: Scope) -> Step:
         """norm and act: a kind with its own arguments; without `kind` the spec's own, whose arguments may be changed."""
         table = KINDS[name]
-        rest = MappingTree(given.at, given.key_at)
-        rest.damaged = given.damaged
-        for key, value in given.items():
-            if key != "kind":
-                rest.put(key, given.keys_at[key], value)
+        rest = given.without("kind")
         if "kind" in given:
             found = self.named(given["kind"], name, table)
             if found is None:
@@ -374,12 +368,7 @@ class Reader(ValueReader):
 def _split(given: MappingTree) -> tuple[dict[str, Tree], MappingTree]:
     """`as` and `when`, which every step takes, apart from the step's own arguments."""
     common = {k: given[k] for k in ("as", "when") if k in given}
-    rest = MappingTree(given.at, given.key_at)
-    rest.damaged = given.damaged
-    for key, value in given.items():
-        if key not in common:
-            rest.put(key, given.keys_at[key], value)
-    return common, rest
+    return common, given.without(*common)
 
 
 def _unknown_argument(key: str, value: Tree, known: Mapping[str, object], noun: str) -> Diagnostic:

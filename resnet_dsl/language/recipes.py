@@ -18,8 +18,7 @@ from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.recipe import Recipe, merge, part_of
 from resnet_dsl.language.source import read
 from resnet_dsl.language.spec import Spec
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree, describe, plain
+from resnet_dsl.language.tree import MappingTree, Scalar, Tree, describe, plain
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -31,9 +31,7 @@ from resnet_dsl.language.spec import (
     Train,
     constant,
 )
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 from resnet_dsl.language.values import Scope
 
 MAX_STAGES = 1_000

@@ -10,9 +10,7 @@ from resnet_dsl.diagnostics import Location, clean, visible
 from resnet_dsl.language.extends import stage_names
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, Signature
 from resnet_dsl.language.spec import Definition, Spec, number_text
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 
 _ORDER = ("version", "name", "description", "params", "input", "classes", "norm", "act", "stem", "block", "shortcut", "merge",
           "stages", "head", "init", "expect", "train", "blocks", "shortcuts", "sequences")  # fmt: skip
@@ -31,7 +29,7 @@ def resolved(spec: Spec, *, origins: bool = True) -> str:
 
 
 def _lines(spec: Spec) -> Iterator[tuple[str, str]]:
-    tree: MappingTree = spec.tree
+    tree = spec.tree
     for key in _ORDER:
         value = tree.get(key)
         if key == "name":
@@ -109,16 +107,9 @@ def _completed(spec: Spec, key: str, value: Tree) -> Tree:
     name = value.text if isinstance(value, Scalar) else next(iter(value))
     given = value[name] if isinstance(value, MappingTree) else MappingTree(value.at)
     assert isinstance(given, MappingTree)
-    args = MappingTree(given.at)
-    for k, default in _literals(tables[key][name]).items():
-        args.put(k, value.at, given[k] if k in given else Scalar(default, True, value.at))
-    for k, v in given.items():
-        args.put(k, given.keys_at[k], v)
-    if not args:
-        return value
-    whole = MappingTree(value.at)
-    whole.put(name, value.at, args)
-    return whole
+    defaults = MappingTree(given.at, [(k, value.at, Scalar(v, True, value.at)) for k, v in _literals(tables[key][name]).items()])
+    args = given.over(defaults)
+    return MappingTree(value.at, [(name, value.at, args)]) if args else value
 
 
 def _literals(target: Definition | Signature) -> dict[str, str]:

@@ -14,7 +14,7 @@ import yaml
 
 from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, quote, refuse
 from resnet_dsl.language.syntax import syntax_error
-from resnet_dsl.language.tree import Mapping, Scalar, Sequence, Tree, describe
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -46,7 +46,7 @@ def decode(name: str, data: bytes) -> Source:
     return Source(name, text.removeprefix("\ufeff"))
 
 
-def read(source: Source, problems: Collector | None = None) -> Mapping:
+def read(source: Source, problems: Collector | None = None) -> MappingTree:
     """The located tree of a document.
 
     A syntax error is raised alone. Other faults of form (a duplicate key, say) go to `problems`, to be shown with all
@@ -122,7 +122,7 @@ class _Composer:
         self.quoted_breaks = 0
         self.breaks = sum(text.count(c) for c in _BREAKS_BACK)
 
-    def document(self) -> Mapping:
+    def document(self) -> MappingTree:
         next(self.events)
         start = next(self.events)
         if isinstance(start, yaml.StreamEndEvent):
@@ -147,7 +147,7 @@ class _Composer:
                 "delete the '---' line and what follows, or make two files",
             )
         self._check_breaks()
-        if not isinstance(root, Mapping):
+        if not isinstance(root, MappingTree):
             empty = isinstance(root, Scalar) and root.kind == "null"
             what = "the file is empty (null)" if empty else f"the file holds {describe(root)}"
             raise refuse("not-a-mapping", f"{what}, but a spec is a mapping of keys to values", _root_help(root), at=root.at)
@@ -243,14 +243,14 @@ class _Composer:
                 "delete that character",
             )
 
-    def _sequence(self, event: yaml.SequenceStartEvent, at: Location, depth: int, key_at: Location | None) -> Sequence:
-        items = Sequence(at, key_at)
-        flow = bool(event.flow_style)
+    def _sequence(self, event: yaml.SequenceStartEvent, at: Location, depth: int, key_at: Location | None) -> SequenceTree:
+        items: list[Tree] = []
+        damaged, flow = False, bool(event.flow_style)
         while not isinstance(inner := next(self.events), yaml.SequenceEndEvent):
             item = self._node(inner, depth + 1, None, flow)
-            items.damaged = self._comma_split(item, flow) is not None or items.damaged
+            damaged = self._comma_split(item, flow) is not None or damaged
             items.append(item)
-        return items
+        return SequenceTree(at, items, key_at, damaged)
 
     def _comma_split(self, value: Tree, flow: bool) -> Scalar | None:
         """A flow collection's comma ended this plain scalar inside parentheses: say it once, here."""
@@ -260,9 +260,9 @@ class _Composer:
             return value
         return None
 
-    def _mapping(self, event: yaml.MappingStartEvent, at: Location, depth: int, key_at: Location | None) -> Mapping:
-        mapping = Mapping(at, key_at)
-        flow = bool(event.flow_style)
+    def _mapping(self, event: yaml.MappingStartEvent, at: Location, depth: int, key_at: Location | None) -> MappingTree:
+        entries: dict[str, tuple[str, Location, Tree]] = {}
+        damaged, flow = False, bool(event.flow_style)
         split: Scalar | None = None
         while not isinstance(inner := next(self.events), yaml.MappingEndEvent):
             place = self._at(inner)
@@ -272,10 +272,10 @@ class _Composer:
                 continue
             key = self._key(key_node, place)
             if key is None:
-                mapping.damaged = True
+                damaged = True
                 continue
-            if key in mapping:
-                first = Label("first given here", mapping.keys_at[key])
+            if key in entries:
+                first = Label("first given here", entries[key][1])
                 self.problems.add(
                     Diagnostic(
                         "duplicate-key",
@@ -287,8 +287,8 @@ class _Composer:
                 )
                 continue
             split = self._comma_split(value, flow) or split
-            mapping.put(key, place, value)
-        return mapping
+            entries[key] = (key, place, value)
+        return MappingTree(at, entries.values(), key_at, damaged)
 
     def _key(self, node: Tree, at: Location) -> str | None:
         if isinstance(node, Scalar) and node.plain and node.text == "<<":

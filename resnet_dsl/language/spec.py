@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from resnet_dsl.diagnostics import Location
 from resnet_dsl.language.expressions import Expression, ExpressionError, Result, of
+from resnet_dsl.language.tree import MappingTree, Tree
 
 MAX_SIZE = 65_536
 MAX_WINDOW = 255
@@ -229,9 +230,9 @@ class Train:
     """Where a spec's recipe stands, for `language.recipes.recipe_of`: the value of `train`, the folder that a path in
     it may not leave (None: the spec is shipped), and what `--set train.KEY=VALUE` gave."""
 
-    value: Any = None
+    value: Tree | None = None
     root: Path | None = None
-    overrides: Any = None
+    overrides: MappingTree | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,6 +264,6 @@ class Spec:
     train: Train
     at: Location
     head_at: Location
+    tree: MappingTree
     overridden: bool = False
     folded: bool = False
-    tree: Any = field(default=None, repr=False)

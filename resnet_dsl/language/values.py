@@ -13,9 +13,7 @@ from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.kinds import LANGUAGE_NAMES, MODULE_ATTRIBUTES, RESERVED, STEPS
 from resnet_dsl.language.spec import Rule, Slot
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree, describe
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MODULE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")

@@ -18,7 +18,6 @@ from resnet_dsl.language.augment import Augment
 from resnet_dsl.language.droppath import with_drop_path
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
-from resnet_dsl.language.tree import Mapping as MappingTree
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.batches.batches import Batches
@@ -207,11 +206,7 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
 
 def without_recipe(spec: Spec) -> str:
     """The resolved spec. The recipe has its own file, and a path to one would lead nowhere from the run's folder."""
-    tree = MappingTree(spec.tree.at)
-    for key, value in spec.tree.items():
-        if key != "train":
-            tree.put(key, spec.tree.keys_at[key], value)
-    return resolved(replace(spec, tree=tree), origins=False)
+    return resolved(replace(spec, tree=spec.tree.without("train")), origins=False)
 
 
 def digest(text: str) -> str:

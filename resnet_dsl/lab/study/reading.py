@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,7 @@ from resnet_dsl.language.recipes import combine, find, wrong
 from resnet_dsl.language.resolve import resolve
 from resnet_dsl.language.source import read
 from resnet_dsl.language.spec import Spec
-from resnet_dsl.language.tree import Mapping as MappingTree
-from resnet_dsl.language.tree import Scalar, Tree, describe, plain
-from resnet_dsl.language.tree import Sequence as SequenceTree
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe, plain
 
 TAIL, JUDGED = 100, 2000
 """What `tail` and `judged` are where nobody says."""
@@ -87,12 +86,8 @@ class Study:
             tree = merge_specs(network if above is None else merge_specs(self._parent(above), network), tree)
         for keys in laid_over:
             tree = merge_specs(tree, keys)
-        alone = MappingTree(tree.at, tree.key_at)
-        for key, value in tree.items():
-            # An arm is called by its name in the study; how it is trained is for the study to say.
-            if key not in ("extends", "name", "train"):
-                alone.put(key, tree.keys_at[key], value)
-        return resolve(Loaded(alone, name, self.root, Collector()))
+        # An arm is called by its name in the study; how it is trained is for the study to say.
+        return resolve(Loaded(tree.without("extends", "name", "train"), name, self.root, Collector()))
 
     def _parent(self, value: Tree) -> MappingTree:
         if not isinstance(value, Scalar) or value.kind != "text":
@@ -115,13 +110,9 @@ class Study:
 
     def _recipe(self, base: Tree | None, over: Sequence[MappingTree], rate: float, steps: int | None) -> Recipe:
         at = self.tree.keys_at["learning_rates"]
-        decided = MappingTree(at)
-        for keys in over:
-            for key, value in keys.items():
-                decided.put(key, keys.keys_at[key], value)
-        decided.put("lr", at, Scalar(f"{rate:.17g}", True, at))
+        decided = reduce(lambda below, keys: keys.over(below), over, MappingTree(at)).with_(["lr"], Scalar(f"{rate:.17g}", True, at), at)
         if steps is not None:
-            decided.put("steps", at, Scalar(str(steps), True, at))
+            decided = decided.with_(["steps"], Scalar(str(steps), True, at), at)
         recipe = combine(base, self.root, None, decided)
         if steps is not None and recipe.log_every > steps:
             # A run without one line of its log would have no training error.
