@@ -1,5 +1,6 @@
 # make demo    train a small ResNet and its plain twin on real data, and look at the result
 # make test    install what the tests need, and run them all: pytest, ruff, mypy
+# make light   install without torch in an environment of its own, measure it, and run what needs no torch
 # PYTHON=python3.12 chooses another Python; TORCH=... another torch (see the README for a CPU-only one on Linux).
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test pytest lint hostile bench findings clean
+.PHONY: help install demo test pytest lint light hostile bench findings clean
 
 help:
 	@grep -E '^# ' Makefile | cut -c3-
@@ -24,7 +25,7 @@ help:
 
 .venv/installed: .venv/made pyproject.toml
 	@echo "installing resnet-dsl"
-	@$(PIP) --editable .
+	@$(PIP) --editable ".[torch]"
 	@$(BIN)/python -m compileall -q resnet_dsl cli
 	@touch $@
 
@@ -48,6 +49,14 @@ lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy resnet_dsl benchmarks
+
+# The size is that of the packages, bytecode and all, as an empty environment's is the same with or without us.
+light:
+	@rm -rf build/light && $(PYTHON) -m venv build/light
+	@before=$$(du -sk build/light | cut -f1) && build/light/bin/python -m pip install --disable-pip-version-check --quiet . && \
+	    size=$$(( ($$(du -sk build/light | cut -f1) - before) / 1000 )) && echo "resnet-dsl without extras: $$size MB" && test $$size -le 60
+	@build/light/bin/python -m pip install --disable-pip-version-check --quiet pytest pytest-timeout hypothesis jsonschema
+	cd build/light && bin/python -m pytest -q -p no:cacheprovider $(CURDIR)/tests
 
 # A suite of hostile specs that lives outside of this repository. STRICT=--strict also judges columns, carets and helps.
 hostile: .venv/installed

@@ -17,6 +17,7 @@ from resnet_dsl.cli.output import show
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.datasets.search import cache, find
 from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.extras import EXTRAS, is_installed
 from resnet_dsl.pictures.drawing.engine import render
 from resnet_dsl.version import __version__
 
@@ -24,7 +25,7 @@ from resnet_dsl.version import __version__
 def command() -> None:
     """Print versions, devices, data found, engines and write rights, in a block fit for a bug report.
 
-    Exit code 3 where a package that resnet-dsl needs is missing.
+    Exit code 3 where a package that resnet-dsl cannot do without is missing; what an extra brings may be.
     """
     packages = dict(_packages())
     lines = [
@@ -32,6 +33,7 @@ def command() -> None:
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("platform", platform.platform()),
         *packages.items(),
+        *(("extra", line) for line in _extras()),
         *_devices(),
         *(("data", f"{name}: {where}") for name, where in _data()),
         ("drawing", _drawing()),
@@ -49,16 +51,31 @@ def _packages() -> Iterator[tuple[str, str]]:
     for line in requires("resnet-dsl") or ():
         if "extra ==" not in line:
             name = line.partition(";")[0].rstrip("0123456789.,<>=!~ ")
-            try:
-                yield name, version(name)
-            except PackageNotFoundError:
-                yield name, "missing"
+            yield name, _installed(name)
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _extras() -> Iterator[str]:
+    """What each extra brings and what of it is here."""
+    for extra, modules in EXTRAS.items():
+        found = [f"{package} {_installed(package)}" for package in modules.values()]
+        missing = any(line.endswith(" missing") for line in found)
+        yield f"{extra}: {', '.join(found)}" + (f"; pip install 'resnet-dsl[{extra}]'" if missing else "")
 
 
 def _devices() -> Iterator[tuple[str, str]]:
+    if not is_installed("torch"):
+        yield "device", "none without torch"
+        return
     try:
         import torch
-    except ImportError as e:
+    except (ImportError, OSError) as e:
         yield "device", f"torch cannot be imported: {e}"
         return
     yield (

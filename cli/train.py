@@ -19,7 +19,6 @@ from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.table import Table
-from resnet_dsl.training.loop.stop import seconds
 
 if TYPE_CHECKING:
     from resnet_dsl.training.ranks.world import World
@@ -263,6 +262,8 @@ def _seconds(text: str | None) -> int | None:
     if text is None:
         return None
     try:
+        from resnet_dsl.training.loop.stop import seconds
+
         return seconds(text)
     except ValueError:
         raise refuse("usage", f"{quote(text)} is no length of time", "write 90s, 10m or 1h30m", at="--max-time") from None

@@ -226,7 +226,7 @@ _DATA = {
     "download-failed": _E("a file that could not be fetched",
         "No network, or the server refuses. Get the file elsewhere and use `--data-dir`."),
     "download-damaged": _E("a fetched file with a wrong checksum", "What came is not the file that we know, so nothing was kept."),
-    "extra-missing": _E("an optional package that is not installed", "The message names the extra: pip install 'resnet-dsl[images]', say."),
+    "extra-missing": _E("an optional package that is not installed", "The message names the extra: `pip install 'resnet-dsl[torch]'`, for one."),
     "memory": _E("not enough memory", "The data does not fit into the memory that is free."),
     "device-missing": _E("a device that is not here",
         "The machine, or this build of torch, does not have it. `resnet-dsl doctor` shows the devices; `--device auto` takes the best."),

@@ -6,6 +6,7 @@ leaves out fails the test. `.ci/run` sets it.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import shutil
@@ -32,6 +33,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
         lambda: Path("/usr/share/datasets/fashion-mnist").is_dir(),
         "Fashion-MNIST is not installed (Debian: apt-get install dataset-fashion-mnist)",
     ),
+    "torch": (lambda: not LIGHT, "torch is not installed (the extra torch)"),
     "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
@@ -44,6 +46,32 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     ),
     "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
+
+
+HERE = Path(__file__).parent
+
+
+def _missing(path: Path) -> set[str]:
+    """The packages that a file of tests imports at its top, itself or through its neighbours, and that are not installed."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            room = node.module.startswith(COMPUTING)
+            names |= {"torch"} if room else {node.module.partition(".")[0]}
+    beside = {name for name in names if (HERE / f"{name}.py").is_file()}
+    return {name for name in names - beside if importlib.util.find_spec(name) is None}.union(
+        *(_missing(HERE / f"{name}.py") for name in beside)
+    )
+
+
+COMPUTING = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.using", "resnet_dsl.lab.probes", "resnet_dsl.lab.runs")
+LIGHT = importlib.util.find_spec("torch") is None
+EVERYTHING = {"test_docs.py", "test_findings.py", "test_packaging.py"}
+"""Files whose tests run whatever the pages, the findings and the build need."""
+# Where torch is not installed, the files of tests that compute are left out. With torch every file must be importable.
+collect_ignore = [path.name for path in sorted(HERE.glob("test_*.py")) if LIGHT and (path.name in EVERYTHING or _missing(path))]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,8 +106,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
+    if CHROMIUM is None or LIGHT:
+        pytest.skip("no Chromium, or not what drives it")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:

@@ -304,7 +304,7 @@ def test_pdf_is_text_with_the_network_in_it(kind: str) -> None:
 
 
 def test_without_reportlab_a_pdf_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "reportlab.pdfgen.canvas", None)
+    monkeypatch.setitem(sys.modules, "reportlab", None)
     with pytest.raises(SpecError, match=r"pip install 'resnet-dsl\[pdf\]'") as e:
         draw(compiled(small())).save(tmp_path / "a.pdf")
     assert e.value.exit_code == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -226,9 +227,9 @@ def test_an_operation_that_the_exporter_refuses(tmp_path: Path, monkeypatch: pyt
 
 
 def test_without_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = room.importlib.util.find_spec
+    find = importlib.util.find_spec
     missing = {"onnx", "onnxscript"}
-    monkeypatch.setattr(room.importlib.util, "find_spec", lambda name: None if name in missing else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
     where = network(NETS["residual-mlp"])
     with pytest.raises(SpecError) as e:
         export(where, tmp_path / "a.onnx")

@@ -23,6 +23,7 @@ ORDER = (
         "resnet_dsl.version",
         "resnet_dsl.diagnostics",
         "resnet_dsl.explanations",
+        "resnet_dsl.extras",
         "resnet_dsl.files",
         "resnet_dsl.table",
         "resnet_dsl.specs",
@@ -124,27 +125,33 @@ def loaded_after(*commands: str, cwd: Path) -> set[str]:
     return set(names)
 
 
-def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
+FREE = (
+    "check resnet50", "inspect resnet50 --by op", "inspect resnet18 --symbolic", "inspect resnet50 --explain-count",
+    "inspect resnet50 --memory --max-memory 24GiB", "compare resnet18 resnet34 -o c.png", "compare --preset he2015-table6",
+    "fit resnet18 --params 5M", "lint resnet50", "transfer resnet20 resnet56 --grow", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
+    "draw resnet18 -o a.svg", "draw resnet18 -o a.png",
+    "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py",
+    "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "fmt mynet.yaml", "check resnet50 --format sarif",
+    "schema", "explain merge-shape", "train --help", "evaluate --help", "predict --help", "demo --help", "probe --help", "probe signals --help", "study --help", "list studies", f"runs {RUNS} -o c.svg",
+    f"report {RUNS} -o r.html --no-predictions", "import keys.json -o a.yaml", "import weights.safetensors --input 3x64x64",
+)  # fmt: skip
+"""Command lines that compute nothing, so they need no torch; `weights_without_numpy` makes two of the files."""
+
+
+def weights_without_numpy(folder: Path) -> None:
+    """The names and shapes of ResNet-18's tensors, as JSON and in the form of safetensors, but of single bytes."""
     keys = json.loads((Path(__file__).parent / "data" / "torchvision_keys.json").read_text())["resnet18"]
-    (tmp_path / "keys.json").write_text(json.dumps(keys))
-    # In the form of safetensors, but of single bytes.
+    (folder / "keys.json").write_text(json.dumps(keys))
     ends = list(accumulate((prod(shape) for shape in keys.values()), initial=0))
     header = json.dumps(
         {k: {"dtype": "U8", "shape": v, "data_offsets": at} for (k, v), at in zip(keys.items(), pairwise(ends), strict=True)}
     )
-    (tmp_path / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(ends[-1]))
-    names = loaded_after(
-        "check resnet50", "inspect resnet50 --by op", "inspect resnet18 --symbolic", "inspect resnet50 --explain-count",
-        "inspect resnet50 --memory --max-memory 24GiB", "compare resnet18 resnet34 -o c.png", "compare --preset he2015-table6",
-        "fit resnet18 --params 5M", "lint resnet50", "transfer resnet20 resnet56 --grow", "inspect resnet50 --resolved", "compare resnet34 --vary shortcut=none,A,B,C",
-        "draw resnet18 -o a.svg", "draw resnet18 -o a.png",
-        "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py",
-        "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "fmt mynet.yaml", "check resnet50 --format sarif",
-        "schema", "explain merge-shape", "train --help", "evaluate --help", "predict --help", "demo --help", "probe --help", "probe signals --help", "study --help", "list studies", f"runs {RUNS} -o c.svg",
-        f"report {RUNS} -o r.html --no-predictions", "import keys.json -o a.yaml", "import weights.safetensors --input 3x64x64",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert names & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()
+    (folder / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(ends[-1]))
+
+
+def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
+    weights_without_numpy(tmp_path)
+    assert loaded_after(*FREE, cwd=tmp_path) & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()
 
 
 def test_counting_needs_no_networkx_and_no_rich(tmp_path: Path) -> None:
@@ -164,6 +171,7 @@ def test_importing_the_package_imports_nothing(tmp_path: Path) -> None:
     assert done.stdout.split() == ["resnet_dsl", "resnet_dsl.version"]
 
 
+@pytest.mark.needs("torch")
 def test_the_python_interface_is_what_it_says() -> None:
     import resnet_dsl
 

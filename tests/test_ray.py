@@ -236,5 +236,5 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         list(RayEngine(1).run([], quiet, never))
     assert e.value.exit_code == 3
     assert str(e.value) == (
-        "--engine ray: error[extra-missing]: needs the package ray, which is not installed\n  help: pip install 'resnet-dsl[ray]'"
+        "engine='ray': error[extra-missing]: needs the package ray, which is not installed\n  help: pip install 'resnet-dsl[ray]'"
     )

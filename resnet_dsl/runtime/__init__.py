@@ -1,1 +1,5 @@
 """Emitted source as a torch module, its weights, and what they are exported to."""
+
+from resnet_dsl.extras import require
+
+require("torch", "this needs")

@@ -5,7 +5,6 @@ Spec, class names and normalisation travel in each, as text by the names of `wei
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import logging
 import warnings
@@ -19,6 +18,7 @@ import torch
 from torch import nn
 
 from resnet_dsl.diagnostics import refuse
+from resnet_dsl.extras import is_installed, require
 from resnet_dsl.files import write_atomic
 from resnet_dsl.graph import Graph
 from resnet_dsl.runtime import weights
@@ -71,9 +71,7 @@ def export(network: Network, path: Path, opset: int | None = None) -> str:
 
 def _to_onnx(network: Network, path: Path, opset: int | None) -> tuple[bytes, str]:
     """ONNX, its structure checked by onnx, and its outputs by onnxruntime where that is installed."""
-    if missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]:
-        problem = f"ONNX files need {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
-        raise refuse("extra-missing", problem, "pip install 'resnet-dsl[onnx]'", at=path, exit_code=3)
+    require("onnx", "ONNX files need", at=path)
     if sum(t.nbytes for t in network.tensors.values()) > MAX_ONNX:
         raise refuse("export-fit", "the weights are over 2 GB, the most that an ONNX file holds", "write .pt2 or .safetensors", at=path)
     import onnx
@@ -96,7 +94,7 @@ def _to_onnx(network: Network, path: Path, opset: int | None) -> tuple[bytes, st
     onnx.checker.check_model(proto, full_check=True)
     content = proto.SerializeToString(deterministic=True)
     checked = f"opset {written}"
-    if importlib.util.find_spec("onnxruntime") is None:
+    if not is_installed("onnxruntime"):
         return content, f"{checked}; its structure is checked; onnxruntime is not installed, so its outputs are not"
     return content, f"{checked}; {_compared(network, model, _run_onnx(content), 'onnxruntime', path)}"
 

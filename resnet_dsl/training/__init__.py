@@ -1,1 +1,5 @@
 """From a recipe to a trained network: data, the loop, the run folder."""
+
+from resnet_dsl.extras import require
+
+require("torch", "this needs")

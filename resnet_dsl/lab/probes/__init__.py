@@ -1,1 +1,5 @@
 """The probes, one module each: `measure(subject, ...) -> Finding`, a pure function of its arguments. `lab.table` lists them."""
+
+from resnet_dsl.extras import require
+
+require("torch", "this needs")

@@ -1,1 +1,5 @@
 """The part of a study that computes: starts, preparation and the runs themselves."""
+
+from resnet_dsl.extras import require
+
+require("torch", "this needs")

@@ -22,7 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
+from resnet_dsl.extras import require
 from resnet_dsl.lab.study.engine import Event, Outcome, Report, Stop, Task
 from resnet_dsl.lab.study.folder import measured
 
@@ -222,16 +223,9 @@ def _cluster(address: str | None, jobs: int | None) -> Iterator[None]:
     """A connection to a cluster, for as long as it is needed."""
     # Ray reads it when it is imported, and hands it on to the processes of a cluster that it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise refuse(
-            "extra-missing",
-            "needs the package ray, which is not installed",
-            "pip install 'resnet-dsl[ray]'",
-            at="--engine ray",
-            exit_code=3,
-        ) from None
+    require("ray", "needs the package", at=Argument("engine", "ray"))
+    import ray
+
     terminated = signal.getsignal(signal.SIGTERM)
     # Ray makes sockets in it, and a path to a socket must be short.
     scratch = tempfile.mkdtemp(prefix="ray-", dir="/tmp") if address is None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.extras import require
 from resnet_dsl.pictures.drawing.scene import Scene
 from resnet_dsl.pictures.drawing.strokes import ROUND, Curve, Rectangle, Words, strokes
 from resnet_dsl.pictures.drawing.theme import Theme
@@ -14,13 +14,10 @@ _FONTS = ("Helvetica", "Helvetica-Bold")
 
 def to_pdf(scene: Scene, theme: Theme, name: str, description: str, canonical: str) -> bytes:
     """The bytes of a PDF. Raises SpecError (exit code 3) where reportlab is not installed."""
-    try:
-        from reportlab.lib.colors import HexColor
-        from reportlab.pdfgen.canvas import Canvas
-    except ImportError:
-        raise refuse(
-            "drawing-engine", "a PDF needs the package reportlab", "pip install 'resnet-dsl[pdf]'; or write .svg", at="draw", exit_code=3
-        ) from None
+    require("pdf", "a PDF needs the package", at="draw", instead="write .svg")
+    from reportlab.lib.colors import HexColor
+    from reportlab.pdfgen.canvas import Canvas
+
     out = io.BytesIO()
     # Invariant: no date and no random number, so the same picture has the same bytes.
     page = Canvas(out, (scene.width, scene.height), invariant=1)

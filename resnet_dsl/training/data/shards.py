@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 import json
 import random
@@ -24,6 +23,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from resnet_dsl.datasets.catalog import Source
 from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.extras import require
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.data.dataset import Dataset
@@ -105,14 +105,7 @@ def load(source: Source, where: Path | None, input: Shape, crop: int | None, wor
     `crop` and `workers` as for `imagefolder.load`. Raises SpecError (exit 3 for the files, 2 for the request).
     """
     require_pillow(source.name)
-    if importlib.util.find_spec("webdataset") is None:
-        raise refuse(
-            "extra-missing",
-            "reading shards needs webdataset, which is not installed",
-            "pip install 'resnet-dsl[wds]'",
-            at=source.name,
-            exit_code=3,
-        )
+    require("wds", "reading shards needs", at=source.name)
     if where is None:
         raise refuse(
             "usage", "which shards?", f"add --data-dir FOLDER (with {INDEX}) or --data-dir 'shards-{{0000..0007}}.tar'", at=source.name

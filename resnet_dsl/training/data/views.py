@@ -5,7 +5,6 @@ A view is a function of a picture and of draws it is given; it holds no chance o
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_dsl.diagnostics import refuse
+from resnet_dsl.extras import require
 from resnet_dsl.training.data.reading import blame, damaged
 
 if TYPE_CHECKING:
@@ -32,11 +32,8 @@ _DAMAGED = (SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeE
 
 
 def require_pillow(at: str) -> None:
-    """Raises SpecError (exit 3) where Pillow lacks."""
-    if importlib.util.find_spec("PIL") is None:
-        raise refuse(
-            "extra-missing", "reading pictures needs Pillow, which is not installed", "pip install 'resnet-dsl[images]'", at=at, exit_code=3
-        )
+    """Raises SpecError (exit 3) where Pillow is not installed."""
+    require("images", "reading pictures needs", at=at)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
+from resnet_dsl.extras import require
 from resnet_dsl.files import discard
 from resnet_dsl.records.log import Row
 
@@ -17,11 +17,8 @@ _NO_FIGURES = frozenset(("event", "step", "epoch", "images", "seconds"))
 
 
 def require_tensorboard() -> None:
-    """Raises SpecError (exit 3) where the package lacks."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise refuse(
-            "extra-missing", "TensorBoard is not installed", "pip install 'resnet-dsl[tensorboard]'", at="--tensorboard", exit_code=3
-        )
+    """Raises SpecError (exit 3) where the package is not installed."""
+    require("tensorboard", "needs the package", at=Argument("tensorboard", True))
 
 
 class TensorBoard:

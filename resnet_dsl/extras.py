@@ -1,0 +1,49 @@
+"""The optional packages, by the extra that brings them, and the one message where one is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from resnet_dsl.diagnostics import Argument, Location, refuse
+
+Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "ray", "onnx"]
+
+EXTRAS: Mapping[Extra, Mapping[str, str]] = {
+    "torch": {"torch": "torch", "numpy": "numpy", "safetensors": "safetensors"},
+    "images": {"PIL": "Pillow"},
+    "wds": {"webdataset": "webdataset"},
+    "tensorboard": {"tensorboard": "tensorboard"},
+    "pdf": {"reportlab": "reportlab"},
+    "ray": {"ray": "ray"},
+    "onnx": {"onnx": "onnx", "onnxscript": "onnxscript"},
+}
+"""What each extra of pyproject.toml brings: modules, and the packages that they are in."""
+
+
+def is_installed(module: str) -> bool:
+    """Can this top-level module be imported? It is looked for and not imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def require(extra: Extra, need: str, *, at: Location | Argument | Path | str = "resnet-dsl", instead: str = "") -> None:
+    """Refuse what cannot be done without an extra. `need` is the message up to the packages: "reading pictures needs".
+
+    `instead` is what can be done without it. Raises SpecError (exit 3), whose help is the line to type.
+    """
+    missing = [package for module, package in EXTRAS[extra].items() if not is_installed(module)]
+    if missing:
+        *first, last = missing
+        names = f"{', '.join(first)} and {last}" if first else last
+        raise refuse(
+            "extra-missing",
+            f"{need} {names}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            f"pip install 'resnet-dsl[{extra}]'{f'; or {instead}' if instead else ''}",
+            at=at,
+            exit_code=3,
+        )
