@@ -53,6 +53,9 @@ def command(
     again: Annotated[
         bool, typer.Option("--watch", help="Check again whenever a file of a spec changes, its parents' and its recipe's too.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Check the network once more as a networkx graph, as building a module does.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Validate specs: the language, every shape, the training recipe, and the figures that `expect` states.
@@ -60,7 +63,7 @@ def command(
     Prints one `ok` line for each good spec, and for a bad one every mistake with its place and its mend.
     """
     if not again:
-        failed = _report(specs, overrides or [], format, quiet)
+        failed = _report(specs, overrides or [], format, strict, quiet)
         if failed:
             raise typer.Exit(2 if 2 in failed else failed[0])
         return
@@ -69,15 +72,17 @@ def command(
     if format not in ("table", "github"):
         raise refuse("usage", f"{format} is one document, and a watch has no end", "leave --format or --watch out", at="--watch")
     watch(
-        lambda: [path for spec in specs for path in spec_files(spec)], lambda: _report(specs, overrides or [], format, quiet), quiet=quiet
+        lambda: [path for spec in specs for path in spec_files(spec)],
+        lambda: _report(specs, overrides or [], format, strict, quiet),
+        quiet=quiet,
     )
 
 
-def _report(specs: list[str], overrides: list[str], format: CheckFormat, quiet: bool) -> list[int]:
+def _report(specs: list[str], overrides: list[str], format: CheckFormat, strict: bool, quiet: bool) -> list[int]:
     """Check all, and print. The exit codes of those that are refused."""
     results = []
     for spec in specs:
-        result = _check(spec, overrides)
+        result = _check(spec, overrides, strict)
         results.append(result)
         if format == "table":
             _say(result, quiet)
@@ -93,10 +98,14 @@ def _report(specs: list[str], overrides: list[str], format: CheckFormat, quiet: 
     return [r.error.exit_code for r in results if r.error]
 
 
-def _check(spec: str, overrides: list[str]) -> Result:
+def _check(spec: str, overrides: list[str], strict: bool) -> Result:
     try:
         chosen = load(spec, overrides)
         graph = compile(chosen)
+        if strict:
+            from resnet_dsl.graph.network import checked
+
+            checked(graph)
         check_expect(chosen, graph)
     except SpecError as e:
         return Result(spec, error=e)

@@ -22,6 +22,11 @@ def input_shape(text: str) -> tuple[int, ...]:
     return tuple(int(side) for side in text.split("x"))
 
 
+def named(text: str | None) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return () if text is None else tuple(name.strip() for name in text.split(","))
+
+
 def complete_spec(incomplete: str) -> list[str]:
     """Shipped specs for the shell; files are completed by the shell itself where no name fits."""
     from resnet_dsl.language.files import shipped_specs
@@ -66,6 +71,15 @@ SetOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown|latex")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Only results and errors: no titles, notes or messages.", show_default=False)
+]
+OutputsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--outputs",
+        metavar="NAME,...",
+        help="Give these values in place of the classes, without what they do not need: layer2,layer3,layer4.",
+        show_default=False,
+    ),
 ]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"] | None,

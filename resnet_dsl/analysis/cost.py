@@ -128,6 +128,7 @@ class Costs:
     def _count(self, program: Program) -> Cost:
         params = macs = activations = shortcut_params = shortcut_macs = 0
         depths = {SCOPE_INPUT: 0}
+        ends = {SCOPE_INPUT, *(n.path for n in program.nodes)} - {operand for n in program.nodes for operand in n.inputs}
         for node, cost in self.nodes(program):
             params += cost.params
             macs += cost.macs
@@ -135,7 +136,8 @@ class Costs:
             shortcut_params += cost.shortcut_params
             shortcut_macs += cost.shortcut_macs
             depths[node.path] = cost.depth + max(depths[i] for i in _spine(node))
-        return Cost(params, macs, activations, depths[program.output], shortcut_params, shortcut_macs)
+        # A scope that is cut to several values has several ends.
+        return Cost(params, macs, activations, max(depths[path] for path in ends), shortcut_params, shortcut_macs)
 
 
 def operation(node: Node, in_shapes: Sequence[Shape], counted: Collection[Kind] = COUNTED) -> Cost:

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from resnet_dsl.analysis.features import features
 from resnet_dsl.emission.initial import initial_text
 from resnet_dsl.emission.writing import call, camel, checked_name, checked_path, class_text, import_lines
-from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
+from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Output, Program, Shape
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.graph.torch_text import HELPERS
 from resnet_dsl.table import shape_text
@@ -27,6 +28,8 @@ _INLINE_LEVELS = 3
 """Containers written inside one another; a deeper one is a class of its own, as readers and Python's parser prefer."""
 
 _RESERVED = {"F", "OrderedDict", *HELPERS}
+_WORDS = {"self", "torch", "nn", "range", "str", "i", "x", "s", "t"}
+"""Names that a `forward` uses itself."""
 
 
 def emit(graph: Graph) -> str:
@@ -81,21 +84,22 @@ class _Emitter:
                 continue
             self.made[id(program)] = self.inline(program) or self.named(program)
         initial = initial_text(self.graph, self.class_names)
-        network = self.forward_class(self.graph.root, "nn.Module", ["init_weights(self)"] if initial else [])
+        network = self.forward_class(self.graph.root, "nn.Module", ["init_weights(self)"] if initial else [], self.graph.outputs)
         parts = [*(HELPERS[name].strip() for name in HELPERS if name in self.helpers), *self.classes, *initial, network]
         body = "\n\n\n".join(parts)
         return f"{self.header()}\n\n{import_lines(body)}\n\n\n{body}\n"
 
     def header(self) -> str:
         g = self.graph
-        about = f"{checked_name(g.name)}: {shape_text(g.input)} -> {shape_text(g.root.shape)}, {_count_params(g):,} parameters."
+        given = f"{len(g.outputs)} output{'s' if len(g.outputs) > 1 else ''}" if g.outputs else shape_text(g.root.shape)
+        about = f"{checked_name(g.name)}: {shape_text(g.input)} -> {given}, {_count_params(g):,} parameters."
         return f'"""{about}\n\nWritten by resnet-dsl {__version__}.\n"""'
 
     def named(self, program: Program) -> _Made:
         name = self.class_names[id(program)] = self.new_name(program)
         if _is_container(program):
             opening, items, closing = _container(self.modules(program), "super().__init__")
-            self.classes.append(class_text(name, "nn.Sequential", _about(program), [call(opening, items, closing)]))
+            self.classes.append(class_text(name, "nn.Sequential", _about(program, [program.output]), [call(opening, items, closing)]))
         else:
             names = [n.path for n, _ in self.modules(program)]
             self.classes.append(self.forward_class(program, "nn.Module" if all(map(str.isidentifier, names)) else "nn.ModuleDict"))
@@ -108,20 +112,22 @@ class _Emitter:
         level = 1 + max((self.made[id(n.program)].level for n in program.nodes if n.program is not None), default=0)
         return _Made(call(*_container(self.modules(program), "nn.Sequential")), level) if level <= _INLINE_LEVELS else None
 
-    def forward_class(self, program: Program, base: str, ending: Sequence[str] = ()) -> str:
+    def forward_class(self, program: Program, base: str, ending: Sequence[str] = (), outputs: Sequence[Output] = ()) -> str:
         """A scope with a `forward` of its own. Children whose names are numbers need a `ModuleDict`."""
         modules = self.modules(program)
         if base == "nn.Module":
             start = ["super().__init__()", *(f"self.{n.path} = {text}" for n, text in modules)]
         else:
-            start = [call("super().__init__({", [f'"{n.path}": {text}' for n, text in modules], "})")]
+            start = [call("super().__init__({", [_entry(n, text) for n, text in modules], "})")]
         name = self.class_names[id(program)]
-        return class_text(name, base, _about(program), [*start, *ending], list(_forward(program, base == "nn.Module")))
+        forward = list(_forward(program, base == "nn.Module", outputs))
+        values = [o.value for o in outputs] or [program.output, *program.taps]
+        return class_text(name, base, _about(program, values), [*start, *ending], forward, _feature_info(self.graph) if outputs else "")
 
     def modules(self, program: Program) -> list[tuple[Node, str]]:
         """The nodes of a scope that are modules, in order, each with the text that makes it."""
         shapes = _shapes(program)
-        uses = Counter(operand for n in program.nodes for operand in n.inputs)
+        uses = Counter([*(operand for n in program.nodes for operand in n.inputs), *program.taps])
         ours: set[str] = set()
         found = []
         for n in program.nodes:
@@ -159,10 +165,16 @@ class _Emitter:
                 return name
 
 
-def _forward(program: Program, attribute: bool) -> Iterator[str]:
-    """The lines of `forward`. The main path is `x`, what a shortcut keeps or makes is `s`, a gate is `t`, paths are `y1`, ..."""
+def _forward(program: Program, attribute: bool, outputs: Sequence[Output]) -> Iterator[str]:
+    """The lines of `forward`. The main path is `x`, what a shortcut keeps or makes is `s`, a gate is `t`, paths are `y1`, ...
+
+    A value that is given beside another has a name of its own, `layer2` or `x1`.
+    """
     shapes = _shapes(program)
-    last_use = {operand: i for i, n in enumerate(program.nodes) for operand in n.inputs}
+    given = [o.value for o in outputs] or [program.output, *program.taps]
+    own = given if outputs else program.taps
+    alone = not outputs and not program.taps
+    last_use = {operand: i for i, n in enumerate(program.nodes) for operand in n.inputs} | dict.fromkeys(given, len(program.nodes))
     names = {SCOPE_INPUT: "x"}
     for i, n in enumerate(program.nodes):
         operands = [names[p] for p in n.inputs]
@@ -170,23 +182,64 @@ def _forward(program: Program, attribute: bool) -> Iterator[str]:
         if row is not None and row.expression is not None:
             value = row.expression(dict(n.attrs), [shapes[p] for p in n.inputs], operands)
         else:
-            value = f"self.{n.path}({operands[0]})" if attribute else f'self["{n.path}"]({operands[0]})'
-        if n is program.nodes[-1]:
+            value = f"{_child(n.path, attribute)}({operands[0]})"
+        if n is program.nodes[-1] and alone:
             yield f"return {value}"
             return
         names = {p: v for p, v in names.items() if last_use.get(p, -1) > i}
         name = {"shortcut": "s", "gate": "t", "step": "y1"}.get(n.role, "x")
-        if name in names.values():
+        if n.path in own:
+            name = _own_name(n.path, names.values())
+        elif name in names.values():
             if name == "x":
                 kept = _free_name("s", names.values())
                 yield f"{kept} = x"
                 names = {p: kept if v == "x" else v for p, v in names.items()}
             else:
                 name = _free_name(name, names.values())
-        remark = f"  # {shape_text(n.shape)}" if n.role == "stage" else ""
-        yield f"{name} = {value}{remark}"
         names[n.path] = name
-    yield "return x"
+        for tap in n.program.taps if n.program is not None else ():
+            names[f"{n.path}.{tap}"] = _own_name(f"{n.path}.{tap}", names.values())
+        if n.times > 1:
+            yield from _loop(n, name, operands[0])
+            continue
+        made = ", ".join([name, *(names[f"{n.path}.{tap}"] for tap in (n.program.taps if n.program is not None else ()))])
+        remark = f"  # {shape_text(n.shape)}" if n.role == "stage" else ""
+        yield f"{made} = {value}{remark}"
+    if alone:
+        yield "return x"
+    else:
+        values = [names[v] for v in given]
+        yield call("return [", values, "]") if outputs else f"return {', '.join(values)}"
+
+
+def _loop(n: Node, name: str, operand: str) -> Iterator[str]:
+    """A run of children, one after the other, outside a container."""
+    if name != operand:
+        yield f"{name} = {operand}"
+    yield f"for i in range({n.paths[0]}, {int(n.paths[-1]) + 1}):"
+    yield f"    {name} = self[str(i)]({name})"
+
+
+def _child(path: str, attribute: bool) -> str:
+    return f"self.{path}" if attribute else f'self["{path}"]'
+
+
+def _entry(n: Node, text: str) -> str:
+    """A child, or a run of equal ones, in the dict that makes a `ModuleDict`."""
+    return f'"{n.path}": {text}' if n.times == 1 else f"**{{str(i): {text} for i in range({n.paths[0]}, {int(n.paths[-1]) + 1})}}"
+
+
+def _own_name(value: str, used: Iterable[str]) -> str:
+    """A variable called as the value is: `layer2`, `layer2_1`, `x1` for a child called 1."""
+    name = value.replace(".", "_")
+    return _free_name(name if name[0].isalpha() else f"x{name}", {*used, *_RESERVED, *_WORDS})
+
+
+def _feature_info(graph: Graph) -> str:
+    """What each output is, in the keys that timm's `feature_info` has."""
+    rows = [f'{{"module": "{f.name}", "num_chs": {f.channels}, "reduction": {f.reduction!r}}}' for f in features(graph)]
+    return call("feature_info = [", rows, "]")
 
 
 def _free_name(first: str, used: Iterable[str]) -> str:
@@ -197,7 +250,7 @@ def _free_name(first: str, used: Iterable[str]) -> str:
 
 def _is_container(program: Program) -> bool:
     """Is the scope just its children, one after the other? A block is a class with a `forward` to read even so."""
-    if program.role == "block" or not program.is_series:
+    if program.role in ("block", "part") or program.taps or not program.is_series:
         return False
     return all(n.program is not None or OPS[n.op].module is not None for n in program.nodes)
 
@@ -216,9 +269,9 @@ def _container(modules: Sequence[tuple[Node, str]], maker: str) -> tuple[str, li
     return f"{maker}(OrderedDict([", items, "]))"
 
 
-def _about(program: Program) -> str:
+def _about(program: Program, values: Iterable[str]) -> str:
     what = "" if program.role == program.kind else f"{checked_name(program.kind)}: "
-    return f"{what}{shape_text(program.input)} -> {shape_text(program.shape)}"
+    return f"{what}{shape_text(program.input)} -> {', '.join(shape_text(program.value_shape(value)) for value in values)}"
 
 
 def _count_params(graph: Graph) -> int:

@@ -18,9 +18,10 @@ def call(opening: str, items: Sequence[str], closing: str) -> str:
     return "\n".join([opening, *(indent(f"{item},", "    ") for item in items), closing])
 
 
-def class_text(name: str, base: str, about: str, start: Sequence[str], forward: Sequence[str] = ()) -> str:
-    """A class with a constructor and, where it has lines, a `forward`."""
-    text = f'class {name}({base}):\n    """{about}"""\n\n    def __init__(self):\n{indent(chr(10).join(start), " " * 8)}'
+def class_text(name: str, base: str, about: str, start: Sequence[str], forward: Sequence[str] = (), attributes: str = "") -> str:
+    """A class with a constructor and, where it has lines, a `forward`; `attributes` stand before both."""
+    values = f"\n\n{indent(attributes, '    ')}" if attributes else ""
+    text = f'class {name}({base}):\n    """{about}"""{values}\n\n    def __init__(self):\n{indent(chr(10).join(start), " " * 8)}'
     return f"{text}\n\n    def forward(self, x):\n{indent(chr(10).join(forward), ' ' * 8)}" if forward else text
 
 

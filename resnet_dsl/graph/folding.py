@@ -27,8 +27,9 @@ def fold(graph: Graph) -> Graph:
     """The network without the batch norms that follow a convolution or linear layer which nothing else reads.
 
     Such a layer keeps its name and has a bias. A norm before its layer stays: where the layer pads, its zeros are not the norm's. The weights
-    come from the network as it was (`runtime.folding`), so nothing is left of the rule for initial ones.
+    come from the network as it was (`runtime.folding`), so nothing is left of the rule for initial ones. Fold before `outputs.select`, not after.
     """
+    assert not graph.outputs, "an output may be a norm, which is gone"
     return replace(graph, root=_Folder().program(graph.root), init_weights="torch", zero_last=False)
 
 

@@ -13,15 +13,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from resnet_dsl.diagnostics import Location
 from resnet_dsl.table import shape_text
-
-if TYPE_CHECKING:
-    import networkx
-
-    Network = networkx.MultiDiGraph[str]
 
 Shape = tuple[int, ...]
 Value = int | float | bool | str | tuple[int, ...]
@@ -95,7 +90,8 @@ class Node:
 class Program:
     """A distinct scope: `kind` is what it was made from (a block's name, `stage`, `chain`, `residual`, ...).
 
-    `role` is what the scope is for: network, stage, block, shortcut or step.
+    `role` is what the scope is for: network, stage, block, shortcut or step; `part` for what `outputs.select` leaves of one.
+    `taps` are values that the scope gives beside its output: a node's path, or `path.value` for a tap of the scope that a node calls.
     """
 
     kind: str
@@ -103,6 +99,7 @@ class Program:
     input: Shape
     nodes: tuple[Node, ...]
     location: Location | None = None
+    taps: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -123,6 +120,18 @@ class Program:
         """The shapes of a node's operands, in slot order."""
         return tuple(self.shapes[p] for p in node.inputs)
 
+    def value_shape(self, value: str) -> Shape:
+        """The shape of a node's value or of a tap."""
+        path, _, tap = value.partition(".")
+        return self.node(path).callee.value_shape(tap) if tap else self.shapes[path]
+
+    def node(self, path: str) -> Node:
+        """The node called `path`. Raises KeyError."""
+        for n in self.nodes:
+            if n.path == path:
+                return n
+        raise KeyError(path)
+
     @property
     def is_series(self) -> bool:
         """Does each node read just what the one before it gives?"""
@@ -141,13 +150,6 @@ class Program:
             except StopIteration as end:
                 return tuple(nodes), end.value
 
-    def network(self) -> Network:
-        """This scope alone as a frozen networkx graph: node key = path, edge key = operand slot.
-
-        The scope's input is the node `input`; node data is the `Node` under `node`, and its shape.
-        """
-        return _freeze([(n, n.path, n.inputs) for n in self.nodes], self.input)
-
 
 @dataclass(frozen=True, slots=True)
 class FlatNode:
@@ -161,9 +163,20 @@ class FlatNode:
     in_shortcut: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A value that a network gives in place of its classes: the name that was asked for, and the root's value or tap."""
+
+    name: str
+    value: str
+
+
 @dataclass(frozen=True)
 class Graph:
-    """A compiled network. `root` is the network's scope: stem nodes, one call a stage, head nodes."""
+    """A compiled network. `root` is the network's scope: stem nodes, one call a stage, head nodes.
+
+    `outputs` is empty for a network that gives its classes; see `graph.outputs` for the others.
+    """
 
     name: str
     classes: int
@@ -171,6 +184,7 @@ class Graph:
     init_weights: str = "he"
     zero_last: bool = False
     description: str = ""
+    outputs: tuple[Output, ...] = ()
 
     @property
     def input(self) -> Shape:
@@ -206,10 +220,6 @@ class Graph:
         """Every operation of the network with its full path, in topological order. Calls are walked, not shown."""
         yield from _flatten(self.root, "", "input", False)
 
-    def network(self) -> Network:
-        """The flattened network as a frozen networkx graph: node key = state_dict prefix, edge key = operand slot."""
-        return _freeze([(f.node, f.path, f.inputs) for f in self.nodes()], self.input)
-
     def text(self) -> str:
         """The canonical form: each distinct scope once, then what the network calls; made to be diffed."""
         names = {id(p): f"%{i}" for i, p in enumerate(self.programs)}
@@ -223,6 +233,8 @@ class Graph:
                 operands = ", ".join(i or "input" for i in n.inputs)
                 role = "" if n.role == "step" else f" [{n.role}]"
                 lines.append(f"  {n.path}{times} = {n.op}{callee}({operands}){attrs} -> {shape_text(n.shape)}{role}")
+            lines += [f"  gives {tap} -> {shape_text(p.value_shape(tap))}" for tap in p.taps]
+        lines += [f"output {o.name} = {o.value} -> {shape_text(self.root.value_shape(o.value))}" for o in self.outputs]
         return "\n".join(lines) + "\n"
 
 
@@ -266,17 +278,3 @@ def _flatten(program: Program, scope: str, entry: str, in_shortcut: bool) -> Gen
         given[n.path] = out
         shapes[n.path] = n.shape
     return given[program.output]
-
-
-def _freeze(items: list[tuple[Node, str, tuple[str, ...]]], shape: Shape) -> Network:
-    # networkx costs more to import than a whole `inspect` takes, so only those who ask for the graph pay for it.
-    import networkx
-
-    g: Network = networkx.MultiDiGraph()
-    g.add_node("input", node=None, shape=shape)
-    for node, path, inputs in items:
-        g.add_node(path, node=node, shape=node.shape)
-        for slot, operand in enumerate(inputs):
-            g.add_edge(operand or "input", path, key=slot)
-    networkx.freeze(g)
-    return g

@@ -132,5 +132,5 @@ class Interner:
 
     def intern(self, p: Program) -> Program:
         """The program that stands for all that are equal to `p`."""
-        key = (p.kind, p.role, p.input, tuple(n.key for n in p.nodes))
+        key = (p.kind, p.role, p.input, p.taps, tuple(n.key for n in p.nodes))
         return self.programs.setdefault(key, p)

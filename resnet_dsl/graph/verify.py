@@ -1,7 +1,7 @@
 """Is this a graph that the rest of the house may rely on? A failure here is a bug of ours, never a user's mistake.
 
 Every scope has one input and one output, every node reads what came before it, every shape is what its op gives, and
-nothing is computed that nobody reads.
+nothing is computed that nobody reads. `graph.network` asks the same again, by other means.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ def verify(graph: Graph) -> Graph:
     """The graph itself, checked. Raises GraphError."""
     for program in graph.programs:
         _check(program)
-    if graph.root.shape != (graph.classes,):
+    for output in graph.outputs:
+        if output.value != graph.root.output and output.value not in graph.root.taps:
+            raise GraphError(f"{graph.name}: does not give {output.name}")
+    if not graph.outputs and graph.root.shape != (graph.classes,):
         raise GraphError(f"{graph.name}: ends in {graph.root.shape}, not in {graph.classes} features")
     return graph
 
@@ -47,6 +50,11 @@ def _check(program: Program) -> None:
             if OPS[node.op].shape(dict(node.attrs), ins) != node.shape:
                 raise GraphError(f"{where}: {node.path} has the wrong shape")
         shapes[node.path] = node.shape
-    unread = set(shapes) - read - {program.output}
+    for tap in program.taps:
+        path, _, inner = tap.partition(".")
+        callee = program.node(path).program if path in shapes and inner else None
+        if path not in shapes or (inner and (callee is None or inner not in callee.taps)):
+            raise GraphError(f"{where}: there is no {tap} to give")
+    unread = set(shapes) - read - {program.output, *(tap.partition(".")[0] for tap in program.taps)}
     if program.nodes and unread:
         raise GraphError(f"{where}: nobody reads {', '.join(sorted(unread)) or 'the input'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -176,9 +176,16 @@ def match(graph: Graph, tensors: Mapping[str, torch.Tensor], at: str | Path) -> 
     return Match(graph.name, table, prefix, tuple(rows), dict(other), unmet)
 
 
-def fitted(graph: Graph, tensors: Mapping[str, torch.Tensor], at: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file under the network's names, all of them. Raises SpecError (exit 2) that names the first that does not fit."""
+def fitted(
+    graph: Graph, tensors: Mapping[str, torch.Tensor], at: str | Path, *, wanted: Collection[str] | None = None
+) -> dict[str, torch.Tensor]:
+    """The tensors of a file under the network's names: all of them, or those that are `wanted`, whether the others fit or not.
+
+    Raises SpecError (exit 2) that names the first that does not fit.
+    """
     found = match(graph, tensors, at)
+    if wanted is not None:
+        found = replace(found, rows=tuple(r for r in found.rows if r.key is None or r.key in wanted))
     found.require(at)
     return found.own(tensors)
 
