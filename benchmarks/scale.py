@@ -93,7 +93,7 @@ ASSUMED = {1: Machine(1e14, 1e30, 0.0), 8: Machine(1e14, 2e11, 5e-6), 800: Machi
 
 def table() -> str:
     """The model for ResNet-50 at 224, as Markdown."""
-    rows = ["| GPUs | images a GPU | compute | all-reduce | sent a step | read a second, all | step | efficiency |", "|--:" * 8 + "|"]
+    rows = ["| GPUs | images per GPU | compute | all-reduce | sent per step | read per second, all | step | efficiency |", "|--:" * 8 + "|"]
     for images in (32, 256):
         work = Work.of("resnet50", images)
         for ranks, machine in ASSUMED.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import re
 import shlex
 import shutil
 import sys
@@ -33,7 +34,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture or page: the command that makes it, and what there is to see."""
+    """A picture or page: the command that makes it, and what it shows."""
 
     name: str
     about: str
@@ -43,19 +44,19 @@ class Entry:
 
 SECTIONS: dict[str, tuple[Entry, ...]] = {
     "A network in one line: overview": (
-        Entry("overview.svg", "One card a stage, with the shapes on the arrows and each stage's share of the whole.", "draw resnet50 --style overview"),
+        Entry("overview.svg", "One card per stage, with the shapes on the arrows and each stage's share of the whole.", "draw resnet50 --style overview"),
     ),
     "The default: folded": (
-        Entry("folded.svg", "A stage is a frame; the first block stands apart, the rest is drawn once, with how often. Shortcuts that compute something are dotted.", "draw resnet18"),
-        Entry("folded-1202.svg", "However deep: 1,202 layers.", "draw resnet1202 --direction LR"),
-        Entry("folded-dense.svg", "In a DenseNet blocks only grow: figures are ranges.", "draw densenet121.yaml"),
+        Entry("folded.svg", "A stage is a frame. Its first block stands apart; the equal blocks after it are drawn once, with their number. Shortcuts that compute something are dotted.", "draw resnet18"),
+        Entry("folded-1202.svg", "A very deep network: 1,202 layers.", "draw resnet1202 --direction LR"),
+        Entry("folded-dense.svg", "A DenseNet: blocks only grow, so figures are ranges.", "draw densenet121.yaml"),
     ),
     "Figure 3 of the paper": (
-        Entry("paper.svg", "A box a layer, shortcuts as arcs, networks side by side: VGG-19, the plain net and the residual one.", "draw vgg19 plain34 resnet34 --style paper"),
-        Entry("paper-deep.svg", "Of more than 300 operations, blocks that are alike are drawn once; `--all` draws each.", "draw resnet152 --style paper"),
+        Entry("paper.svg", "One box per layer, shortcuts as arcs, networks side by side: VGG-19, the plain net and the residual one.", "draw vgg19 plain34 resnet34 --style paper"),
+        Entry("paper-deep.svg", "In a network of more than 300 operations, blocks that are alike are drawn once; `--all` draws each.", "draw resnet152 --style paper"),
     ),
     "Every operation": (
-        Entry("full.svg", "`--style full`, here of a small network with a squeeze-and-excite block.", "draw resnet20-digits --style full --set params.n=1 --set 'block={basic: {se: 4}}'"),
+        Entry("full.svg", "`--style full`, here for a small network with a squeeze-and-excite block.", "draw resnet20-digits --style full --set params.n=1 --set 'block={basic: {se: 4}}'"),
         Entry("block.svg", "`--by block` opens each distinct block.", "draw resnet50 --by block --theme print"),
     ),
     "Colours": (
@@ -63,24 +64,24 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("print.svg", "`--theme print`, without colour.", "draw resnet34 --style overview --theme print"),
     ),
     "What changed": (
-        Entry("diff.svg", "`diff A B -o FILE`: level where both are the same. Sign, outline and colour say the same thing.", "diff resnet34 resnet50 --set-b stages.layer3.depth=8"),
-        Entry("diff-stride.svg", "The stride of the paper and of torchvision.", "diff resnet50-v1 resnet50"),
+        Entry("diff.svg", "`diff A B -o FILE`: where both networks are the same, they are drawn at the same height. Sign, outline and colour mark the same changes.", "diff resnet34 resnet50 --set-b stages.layer3.depth=8"),
+        Entry("diff-stride.svg", "The stride as in the paper and as in torchvision.", "diff resnet50-v1 resnet50"),
     ),
     "The page": (
-        Entry("page.html", "`-o FILE.html` is one file for a browser: it opens and closes, zooms, searches, sorts, and shows the spec lines and the code of what is clicked.", "draw resnet50", Shot(1280, 800, ("layer1.0", "layer1.0.conv2"))),
-        Entry("page-diff.html", "Two networks, with what differs lit.", "diff resnet34 resnet34 --set-b shortcut=C --set-b stages.layer3.depth=8", Shot(1920, 1080)),
-        Entry("page-narrow.html", "On a telephone, in the dark.", "draw resnet18 --theme dark", Shot(400, 800)),
+        Entry("page.html", "`-o FILE.html` is one file for a browser: it opens and closes blocks, zooms, searches, sorts, and shows the spec lines and the code of the part that you click.", "draw resnet50", Shot(1280, 800, ("layer1.0", "layer1.0.conv2"))),
+        Entry("page-diff.html", "Two networks, with the differences highlighted.", "diff resnet34 resnet34 --set-b shortcut=C --set-b stages.layer3.depth=8", Shot(1920, 1080)),
+        Entry("page-narrow.html", "On a phone, with the dark theme.", "draw resnet18 --theme dark", Shot(400, 800)),
     ),
     "Costs": (
-        Entry("costs.svg", "`compare ... -o FILE`: parameters against multiply-accumulates, and where they lie.", "compare resnet18 resnet34 resnet50 resnet101 resnet152 vgg16"),
+        Entry("costs.svg", "`compare ... -o FILE`: parameters against multiply-accumulates, and both by stage.", "compare resnet18 resnet34 resnet50 resnet101 resnet152 vgg16"),
     ),
     "Runs": (
         Entry("curves.svg", "`runs A B -o FILE`: the curves of several runs.", "runs residual-digits-001 plain-digits-001"),
-        Entry("report.html", "`report RUN... -o FILE.html`: results, curves, networks, and with the data at hand the confusion and the mistakes.", "report residual-digits-001 plain-digits-001 --no-predictions", Shot(1280, 800)),
+        Entry("report.html", "`report RUN... -o FILE.html`: results, curves, networks; where the data is available, also the confusion matrix and the mistakes.", "report residual-digits-001 plain-digits-001 --no-predictions", Shot(1280, 800)),
     ),
     "For documents": (
-        Entry("resnet18.tex", "TikZ, for LaTeX; `.pdf` is made by the extra `pdf`.", "draw resnet18 --style overview"),
-        Entry("resnet18.mmd", "Mermaid, which GitHub draws itself.", "draw resnet18 --style overview"),
+        Entry("resnet18.tex", "TikZ, for LaTeX; the extra `pdf` makes `.pdf`.", "draw resnet18 --style overview"),
+        Entry("resnet18.mmd", "Mermaid, which GitHub renders itself.", "draw resnet18 --style overview"),
     ),
 }  # fmt: skip
 
@@ -148,12 +149,13 @@ def page() -> Iterator[str]:
     """The lines of gallery.md. Each text picture has its digest, so that a stale gallery is seen without a browser."""
     yield "# Gallery"
     yield ""
-    yield "Written by `python docs/gallery.py > docs/gallery.md`. Every picture is the output of the command under it."
+    yield "Written by `python docs/gallery.py > docs/gallery.md`."
+    yield "Every picture is the output of the command under it."
     for title, entries in SECTIONS.items():
         yield f"\n## {title}"
         for entry in entries:
             shown = picture(entry)
-            yield f"\n{entry.about}\n"
+            yield "\n" + re.sub(r"(?<!\.)\. (?=[A-Z])", ".\n", entry.about) + "\n"
             if shown.endswith((".svg", ".png")):
                 yield f"![{entry.about.split(':')[0].replace('`', '')}](gallery/{shown})\n"
             elif shown.endswith(".mmd"):
