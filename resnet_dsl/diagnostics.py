@@ -52,12 +52,21 @@ class Argument:
 
 
 def call(verb: str, *positional: object, **named: object) -> str:
-    """A command to type, in a message: `rd.train('net.yaml', out='runs/a')`, or `resnet-dsl train net.yaml --out runs/a`."""
-    values = [str(p) for p in positional]
-    given = [Argument(name, value) for name, value in named.items()]
+    """A command to type, in a message: `rd.train('net.yaml', out='runs/a')`, or `resnet-dsl train net.yaml --out runs/a`.
+
+    An `Argument` among the positional ones is an option that stands there on the command line.
+    """
+    given = [*(p for p in positional if isinstance(p, Argument)), *(Argument(name, value) for name, value in named.items())]
+    values = [str(p) for p in positional if not isinstance(p, Argument)]
     python = ", ".join([*map(repr, values), *(speak(str(a), "python") for a in given)])
-    line = " ".join(["resnet-dsl", verb.replace("_", "-"), *values, *(speak(str(a), COMMAND_LINE) for a in given)])
-    return f"{_OPEN}rd.{verb}({python}){_MIDDLE}{line}{_CLOSE}"
+    words = [speak(str(p), COMMAND_LINE) for p in (*positional, *(Argument(name, value) for name, value in named.items()))]
+    line = " ".join(["resnet-dsl", verb.replace("_", "-"), *words])
+    return either(f"rd.{verb}({python})", line)
+
+
+def either(python: str, line: str) -> str:
+    """Words of a message that are others in Python than on the command line."""
+    return f"{_OPEN}{python}{_MIDDLE}{line}{_CLOSE}"
 
 
 def speak(text: str, speech: Speech = "python") -> str:

@@ -16,8 +16,10 @@ from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import recipe_named, recipe_of
-from resnet_dsl.records.folder import INITIAL, RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
+from resnet_dsl.language.recipes import recipe_of
+from resnet_dsl.records.folder import INITIAL, weights_file
+from resnet_dsl.records.log import LogRow
+from resnet_dsl.records.run import Run
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.table import shape_text
@@ -129,7 +131,7 @@ def _on_noise(spec: Spec, recipe: Recipe, ask: Ask, name: str) -> Subject:
         raise refuse("usage", f"noise teaches nothing{other}", "leave out --steps, or name a data set with --data", at="--steps")
     plan = choose(ask.device, "fp32")
     graph = compile(spec)
-    model = plan.place(build(graph, seed=recipe.seed)) if ask.weights is None else from_weights(spec, _file(ask.weights)).model(plan)
+    model = plan.place(build(graph, seed=recipe.seed)) if ask.weights is None else from_weights(spec, weights_file(ask.weights)).model(plan)
 
     def drawn(n: int, part: str) -> tuple[Tensor, Tensor]:
         draws = generator(recipe.seed, NOISE, part)
@@ -168,22 +170,16 @@ def _of_run(path: Path, ask: Ask) -> Iterator[Subject]:
 
 def _job(path: Path, ask: Ask) -> Job:
     """The run's job, from its beginning, in fp32 on one device."""
-    folder = RunFolder.open(path)
-    held = folder.read_json(REQUEST)
-    recipe = recipe_named(str(path / RECIPE))
+    run = Run.open(path)
+    held, recipe = run.record, run.recipe
     if ask.seed is not None:
         recipe = recipe.model_copy(update={"seed": ask.seed})
-    try:
-        where = ask.data_dir or (Path(held["data_dir"]) if held["data_dir"] else None)
-        same: dict[str, Any] = {k: held[k] for k in ("limit_train", "limit_batches", "overfit_batch", "freeze")}
-        request = Request(
-            ask.data or held["data"], where, device=ask.device, plan=_FP32, weights=str(path / INITIAL) if held["weights"] else None, **same
-        )
-    except (KeyError, TypeError):
-        raise refuse(
-            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST, exit_code=3
-        ) from None
-    return make(load(str(path / SPEC)), recipe, request, Silent())
+    request = Request(
+        ask.data or held.data, ask.data_dir or (Path(held.data_dir) if held.data_dir else None), held.limit_train,
+        device=ask.device, plan=_FP32, weights=str(path / INITIAL) if held.weights else None,
+        limit_batches=held.limit_batches, overfit_batch=held.overfit_batch, freeze=held.freeze,
+    )  # fmt: skip
+    return make(run.spec, recipe, request, Silent())
 
 
 # --- at moments of a training ---
@@ -230,7 +226,7 @@ def _trained(job: Job, ask: Ask, name: str) -> Iterator[Subject]:
 class _Forgetful:
     """Keeps nothing of a training."""
 
-    def log(self, row: dict[str, Any]) -> None:
+    def log(self, row: LogRow) -> None:
         """Nothing."""
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -253,10 +249,6 @@ class _View:
         chunks = list(images.take(index).chunks(n))
         pixels, labels = (torch.cat(parts).to(self.plan.torch_device) for parts in zip(*chunks, strict=True))
         return self.normalisation.to(self.plan.torch_device).apply(pixels, self.plan.memory_format), labels
-
-
-def _file(given: Path) -> Path:
-    return given / WEIGHTS if given.is_dir() else given
 
 
 def _placed(images: Tensor, plan: Plan) -> Tensor:
