@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote as percent_encoded
 
-from resnet_dsl.diagnostics import Diagnostic, Location, clean, visible
+from resnet_dsl.diagnostics import COMMAND_LINE, Diagnostic, Location, visible
 from resnet_dsl.version import __version__
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -27,11 +27,12 @@ class Explained(Protocol):
 
 def github(d: Diagnostic) -> str:
     """A workflow command, which GitHub shows at the line of a pull request."""
+    d = d.spoken(COMMAND_LINE)
     at = d.location
     places = [f"file={_escaped(visible(at.source.name), ':,')}"]
     if at.line:
         places += [f"line={at.line}", f"col={at.column}", f"endColumn={at.column + at.length}"]
-    text = _escaped(f"{clean(d.message)}\nhelp: {clean(d.help)}")
+    text = _escaped(f"{d.message}\nhelp: {d.help}")
     return f"::{d.level} {','.join(places)},title={_escaped(d.code, ':,')}::{text}\n"
 
 
@@ -43,7 +44,7 @@ def _escaped(text: str, also: str = "") -> str:
 
 def sarif(diagnostics: Iterable[Diagnostic], known: Mapping[str, Explained]) -> dict[str, Any]:
     """A SARIF 2.1.0 log with one run. `known` explains the codes; those that were found become its rules."""
-    found = list(diagnostics)
+    found = [d.spoken(COMMAND_LINE) for d in diagnostics]
     codes = sorted({d.code for d in found})
     rules = [{"id": code, **(_rule(known[code]) if code in known else {})} for code in codes]
     driver = {"name": "resnet-dsl", "version": __version__, "rules": rules}
@@ -51,9 +52,9 @@ def sarif(diagnostics: Iterable[Diagnostic], known: Mapping[str, Explained]) -> 
         "ruleId": d.code,
         "ruleIndex": codes.index(d.code),
         "level": d.level,
-        "message": {"text": f"{clean(d.message)}\nhelp: {clean(d.help)}"},
+        "message": {"text": f"{d.message}\nhelp: {d.help}"},
         "locations": [_place(d.location)],
-        "relatedLocations": [{**_place(x.location), "message": {"text": clean(x.text)}} for x in d.labels],
+        "relatedLocations": [{**_place(x.location), "message": {"text": x.text}} for x in d.labels],
     } for d in found]  # fmt: skip
     # Our columns count characters; SARIF's count UTF-16 units where nothing is said.
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}

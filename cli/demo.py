@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.analysis.training import results_table
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import note, show, show_table
 from resnet_dsl.cli.train import RESUMABLE
@@ -16,6 +15,7 @@ from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.draw import draw
+from resnet_dsl.records.results import results_table
 from resnet_dsl.table import Column, Table
 
 RESIDUAL, PLAIN = "resnet56-digits", "plain56-digits"
@@ -34,22 +34,22 @@ def command(
     from resnet_dsl.training.session import Request, begin
 
     watch = watcher(sys.stderr, quiet)
-    results = []
+    runs = []
     try:
         for name in (RESIDUAL, PLAIN):
             spec = load(name, [f"train.epochs={epochs}"])
             recipe = recipe_of(spec, "digits")
-            results.append(begin(spec, recipe, Request("digits"), command=["resnet-dsl", "demo"], watcher=watch))
+            runs.append(begin(spec, recipe, Request("digits"), command=["resnet-dsl", "demo"], watcher=watch))
     except Interrupted as e:
         note(f"{e}\nbegin again with: resnet-dsl demo")
         raise typer.Exit(RESUMABLE) from None
-    picture = Path(results[0]["folder"]) / "networks.svg"
+    picture = runs[0].path / "networks.svg"
     draw([compile(load(name)) for name in (RESIDUAL, PLAIN)]).save(picture)
-    show_table(results_table(results), "table")
+    show_table(results_table([r.results for r in runs if r.results]), "table")
     show("\n")
-    show_table(_pointers(results[0]["folder"], picture), "table")
+    show_table(_pointers(runs[0].path, picture), "table")
 
 
-def _pointers(folder: str, picture: Path) -> Table:
+def _pointers(folder: Path, picture: Path) -> Table:
     rows = (("picture", picture), ("next", f"resnet-dsl evaluate {folder}"), ("", f"resnet-dsl compare {PLAIN} {RESIDUAL}"))
     return Table((Column("what", ""), Column("where", "")), rows)

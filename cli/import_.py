@@ -11,7 +11,7 @@ import typer
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.cli.options import QuietOption, input_shape
 from resnet_dsl.cli.output import note, write
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import COMMAND_LINE, refuse, speak
 from resnet_dsl.recovery import Recovered, recover
 from resnet_dsl.recovery.stored import Stored, read_stored
 from resnet_dsl.table import Column, Table
@@ -63,7 +63,7 @@ def _tell(found: Recovered, file: str, out: str, quiet: bool) -> None:
         note(f"this is {first}{f' with {changes}' if changes else ''}{others}", quiet=quiet)
     if found.remarks:
         columns = (Column("about", "about"), Column("written", "written"), Column("why", "why", wrap=True))
-        table = Table(columns, [(row.what, row.written, row.why) for row in found.remarks])
+        table = Table(columns, [(row.what, row.written, speak(row.why, COMMAND_LINE)) for row in found.remarks])
         note(f"\n{table.render('table', width=shutil.get_terminal_size().columns).rstrip()}", quiet=quiet)
     if out != "-":
         note(f"wrote {out}; next: resnet-dsl check {out}", quiet=quiet)

@@ -13,7 +13,7 @@ from resnet_dsl.analysis.figures import FIGURES, MEMORY, chosen, kinds
 from resnet_dsl.analysis.memory import Optimizer, Precision
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument, input_shape
 from resnet_dsl.cli.output import note, show, show_json, show_table
-from resnet_dsl.diagnostics import quote, refuse
+from resnet_dsl.diagnostics import COMMAND_LINE, quote, refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.table import short
@@ -61,7 +61,7 @@ def command(
     if resolved:
         from resnet_dsl.language.resolved import resolved as resolve
 
-        show(resolve(chosen_spec))
+        show(resolve(chosen_spec, speech=COMMAND_LINE))
         return
     if ir:
         show(graph.text())

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
+import resnet_dsl as rd
 from resnet_dsl.cli import groups
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import note, show_json, show_table, write
-from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.cli.output import answer, complain, note, write
 from resnet_dsl.diagnostics import quote, refuse
-from resnet_dsl.lab.assertion import Assertion
-from resnet_dsl.lab.finding import Finding
-from resnet_dsl.lab.table import PROBES, Option, Probe
-from resnet_dsl.table import Format
+from resnet_dsl.verbs.lab import PROBES, SOURCES, Assertion, Finding, Option, Probe, failures
 
 _ABOUT = """Look inside one network: at its initial weights, at those of a run or a file, or at steps of a training.
 
@@ -149,46 +145,31 @@ def _run(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if out is not None and not row.plots:
         raise refuse("usage", f"{row.name} draws nothing", "leave out --out; its table says all", at="--out")
     finding = _find(row, own, given)
-    _show(finding, given["format"], given["quiet"])
+    answer(finding, given["format"], quiet=given["quiet"])
     if out is not None:
         drawn = finding.svg()
         if drawn is None:
             raise refuse("not-finite", "there is nothing to draw: no value is finite", "leave out --out", at="--out", exit_code=1)
         write(out, drawn)
         note(f"wrote {out}", quiet=given["quiet"])
-    for assertion in expected:
-        assertion.require_names(finding.figures)
-    failures = [failure for a in expected if (failure := a.failure(finding.figures)) is not None]
-    for failure in failures[:-1]:
-        note(str(failure))
-    if failures:
-        raise failures[-1]
+    failed = failures(expected, finding.figures)
+    for failure in failed[:-1]:
+        complain(failure)
+    if failed:
+        raise failed[-1]
 
 
 def _find(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> Finding:
-    from resnet_dsl.lab.probes import measuring
-
     overrides = tuple(given["overrides"] or ())
     if row.of == "specs":
-        return measuring.measure_specs(row, tuple(given["specs"] or ()), overrides, own)
-    from resnet_dsl.lab.probes.subject import Ask
-
-    same = {k: given[k] for k in ("target", "data", "data_dir", "images", "seed", "weights", "recipe", "device")}
-    ask = Ask(**same, overrides=overrides, steps=_steps(given["steps"]), say=lambda text: note(text, quiet=given["quiet"]))
-    return measuring.measure(row, ask, own)
-
-
-def _show(finding: Finding, format: Format, quiet: bool) -> None:
-    if format == "json":
-        show_json(finding.to_dict())
-        return
-    table = finding.table(shutil.get_terminal_size().columns if format == "table" else None, prose=not quiet)
-    show_table(table, format)
+        return rd.probe(row.name, *(given["specs"] or ()), overrides=overrides, **own)
+    same = {k: given[k] for k in ("data", "data_dir", "images", "seed", "recipe", "weights", "device", "quiet")}
+    return rd.probe(row.name, given["target"], steps=_steps(given["steps"]), overrides=overrides, **same, **own)
 
 
 def _steps(text: str | None) -> tuple[int, ...]:
-    """`--steps` as numbers, in order, each once."""
+    """`--steps` as numbers."""
     words = [w.strip() for w in text.split(",")] if text is not None else []
     if not all(w.isascii() and w.isdecimal() and len(w) < 10 for w in words):
         raise refuse("usage", f"{quote(text or '')} is no list of steps", "write --steps 0,1,3,10, say", at="--steps")
-    return tuple(sorted({int(w) for w in words}))
+    return tuple(map(int, words))

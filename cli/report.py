@@ -10,10 +10,10 @@ import typer
 
 from resnet_dsl.cli.options import DataDirOption, QuietOption, ThemeOption
 from resnet_dsl.cli.output import note, show
-from resnet_dsl.cli.runs import read_all
 from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.pictures.page.run import METRICS, Shown, page
+from resnet_dsl.pictures.runs import find_runs, reason
 
 
 def command(
@@ -36,14 +36,14 @@ def command(
     if data_dir is not None and not predictions:
         raise refuse("usage", "without predictions no data is read", "leave out --data-dir or --no-predictions", at="--data-dir")
     shown = []
-    for run in read_all(runs):
+    for run in find_runs(runs, lambda text: note(f"warning: {text}")):
         try:
             graph = run.graph
         except SpecError as e:
-            note(f"warning: {run.path} is left out: {e.diagnostics[0].message}")
+            note(f"warning: {run.path} is left out: {reason(e, run.path)}")
             continue
         found = _predictions(run.path, data_dir) if predictions else None
-        shown.append(Shown(run.to_dict(), run.spec, graph, {m: run.curves(m) for m in METRICS}, found))
+        shown.append(Shown(run.overview, run.spec_text, graph, {m: run.curves(m) for m in METRICS}, found))
     if not shown:
         raise refuse("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, runs)), exit_code=3)
     text = page(shown, theme)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from resnet_dsl.analysis.rehearsal import dry_run_table, rates_table
-from resnet_dsl.analysis.training import results_table
 from resnet_dsl.cli.options import CompileOption, FormatOption, PlanOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import note, show_json, show_table
+from resnet_dsl.cli.output import answer, note
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_of
-from resnet_dsl.table import Table
+from resnet_dsl.table import Answer
 
 if TYPE_CHECKING:
     from resnet_dsl.training.ranks.world import World
@@ -194,13 +191,13 @@ def command(
     from resnet_dsl.training.session import resume as go_on
     from resnet_dsl.training.train import fitting_name
 
-    table: Callable[[dict[str, Any]], Table] = _one_run
+    found: Answer | None
     try:
         with joined(device or "auto") as world:
             watch = watcher(sys.stderr, quiet or not world.main)
             _require_several(world, dry_run or find_lr, parallel is not None, sync_batchnorm)
             if run is not None:
-                results = go_on(
+                found = go_on(
                     run,
                     data_dir=data_dir,
                     device=device,
@@ -210,7 +207,7 @@ def command(
                     workers=workers,
                     watcher=watch,
                     world=world,
-                )
+                ).results
             else:
                 chosen = load(str(spec), settings, recipe=recipe)
                 how = recipe_of(chosen, recipe)
@@ -221,23 +218,21 @@ def command(
                     parallel=parallel or "ddp", checkpoint_activations=checkpoint_activations, sync_batchnorm=sync_batchnorm,
                 )  # fmt: skip
                 if dry_run:
-                    results, table = rehearse.dry_run(chosen, how, request, out=out, watcher=watch), dry_run_table
+                    found = rehearse.dry_run(chosen, how, request, out=out, watcher=watch)
                 elif find_lr:
-                    results, table = rehearse.find_lr(chosen, how, request, watcher=watch), rates_table
+                    found = rehearse.find_lr(chosen, how, request, watcher=watch)
                 else:
                     line = ["resnet-dsl", *map(shlex.quote, sys.argv[1:])]
-                    results = begin(
+                    found = begin(
                         chosen, how, request, out=out, again=resume, max_seconds=limit, command=line, watcher=watch, world=world
-                    )
+                    ).results
     except Interrupted as e:
         note(f"{e}\nresume with: resnet-dsl train --resume {shlex.quote(str(e.folder))}")
         raise typer.Exit(RESUMABLE) from None
     if not world.main:
         return
-    if format == "json":
-        show_json(results)
-    else:
-        show_table(table(results), format, quiet=quiet)
+    if found is not None:
+        answer(found, format, quiet=quiet)
 
 
 def _require_several(world: World, rehearsal: bool, spread: bool, synchronised: bool) -> None:
@@ -251,10 +246,6 @@ def _require_several(world: World, rehearsal: bool, spread: bool, synchronised: 
             "start it with torchrun --nproc-per-node N -m resnet_dsl train ..., or leave it out",
             at="--parallel" if spread else "--sync-batchnorm",
         )
-
-
-def _one_run(results: dict[str, Any]) -> Table:
-    return results_table([results])
 
 
 def _seconds(text: str | None) -> int | None:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from resnet_dsl.pictures.draw import draw
     from resnet_dsl.runtime.build import build
     from resnet_dsl.training.train import train
+    from resnet_dsl.verbs.lab import probe
 
-__all__ = ["SpecError", "__version__", "build", "compare", "compile", "diff", "draw", "emit", "inspect", "load", "train"]
+__all__ = ["SpecError", "__version__", "build", "compare", "compile", "diff", "draw", "emit", "inspect", "load", "probe", "train"]
 
 _HOMES = {
     "SpecError": "resnet_dsl.diagnostics",
@@ -39,6 +40,7 @@ _HOMES = {
     "emit": "resnet_dsl.emission.source",
     "inspect": "resnet_dsl.analysis.inspect",
     "load": "resnet_dsl.language",
+    "probe": "resnet_dsl.verbs.lab",
     "train": "resnet_dsl.training.train",
 }
 

@@ -10,7 +10,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,18 +46,36 @@ class Argument:
     def __str__(self) -> str:
         option = f"--{self.option or self.name.replace('_', '-')}"
         if self.value is None:
-            return f"{_OPEN}{self.name}={_MIDDLE}{option}{_CLOSE}"
+            return either(f"{self.name}=", option)
         shown = self.value if isinstance(self.value, bool | int | float) else str(self.value)
-        return f"{_OPEN}{self.name}={shown!r}{_MIDDLE}{option}{'' if self.value is True else f' {shown}'}{_CLOSE}"
+        return either(f"{self.name}={shown!r}", f"{option}{'' if self.value is True else f' {shown}'}")
+
+
+def either(python: str, command_line: str) -> str:
+    """A text in a message that is one thing in Python and another on the command line."""
+    return f"{_OPEN}{python}{_MIDDLE}{command_line}{_CLOSE}"
+
+
+OVERRIDES = either("overrides", "--set")
+"""What overrides are called where a message blames one."""
+
+
+def setting(key: str, value: str) -> str:
+    """An override to write, in a message: `overrides={'shortcut': 'C'}`, or `--set shortcut=C`."""
+    return either(f"overrides={{{key!r}: {value!r}}}", f"--set {key}={value}")
 
 
 def call(verb: str, *positional: object, **named: object) -> str:
-    """A command to type, in a message: `rd.train('net.yaml', out='runs/a')`, or `resnet-dsl train net.yaml --out runs/a`."""
-    values = [str(p) for p in positional]
-    given = [Argument(name, value) for name, value in named.items()]
+    """A command to type, in a message: `rd.train('net.yaml', out='runs/a')`, or `resnet-dsl train net.yaml --out runs/a`.
+
+    An `Argument` among the positional ones is an option that stands there on the command line.
+    """
+    given = [*(p for p in positional if isinstance(p, Argument)), *(Argument(name, value) for name, value in named.items())]
+    values = [str(p) for p in positional if not isinstance(p, Argument)]
     python = ", ".join([*map(repr, values), *(speak(str(a), "python") for a in given)])
-    line = " ".join(["resnet-dsl", verb.replace("_", "-"), *values, *(speak(str(a), COMMAND_LINE) for a in given)])
-    return f"{_OPEN}rd.{verb}({python}){_MIDDLE}{line}{_CLOSE}"
+    words = [speak(str(p), COMMAND_LINE) for p in (*positional, *(Argument(name, value) for name, value in named.items()))]
+    line = " ".join(["resnet-dsl", verb.replace("_", "-"), *words])
+    return either(f"rd.{verb}({python})", line)
 
 
 def speak(text: str, speech: Speech = "python") -> str:
@@ -91,12 +109,13 @@ class Location:
     length: int = 1
 
     def __str__(self) -> str:
-        return self.text()
-
-    def text(self, speech: Speech = "python") -> str:
         """`file:line:column`, or the file alone."""
-        name = visible(speak(self.source.name, speech))
+        name = visible(speak(self.source.name))
         return f"{name}:{self.line}:{self.column}" if self.line else name
+
+    def spoken(self, speech: Speech) -> Location:
+        """The same, the source called as a reader of this kind calls it."""
+        return replace(self, source=replace(self.source, name=speak(self.source.name, speech)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +137,24 @@ class Diagnostic:
     labels: tuple[Label, ...] = ()
     level: Literal["error", "warning"] = "error"
 
+    def spoken(self, speech: Speech = "python") -> Diagnostic:
+        """The same for one kind of reader: arguments are written as they write them, and what could not be seen is spelled out."""
+        labels = tuple(Label(clean(speak(x.text, speech)), x.location.spoken(speech)) for x in self.labels)
+        message, help = clean(speak(self.message, speech)), clean(speak(self.help, speech))
+        return replace(self, message=message, help=help, location=self.location.spoken(speech), labels=labels)
+
     def to_dict(self, speech: Speech = "python") -> dict[str, object]:
         """The JSON form that editors read: positions count from 1."""
+        said, at = self.spoken(speech), self.location
         return {
-            "code": self.code,
-            "message": clean(speak(self.message, speech)),
-            "file": visible(speak(self.location.source.name, speech)),
-            "line": self.location.line,
-            "column": self.location.column,
-            "end_column": self.location.column + self.location.length if self.location.line else 0,
-            "help": clean(speak(self.help, speech)),
-            "labels": [{"text": clean(speak(x.text, speech)), "at": x.location.text(speech)} for x in self.labels],
+            "code": said.code,
+            "message": said.message,
+            "file": visible(said.location.source.name),
+            "line": at.line,
+            "column": at.column,
+            "end_column": at.column + at.length if at.line else 0,
+            "help": said.help,
+            "labels": [{"text": x.text, "at": str(x.location)} for x in said.labels],
         }
 
 
@@ -148,6 +174,12 @@ class SpecError(Exception):
         return render(self.diagnostics)
 
 
+def mistake(code: str, message: str, help: str, *, at: Location | Argument | Path | str, labels: Sequence[Label] = ()) -> Diagnostic:
+    """One mistake: what is wrong, the edit that fixes it, and the place; see `refuse`."""
+    place = at if isinstance(at, Location) else Location(Source(str(at), ""))
+    return Diagnostic(code, message, place, help, tuple(labels))
+
+
 def refuse(
     code: str,
     message: str,
@@ -161,8 +193,7 @@ def refuse(
 
     `at` is a place in a text, an argument, or the name of a whole file or folder.
     """
-    place = at if isinstance(at, Location) else Location(Source(str(at), ""))
-    return SpecError([Diagnostic(code, message, place, help, tuple(labels))], exit_code)
+    return SpecError([mistake(code, message, help, at=at, labels=labels)], exit_code)
 
 
 @dataclass
@@ -175,6 +206,10 @@ class Collector:
         """Keep `d` unless the same was reported at the same place already."""
         at = d.location
         self.found.setdefault((f"{d.code} {d.message}", at.source.name, at.line, at.column), d)
+
+    def report(self, code: str, message: str, help: str, *, at: Location, labels: Sequence[Label] = ()) -> None:
+        """Keep a mistake; the arguments are those of `refuse`."""
+        self.add(mistake(code, message, help, at=at, labels=labels))
 
     def led_by(self, causes: Collector) -> None:
         """Put other findings first; what was found at one of their places follows from them, and is dropped."""
@@ -226,14 +261,12 @@ def render(diagnostics: Sequence[Diagnostic], speech: Speech = "python") -> str:
 
 
 def _render_one(d: Diagnostic, speech: Speech) -> str:
-    at = d.location
-    lines = [f"{at.text(speech)}: {d.level}[{d.code}]: {clean(speak(d.message, speech))}"]
-    if at.line:
-        lines += _excerpt(at)
-    for label in d.labels:
-        lines.append(f"  note: {label.location.text(speech)}: {clean(speak(label.text, speech))}")
-    lines.append(f"  help: {clean(speak(d.help, speech))}")
-    return "\n".join(lines)
+    said = d.spoken(speech)
+    lines = [f"{said.location}: {d.level}[{d.code}]: {said.message}"]
+    if d.location.line:
+        lines += _excerpt(d.location)
+    lines += [f"  note: {label.location}: {label.text}" for label in said.labels]
+    return "\n".join([*lines, f"  help: {said.help}"])
 
 
 def _excerpt(at: Location) -> list[str]:

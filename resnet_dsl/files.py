@@ -1,7 +1,8 @@
-"""Files that are whole or absent: written beside, synced, renamed, the folder synced."""
+"""Files that are whole or absent: written beside, synced, renamed, the folder synced. Files are opened where they are regular."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -11,6 +12,20 @@ from resnet_dsl.diagnostics import SpecError, refuse
 
 PARTIAL = ".partial"
 """The ending of a file that is being written; one that stays behind is from a process that was killed."""
+
+
+def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
+    """The descriptor of a regular file. A pipe is not waited for, and no device is read.
+
+    Raises OSError, whose `strerror` says so where `path` is another kind of file.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    kind = "a directory" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+    raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
 
 
 def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = lambda _: None) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
+from resnet_dsl.diagnostics import speak
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -80,7 +82,7 @@ class Table:
         return DataFrame([list(row) for row in self.rows], columns=[c.key for c in self.columns])
 
     def _repr_html_(self) -> str:
-        return self.render("html")
+        return speak(self.render("html"))
 
     @property
     def width(self) -> int:
@@ -216,13 +218,13 @@ class Answer(ABC):
         return "\n".join(t.render(format, bold=bold, width=width) for t in shown)
 
     def __str__(self) -> str:
-        return self.render()
+        return speak(self.render())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.summary()}>"
 
     def _repr_html_(self) -> str:
-        return self.render("html")
+        return speak(self.render("html"))
 
 
 def count(value: int) -> str:
@@ -255,6 +257,18 @@ def times(value: float) -> str:
 def share(value: float) -> str:
     """Of a whole: 91.25%."""
     return f"{value:.2%}"
+
+
+def size(value: float) -> str:
+    """Bytes: 12.3 MB."""
+    return short(value, "B")
+
+
+def duration(seconds: float) -> str:
+    """A time in seconds as people read clocks: 0:10, 4:07, 1:02:03."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 def shape_text(shape: Sequence[int]) -> str:

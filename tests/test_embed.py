@@ -15,14 +15,14 @@ from resnet_dsl.graph import Graph
 from resnet_dsl.graph.growth import deepened
 from resnet_dsl.lab.finding import Finding, Plot
 from resnet_dsl.lab.probes.embed import measure
-from resnet_dsl.lab.probes.subject import Subject
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.batches.seeds import generator
 
 STAGES = [{"depth": 2, "width": 8}, {"depth": 3, "width": 16, "stride": 2}]
 
 
-def subject(graph: Graph, images: int = 40) -> Subject:
+def subject(graph: Graph, images: int = 40) -> ProbedNetwork:
     draws = torch.Generator().manual_seed(3)
     model = build(graph, seed=1)
     with torch.no_grad():
@@ -32,7 +32,7 @@ def subject(graph: Graph, images: int = 40) -> Subject:
     def drawn(n: int) -> tuple[Tensor, Tensor]:
         return torch.randn(n, *graph.input, generator=draws), torch.randint(graph.classes, (n,), generator=draws)
 
-    return Subject(graph.name, graph, model, *drawn(images), 5, "weights of a test", None, drawn)
+    return ProbedNetwork(graph.name, graph, model, *drawn(images), 5, "weights of a test", None, drawn)
 
 
 def cell(finding: Finding, network: str, updates: int, column: str) -> Any:

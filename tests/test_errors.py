@@ -15,7 +15,7 @@ import pytest
 from cases import DATA, Case, read
 
 from resnet_dsl.analysis.expect import check_expect
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 
@@ -38,7 +38,7 @@ def refusal(case: Case, folder: Path) -> SpecError:
 def test_message(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     error = refusal(case, tmp_path)
-    assert f"{error}\n" == case.expected
+    assert f"{render(error.diagnostics, COMMAND_LINE)}\n" == case.expected
     assert error.exit_code == 2
     places = [(d.location.line, d.location.column) for d in error.diagnostics if d.location.source.name == "spec.yaml"]
     assert places == sorted(places)
@@ -46,6 +46,59 @@ def test_message(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     # A source line, its caret and a help line belong to each error that has a place.
     shown = [d for d in error.diagnostics[:20] if d.location.line]
     assert len(re.findall(r"^ +\| +\^+$", case.expected, re.M)) == len(shown)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            {"shortcut": "Q"},
+            """overrides:1:10: error[unknown-name]: unknown shortcut policy 'Q'
+  1 | shortcut=Q
+    |          ^
+  help: shortcut policy is one of: none, identity, A, B, C, D, Ws""",
+        ),
+        (
+            ["shortcut"],
+            """overrides:1:1: error[usage]: an override is KEY=VALUE, not 'shortcut'
+  1 | shortcut
+    | ^^^^^^^^
+  help: write overrides={'shortcut': 'C'}, or overrides={'params.k': '4'}""",
+        ),
+        (
+            ["stages.layer1=3"],
+            """overrides:1:1: error[usage]: overrides stages.layer1: a stage is set key by key
+  1 | stages.layer1=3
+    | ^^^^^^^^^^^^^
+  help: write overrides={'stages.layer1.depth': '3'}, say""",
+        ),
+        (
+            ["classes.x=3"],
+            """overrides:1:1: error[wrong-type]: overrides classes.x: 'classes' is the number '10', which has no 'x' to set
+  1 | classes.x=3
+    | ^^^^^^^^^
+  help: set classes as a whole: overrides={'classes': '{...}'}""",
+        ),
+        (
+            ["extends=resnet18"],
+            """overrides:1:1: error[usage]: overrides extends: an override cannot change the parent, which has been merged already
+  1 | extends=resnet18
+    | ^^^^^^^
+  help: name the other spec instead""",
+        ),
+        (
+            ["block={"],
+            """overrides:1:8: error[yaml-syntax]: expected a value here (at the end of the file)
+  1 | block={
+    |        ^
+  help: write the value as YAML in one line, as in overrides={'block': '{bottleneck: {groups: 32}}'}""",
+        ),
+    ],
+)
+def test_python_is_answered_in_python(overrides: dict[str, str] | list[str], said: str) -> None:
+    with pytest.raises(SpecError) as e:
+        load("resnet20-digits", overrides)
+    assert str(e.value) == said
 
 
 def update() -> None:
@@ -56,7 +109,7 @@ def update() -> None:
         for case in read(path):
             with tempfile.TemporaryDirectory() as folder:
                 os.chdir(folder)
-                said = str(refusal(case, Path(folder)))
+                said = render(refusal(case, Path(folder)).diagnostics, COMMAND_LINE)
                 os.chdir(start)
             heading = f"## {case.name}\n"
             at = text.index(heading)

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, speak
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.graph.graph import Shape
@@ -227,7 +227,9 @@ def _told(shapes: Mapping[str, Shape]) -> str:
     except SpecError as e:
         return f"{e}\n"
     assert tensors(found.graph) == shapes
-    return "".join([found.text, f"# {found.words}\n", *(f"# {r.what}: {r.written} ({r.why})\n" for r in found.remarks)])
+    return "".join(
+        [found.text, f"# {found.words}\n", *(f"# {r.what}: {r.written} ({speak(r.why, COMMAND_LINE)})\n" for r in found.remarks)]
+    )
 
 
 def test_the_zoo_one_block_deeper() -> None:

@@ -8,34 +8,31 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.records.folder import METRICS, Metrics
-from resnet_dsl.records.log import read_rows
+from resnet_dsl.records.log import LogRow, read_rows
 from resnet_dsl.training.loop import loggers as logs
-from resnet_dsl.training.loop.loggers import CsvLog, Logger, Tolerant, makers, open_loggers
-
-Row = dict[str, Any]
+from resnet_dsl.training.loop.loggers import CsvLog, GuardedLogger, Logger, makers, open_loggers
 
 
-def train(step: int) -> Row:
-    return {"event": "train", "step": step, "epoch": step / 10, "lr": 0.1, "loss": 2 / step, "accuracy": 0.5, "seconds": step / 4}
+def train(step: int) -> LogRow:
+    return LogRow(event="train", step=step, epoch=step / 10, lr=0.1, loss=2 / step, accuracy=0.5, seconds=step / 4)
 
 
-def evaluation(step: int) -> Row:
-    return {"event": "test", "step": step, "epoch": step / 10, "loss": 1 / step, "top1": step / 100, "images": 360, "seconds": step / 4}
+def evaluation(step: int) -> LogRow:
+    return LogRow(event="test", step=step, epoch=step / 10, loss=1 / step, top1=step / 100, images=360, seconds=step / 4)
 
 
 ROWS = [train(5), train(10), evaluation(10), train(15), train(20), evaluation(20), train(25)]
 
 
-def attend(rows: Sequence[Row], loggers: list[Logger], metrics: Metrics) -> None:
+def attend(rows: Sequence[LogRow], loggers: list[Logger], metrics: Metrics) -> None:
     """Rows to the log first, then to all loggers, as a run does."""
     for row in rows:
-        metrics.add(row)
+        metrics.add(row.line())
         for logger in loggers:
             logger.log(row)
 
@@ -64,8 +61,8 @@ def test_csv_is_the_log_after_a_kill(tmp_path: Path) -> None:
     killed_and_resumed(tmp_path, tensorboard=False)
     text = (tmp_path / "metrics.csv").read_text()
     assert text.splitlines()[0] == "event,step,epoch,lr,loss,accuracy,seconds,top1,images"
-    assert cells(text) == [{k: str(v) for k, v in row.items()} for row in ROWS]
-    assert [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()] == ROWS
+    assert cells(text) == [{k: str(v) for k, v in row.to_dict().items()} for row in ROWS]
+    assert [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()] == [row.to_dict() for row in ROWS]
 
 
 def test_csv_is_written_when_it_opens_and_at_each_evaluation(tmp_path: Path) -> None:
@@ -98,8 +95,8 @@ def test_tensorboard_reads_each_step_once_after_a_kill(tmp_path: Path) -> None:
     expected: dict[str, list[tuple[int, float]]] = {}
     for row in ROWS:
         for key in ("lr", "loss", "accuracy", "top1"):
-            if key in row:
-                expected.setdefault(f"{row['event']}/{key}", []).append((row["step"], pytest.approx(row[key])))
+            if (value := getattr(row, key)) is not None:
+                expected.setdefault(f"{row.event}/{key}", []).append((row.step, pytest.approx(value)))
     assert scalars(tmp_path) == expected
     # Relative time is the run's own: the pause between two processes is no part of it.
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -122,13 +119,13 @@ def test_tensorboard_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.M
     [
         (None, 0),
         ("", 0),
-        ("".join(json.dumps(r) + "\n" for r in ROWS), 7),
-        (json.dumps(ROWS[0]) + "\n" + '{"event": "tra', 1),
-        (json.dumps(ROWS[0]) + '\n{"event": "tra\n' + json.dumps(ROWS[1]) + "\n", "line 2 is no row"),
-        ('{"event": "train"}\n', "line 1 is no row"),
-        ('{"event": "train", "step": "5", "epoch": 1}\n', "line 1 is no row"),
-        ("[1]\n", "line 1 is no row"),
-        ("[" * 100_000 + "\n", "line 1 is no row"),
+        (b"".join(r.line() for r in ROWS), 7),
+        (ROWS[0].line() + b'{"event": "tra', 1),
+        (ROWS[0].line() + b'{"event": "tra\n' + ROWS[1].line(), "line 2 is damaged: it is no JSON document"),
+        ('{"event": "train"}\n', "line 1 is damaged: `step` is missing"),
+        ('{"event": "train", "step": "5", "epoch": 1}\n', "line 1 is damaged: `step` must be a whole number, not '5'"),
+        ("[1]\n", "line 1 is damaged: it must be an object, not a list"),
+        ("[" * 100_000 + "\n", "line 1 is damaged: it is no JSON document"),
         (b"\xff\xfe\n", "it is no text"),
     ],
     ids=["no file", "empty", "whole", "cut off", "damaged", "lacking", "wrong kind", "a list", "deep", "no text"],
@@ -137,7 +134,7 @@ def test_reading_rows(content: str | bytes | None, expected: int | str, tmp_path
     if content is not None:
         (tmp_path / METRICS).write_bytes(content if isinstance(content, bytes) else content.encode())
     if isinstance(expected, int):
-        assert read_rows(tmp_path) == ROWS[:expected]
+        assert read_rows(tmp_path) == tuple(ROWS[:expected])
     else:
         with pytest.raises(SpecError, match=expected):
             read_rows(tmp_path)
@@ -182,7 +179,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("package")
 def test_loggers_of_other_packages(tmp_path: Path) -> None:
     said: list[str] = []
-    (tmp_path / METRICS).write_text("".join(json.dumps(r) + "\n" for r in ROWS[:2]))
+    (tmp_path / METRICS).write_bytes(b"".join(r.line() for r in ROWS[:2]))
     loggers = open_loggers(tmp_path, tensorboard=False, others=makers(["notes"]), say=said.append)
     for row in ROWS[2:4]:
         for logger in loggers:
@@ -196,13 +193,13 @@ def test_loggers_of_other_packages(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("package")
 def test_a_logger_that_fails_is_left_out(tmp_path: Path) -> None:
     said: list[str] = []
-    tired = Tolerant("tired", makers(["tired"])["tired"], tmp_path, [], said.append)
+    tired = GuardedLogger("tired", makers(["tired"])["tired"], tmp_path, [], said.append)
     for row in ROWS:
         tired.log(row)
     tired.close()
     assert said == ["warning: the logger tired failed and is left out: ValueError: too many rows"]
     assert (tmp_path / "notes.txt").read_text() == ""
-    nowhere = Tolerant("notes", makers(["notes"])["notes"], tmp_path / "nowhere", [], said.append)
+    nowhere = GuardedLogger("notes", makers(["notes"])["notes"], tmp_path / "nowhere", [], said.append)
     nowhere.log(ROWS[0])
     assert said[1].startswith("warning: the logger notes failed and is left out: FileNotFoundError")
 

@@ -8,15 +8,18 @@ import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
+from resnet_dsl.records.record import PlanRecord
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.device import device, plan, regional
 from resnet_dsl.training.device.device import Facts
@@ -166,18 +169,20 @@ def test_plans_go_through_text_and_json() -> None:
     for facts in (AMX, VECTOR, OLD, BARE, GPU, PASCAL, APPLE):
         for p in candidates(facts, Wishes()):
             assert candidates(facts, Wishes.read(p.text())) == (p,)
-            assert Plan.from_dict(json.loads(json.dumps(p.to_dict()))) == p
+            assert Plan.of(PlanRecord.parse(json.dumps(p.record().to_dict()).encode(), Path())) == p
     assert [part.field for part in PARTS.values()] == ["precision", "channels_last", "compile", "fused", "data", "threads"]
-    early = {"device": "cpu", "precision": "fp32", "channels_last": True, "threads": 2, "reason": ""}
-    assert Plan.from_dict(early) == Plan("cpu", "fp32", True, 2)
+    early: dict[str, Any] = {"device": "cpu", "precision": "fp32", "channels_last": True, "threads": 2, "reason": ""}
+    assert Plan.of(PlanRecord(**early)) == Plan("cpu", "fp32", True, 2)
     for damage in ({"threads": "2"}, {"precision": "fp8"}, {"device": None}, {"compile": "yes"}, {"threads": 0}):
-        with pytest.raises(ValueError, match="no "):
-            Plan.from_dict({**early, **damage})
+        with pytest.raises(ValidationError, match=next(iter(damage))):
+            PlanRecord(**{**early, **damage})
 
 
 def test_a_plan_of_a_run(tmp_path: Path) -> None:
     p = replace(candidates(VECTOR, Wishes())[2], threads=3)
-    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "plan": p.to_dict()}))
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "data": "digits", "plan": p.record().to_dict()}))
+    for name in ("spec.yaml", "recipe.yaml"):
+        (tmp_path / name).touch()
     for where in (tmp_path, tmp_path / "run.json"):
         assert Wishes.read(str(where)) == Wishes.of(p)
     assert candidates(VECTOR, Wishes.read(str(tmp_path))) == (p,)

@@ -24,7 +24,7 @@ from resnet_dsl.language import load
 from resnet_dsl.pictures.drawing.png import picture
 from resnet_dsl.pictures.page.predictions import predictions as section
 from resnet_dsl.pictures.page.run import METRICS, Shown, page
-from resnet_dsl.records.run import read
+from resnet_dsl.records.run import Run
 from resnet_dsl.training.data.dataset import Part
 from resnet_dsl.training.data.digits import load as load_digits
 from resnet_dsl.using import samples
@@ -100,8 +100,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stored(*names: str) -> list[Shown]:
-    runs = [read(STORED / name) for name in names]
-    return [Shown(r.to_dict(), r.spec, r.graph, {m: r.curves(m) for m in METRICS}) for r in runs]
+    runs = [Run.open(STORED / name) for name in names]
+    return [Shown(r.overview, r.spec_text, r.graph, {m: r.curves(m) for m in METRICS}) for r in runs]
 
 
 def written(*args: str) -> str:
@@ -143,7 +143,7 @@ def test_stored_runs_on_one_page(home: Path, capsys: pytest.CaptureFixture[str])
     names = "plain-digits-001, plain-digits-002, residual-digits-001"
     assert found.charts[2:] == [f"Learning rate over epoch: {names}", f"Images a second over epoch: {names}"]
     err = capsys.readouterr().err
-    assert "warning: runs/broken-digits-001 is left out: line 1 is no row of a log" in err
+    assert "warning: runs/broken-digits-001 is left out: metrics.jsonl: line 1 is damaged: `step` is missing" in err
     assert "warning: runs/half-digits-001 is left out: is no run folder: it has no recipe.yaml" in err
     assert "notes" not in err
     assert err.endswith("wrote report.html\n")

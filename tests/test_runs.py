@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from resnet_dsl.cli.app import main
+from resnet_dsl.diagnostics import COMMAND_LINE, speak
 from resnet_dsl.pictures.drawing.lines import Series, chart
-from resnet_dsl.pictures.runs import curves_table, differences, differences_table, runs_table
 from resnet_dsl.records.folder import RunFolder
-from resnet_dsl.records.run import Curve, read
+from resnet_dsl.records.run import Run
+from resnet_dsl.records.summary import Curve, Summary, curves_table, differences, differences_table, runs_table
 
 STORED = Path(__file__).parent / "data" / "runs"
 SVG = {"s": "http://www.w3.org/2000/svg"}
@@ -56,30 +57,30 @@ def test_json_holds_all(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_that_is_trained_now(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path("runs/plain-digits-001")
     with RunFolder.open(path):
-        assert (run := read(path)).state == "training"
+        assert (run := Run.open(path)).state == "training"
         assert run.holder.startswith(f"process {os.getpid()} on ")
         assert main(["runs"]) == 0
         out = capsys.readouterr().out
         assert re.search(r"plain-digits-001 +10\.8 k +training +33/44", out)
         assert f"1 is trained by process {os.getpid()} on" in out
     # Looking takes no lock with it, and a lock that nobody holds is none.
-    assert read(path).state == "interrupted"
+    assert Run.open(path).state == "interrupted"
     with RunFolder.open(path):
-        assert read(path).state == "training"
+        assert Run.open(path).state == "training"
 
 
 @pytest.mark.parametrize(
     ("file", "content", "warning"),
     [
-        ("metrics.jsonl", "no json\n", "line 1 is no row of a log"),
-        ("results.json", "[]", "is no JSON document of a run"),
-        ("results.json", '{"test": [], "steps": {}}', "what no run writes"),
+        ("metrics.jsonl", "no json\n", "metrics.jsonl: line 1 is damaged: it is no JSON document"),
+        ("results.json", "[]", "results.json: is damaged: it must be an object, not a list"),
+        ("results.json", '{"test": [], "steps": {}}', "results.json: is damaged: `name` is missing"),
         (
             "metrics.jsonl",
             '{"event": "test", "step": 1, "epoch": 1, "top1": "x"}\n{"event": "test", "step": 1, "epoch": 1, "top1": 1}\n',
-            "no run writes",
+            "metrics.jsonl: line 1 is damaged: `top1` must be a number, not 'x'",
         ),
-        ("run.json", "{", "is no JSON document of a run"),
+        ("run.json", "{", "run.json: is damaged: it is no JSON document"),
         ("recipe.yaml", "lr: fast\n", "lr"),
         ("recipe.yaml", "lr: [\n", ""),
         ("recipe.yaml", b"\xff\xfe\x00", ""),
@@ -174,8 +175,8 @@ def test_a_chart_takes_any_name_and_one_point() -> None:
         chart([Series("a", [], 0)], x="x", y="y")
 
 
-def summary(i: int, **more: object) -> dict[str, Any]:
-    plain = {
+def summary(i: int, **more: object) -> Summary:
+    plain: dict[str, Any] = {
         "run": f"runs/a-rather-long-network-name-{i:03d}",
         "name": "another",
         "data": "fashion-mnist",
@@ -183,7 +184,7 @@ def summary(i: int, **more: object) -> dict[str, Any]:
         "on": "test",
     }
     figures = {"step": 64_000, "steps": 64_000, "best": 0.95, "last": 0.9, "test": 0.9, "seconds": 7321.0, "params": 269_722}
-    return {**plain, **figures, "holder": None, "recipe": {"seed": i}, **more}
+    return Summary(**{**plain, **figures, "holder": None, "recipe": {"seed": i}, **more})
 
 
 def test_tables_of_many_and_long_runs_fit_80_columns() -> None:
@@ -192,16 +193,16 @@ def test_tables_of_many_and_long_runs_fit_80_columns() -> None:
     assert [c.key for c in table.columns] == ["number", "run", "state", "steps", "best", "last", "seconds"]
     text = table.render("table")
     assert "2:02:01" in text
-    assert "Left out for want of room: network, params, data; --format csv holds them." in text
+    assert "Left out for want of room: network, params, data; --format csv holds them." in speak(text, COMMAND_LINE)
     curves = [[Curve("test", tuple((float(e), 0.5) for e in range(1, 101))), Curve("train", ((1.0, 0.25),))] for _ in runs]
-    table = curves_table(curves, [r["run"] for r in runs], "accuracy", "table")
-    assert table.notes == (
+    table = curves_table(curves, [r.run for r in runs], "accuracy", "table")
+    assert tuple(speak(note, COMMAND_LINE) for note in table.notes) == (
         "The first 9 of 12 runs, without training images; --format csv holds all.",
         "24 of 100 epochs at which it was measured; --format csv holds all.",
     )
-    assert max(map(len, (text + table.render("table")).splitlines())) <= 80
+    assert max(map(len, speak(text + table.render("table"), COMMAND_LINE).splitlines())) <= 80
     assert [row[0] for row in table.rows][::23] == [1.0, 100.0]
-    whole = curves_table(curves, [r["run"] for r in runs], "accuracy", "csv")
+    whole = curves_table(curves, [r.run for r in runs], "accuracy", "csv")
     assert (len(whole.columns), len(whole.rows)) == (25, 100)
 
 

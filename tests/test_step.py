@@ -289,7 +289,7 @@ def test_records(metric: Any, best: list[int], waited: list[int]) -> None:
     table = [(math.nan, 0.1, 0.5), (2.0, 0.4, 0.5), (2.0, 0.4, 0.9), (1.0, 0.2, 0.9), (math.inf, 0.5, 0.8)]
     record, found = Record(metric), []
     for step, (loss, top1, top5) in enumerate(table):
-        record = record.after(step, Scores(loss, top1, top5, 10))
+        record = record.after(step, Scores.measured(loss, top1, top5, 10))
         found.append(record)
         assert str(Record.from_dict(record.to_dict())) == str(record)
     assert [r.step for r in found] == best

@@ -30,6 +30,7 @@ from resnet_dsl.lab.study.result import Facts, made, result
 from resnet_dsl.lab.study.student import quantile
 from resnet_dsl.lab.study.verdict import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, best_rate, estimate, judge, overall
 from resnet_dsl.language import load
+from resnet_dsl.records.log import LogRow
 
 ROOT = Path(__file__).parent.parent
 ERRORS = Path(__file__).parent / "data" / "study" / "errors.md"
@@ -178,10 +179,10 @@ def test_the_rate_of_an_arm(losses: dict[float, list[float | None]], best: float
 # --- measures ----------------------------------------------------------------------------------------------
 
 ROWS = [
-    {"event": "train", "step": 20, "accuracy": 0.2, "loss": 2.0, "images_per_s": 100.0, "seconds": 1.0},
-    {"event": "train", "step": 40, "accuracy": 0.5, "loss": 1.0, "images_per_s": 200.0, "seconds": 2.0},
-    {"event": "test", "step": 40, "top1": 0.5},
-    {"event": "train", "step": 60, "accuracy": 0.7, "loss": 0.5, "images_per_s": 200.0, "seconds": 3.0},
+    LogRow(event="train", step=20, epoch=1, accuracy=0.2, loss=2.0, images_per_s=100.0, seconds=1.0),
+    LogRow(event="train", step=40, epoch=2, accuracy=0.5, loss=1.0, images_per_s=200.0, seconds=2.0),
+    LogRow(event="test", step=40, epoch=2, top1=0.5),
+    LogRow(event="train", step=60, epoch=3, accuracy=0.7, loss=0.5, images_per_s=200.0, seconds=3.0),
 ]
 
 
@@ -195,7 +196,7 @@ def test_measures_of_a_log() -> None:
 
 
 def test_a_curve_is_thinned_and_ends_at_the_end() -> None:
-    rows = [{"event": "train", "step": s, "accuracy": 0.5} for s in range(10, 64_010, 10)]
+    rows = [LogRow(event="train", step=s, epoch=s / 10, accuracy=0.5) for s in range(10, 64_010, 10)]
     points = curve(rows)
     assert len(points) <= 60
     assert points[-1] == (64_000, 50.0)

@@ -205,7 +205,7 @@ def test_a_run_that_changed_is_not_resumed(undisturbed: Path, home: Path, capsys
         ("recipe.yaml", "lr: 0.2", "lr: 0.3", "of another recipe"),
         ("spec.yaml", "dropout: 0.1", "dropout: 0.2", "of another spec"),
         ("run.json", '"data_sha256": "', '"data_sha256": "0', "is not what the run began with"),
-        ("run.json", '"plan"', '"plans"', "lacks what a run's record holds"),
+        ("run.json", '"plan"', '"plans"', "`plan` is missing"),
     ):
         text = (run / file).read_text()
         assert text.count(old) == 1
@@ -289,8 +289,10 @@ def test_runs_are_numbered_and_never_overwritten(
 def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
     spec = load("resnet20-digits", ["params.n=1", "train.epochs=8"])
     recipe = recipe_of(spec, "digits")
-    results = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
-    assert results["test"]["top1"] > 0.93
+    run = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
+    assert run.results is not None
+    assert run.results.test.top1 > 0.93
+    assert run.state == "finished"
 
 
 def test_bf16_on_the_cpu(home: Path) -> None:

@@ -6,8 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from resnet_dsl.analysis.rehearsal import size
-from resnet_dsl.table import Column, Table, count
+from resnet_dsl.table import Column, Table, count, size, times
 
 
 def bench_table(found: Mapping[str, Any], plan: str) -> Table:
@@ -16,9 +15,9 @@ def bench_table(found: Mapping[str, Any], plan: str) -> Table:
         Column("work", ""),
         Column("images_per_s", "images/s", _rate, right=True),
         Column("plain_images_per_s", "plain", _rate, right=True),
-        Column("ratio", "ratio", _times, right=True),
-        Column("low", "low", _times, right=True),
-        Column("high", "high", _times, right=True),
+        Column("ratio", "ratio", times, right=True),
+        Column("low", "low", times, right=True),
+        Column("high", "high", times, right=True),
         Column("pairs", "pairs", count, right=True),
         Column("memory_bytes", "memory", size, right=True),
         Column("plain_memory_bytes", "plain", size, right=True),
@@ -36,7 +35,3 @@ def bench_table(found: Mapping[str, Any], plan: str) -> Table:
 
 def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}x"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.diagnostics import Diagnostic, SpecError
+from resnet_dsl.diagnostics import SpecError, mistake
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.language.spec import Spec
 
@@ -15,7 +15,7 @@ def check_expect(spec: Spec, graph: Graph) -> None:
     cost = Costs(graph).network
     figures = {"params": cost.params, "macs": cost.macs, "depth": cost.depth}
     wrong = [
-        Diagnostic("expect", f"expect: {e.key} is {figures[e.key]:,}, not {e.value:,}", e.at, _help(e.key, figures[e.key], e.value))
+        mistake("expect", f"expect: {e.key} is {figures[e.key]:,}, not {e.value:,}", _help(e.key, figures[e.key], e.value), at=e.at)
         for e in spec.expect
         if figures[e.key] != e.value
     ]

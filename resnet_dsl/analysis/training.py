@@ -8,26 +8,6 @@ from typing import Any
 from resnet_dsl.table import Column, Layout, Table, count, share
 
 
-def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a run, from its results.json."""
-    columns = (
-        Column("name", "network"),
-        Column("data", "data"),
-        Column("params", "params", count, right=True),
-        Column("epochs", "epochs", _number, right=True),
-        Column("train_loss", "train loss", _loss, right=True),
-        Column("train_accuracy", "train", share, right=True),
-        Column("test_top1", "the batch" if all(r.get("overfit_batch") for r in results) else "test", share, right=True),
-        Column("seconds", "seconds", lambda v: f"{v:,.1f}", right=True),
-        Column("folder", "run folder"),
-    )
-    rows = [
-        (r["name"], r["data"], r["params"], r["epochs"], r["train_loss"], r["train_accuracy"], r["test"]["top1"], r["seconds"], r["folder"])
-        for r in results
-    ]
-    return Table(columns, rows, upright=len(rows) == 1)
-
-
 def scores_table(found: Mapping[str, Any]) -> Table:
     """One evaluation."""
     columns = (
@@ -59,7 +39,3 @@ def predictions_table(found: Sequence[Mapping[str, Any]], format: Layout) -> Tab
 
 def _loss(value: float) -> str:
     return f"{value:.4f}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.6g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from resnet_dsl.diagnostics import Diagnostic, Label, Location, quote
+from resnet_dsl.diagnostics import Label, Location, SpecError, quote, refuse
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Definition, Reference, Slot, SlotError, Stage, Step
 
@@ -101,8 +101,11 @@ def _arguments(names: frozenset[str], definition: Definition) -> set[str]:
     return found
 
 
-def locate(code: str, message: str, at: Location, help: str, names: frozenset[str], frame: Frame | None) -> Diagnostic:
-    """A diagnostic at the user's own place, with the step of a shipped definition and the stage as notes."""
+def locate(code: str, message: str, help: str, *, at: Location, frame: Frame | None, names: frozenset[str] = frozenset()) -> SpecError:
+    """The error at the user's own place, with the step of a shipped definition and the stage as notes.
+
+    `at` is where the fault shows, `names` are what its expression reads, `frame` is where its definition was called.
+    """
     place, via = blame(names, at, frame)
     labels: list[Label] = []
     if place is not at and place.source != at.source:
@@ -110,4 +113,4 @@ def locate(code: str, message: str, at: Location, help: str, names: frozenset[st
     if frame is not None and frame.stage is not None:
         labels.append(Label(f"called for by stage {quote(frame.stage.name)}", frame.stage.at))
         message = f"{message} (in stage {frame.stage.name})"
-    return Diagnostic(code, message + via, place, help, tuple(labels))
+    return refuse(code, message + via, help, at=place, labels=labels)

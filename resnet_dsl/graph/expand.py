@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, SpecError, quote, refuse
+from resnet_dsl.diagnostics import Collector, quote, refuse
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
 from resnet_dsl.graph.ops import OPS
@@ -30,7 +30,7 @@ def expand(spec: Spec) -> Graph:
     try:
         return _Expander(spec).graph()
     except SlotError as e:
-        raise SpecError([locate(e.code, e.message, e.slot.at, e.help, e.slot.expression.names, e.frame)]) from None
+        raise locate(e.code, e.message, e.help, at=e.slot.at, frame=e.frame, names=e.slot.expression.names) from None
 
 
 class _Expander:
@@ -71,28 +71,24 @@ class _Expander:
                 try:
                     values.append(int(self.base.value(slot)))
                 except SlotError as e:
-                    problems.add(Diagnostic(e.code, e.message, e.slot.at, e.help))
+                    problems.report(e.code, e.message, e.help, at=e.slot.at)
             if len(values) == 3:
                 found.append((values[0], values[1], values[2]))
                 total += values[0]
                 if total > MAX_BLOCKS:
-                    problems.add(
-                        Diagnostic(
-                            "limit",
-                            f"the stages' depth adds up to {total:,} blocks, over the limit of {MAX_BLOCKS:,} in all",
-                            stage.depth.at,
-                            "use fewer blocks",
-                        )
+                    problems.report(
+                        "limit",
+                        f"the stages' depth adds up to {total:,} blocks, over the limit of {MAX_BLOCKS:,} in all",
+                        "use fewer blocks",
+                        at=stage.depth.at,
                     )
                     break
                 if len(self.spec.input) == 1 and values[2] != 1:
-                    problems.add(
-                        Diagnostic(
-                            "out-of-range",
-                            f"stride must be 1 where features (a vector) enter, but is {values[2]}: there is no size to divide",
-                            stage.stride.at,
-                            "delete the stride",
-                        )
+                    problems.report(
+                        "out-of-range",
+                        f"stride must be 1 where features (a vector) enter, but is {values[2]}: there is no size to divide",
+                        "delete the stride",
+                        at=stage.stride.at,
                     )
         problems.stop_if_any()
         return found
@@ -159,8 +155,14 @@ class _Expander:
         want: Shape = (part.out, *(-(-side // part.stride) for side in shape[1:]))
         if out != want:
             flat = " (a vector: did a `flatten` slip in?)" if len(out) != len(want) else ""
-            raise part.problem("shape", f"{part.what} must give {kind_of(want)} (out {part.out}, stride {part.stride}), but after the merge and `after` it gives {kind_of(out)}{flat}",
-                               "change `out` or the steps so that they agree")  # fmt: skip
+            raise locate(
+                "shape",
+                f"{part.what} must give {kind_of(want)} (out {part.out}, stride {part.stride}), "
+                f"but after the merge and `after` it gives {kind_of(out)}{flat}",
+                "change `out` or the steps so that they agree",
+                at=part.at,
+                frame=part.shortcut_env.frame,
+            )
 
     # --- the end ---
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from resnet_dsl.diagnostics import Location, Source, SpecError, refuse
+from resnet_dsl.diagnostics import Argument, Location, Source, refuse
 from resnet_dsl.graph.exactness import ANYTHING, Bounds
 from resnet_dsl.graph.graph import Graph, Node, Program, Shape, Value, join
 from resnet_dsl.graph.identity import Fills, Obstacle, bounds_of, identity
@@ -21,8 +21,8 @@ from resnet_dsl.table import shape_text
 Added = Mapping[str, Fills]
 """The blocks that B has and A lacks, by full path in order: what to set in each, by the tensor's path within the block."""
 
-_ONLY_ADDS = "B may add blocks behind those of A's stages, and change nothing else; without --grow what fits is copied"
-_NO_IDENTITY = "a residual block whose shortcut can be the identity always can; without --grow what fits is copied"
+_ONLY_ADDS = f"B may add blocks behind those of A's stages, and change nothing else; without {Argument('grow', True)} what fits is copied"
+_NO_IDENTITY = f"a residual block whose shortcut can be the identity always can; without {Argument('grow', True)} what fits is copied"
 
 
 def growth(a: Graph, b: Graph, zeroed: Callable[[Program], frozenset[str]]) -> Added:
@@ -37,7 +37,7 @@ def growth(a: Graph, b: Graph, zeroed: Callable[[Program], frozenset[str]]) -> A
         ("has the stages", ", ".join(n.path for n in a.stages), ", ".join(n.path for n in b.stages)),
     ):
         if ours != theirs:
-            raise _refused(f"A {what} {ours}, B {theirs}", whole, _ONLY_ADDS)
+            raise refuse("grow", f"A {what} {ours}, B {theirs}", _ONLY_ADDS, at=whole)
     found: dict[str, Fills] = {}
     bounds = _section("", a.root, b.root, "stem", ANYTHING, whole)
     for x, y in zip(a.stages, b.stages, strict=True):
@@ -84,7 +84,7 @@ def _section(scope: str, a: Program, b: Program, role: str, bounds: Bounds, at: 
 def _shared(scope: str, a: Sequence[tuple[str, Program]], b: Sequence[tuple[str, Program]], bounds: Bounds, at: Location) -> Bounds:
     """Require that B's blocks begin with A's; gives the bounds of what these give."""
     if len(a) > len(b):
-        raise _refused(f"{scope} has {len(a):,} blocks in A, in B only {len(b):,}", at, _ONLY_ADDS)
+        raise refuse("grow", f"{scope} has {len(a):,} blocks in A, in B only {len(b):,}", _ONLY_ADDS, at=at)
     known: dict[tuple[int, int, Bounds], Bounds] = {}
     for (name, x), (_, y) in zip(a, b, strict=False):
         key = (id(x), id(y), bounds)
@@ -101,11 +101,7 @@ def _added(path: str, program: Program, bounds: Bounds, zeroed: frozenset[str], 
         return fills
     step = next((s for s in _inside(program) if s.path == fills.path), None)
     where = f", for its {step.path} ({step.label})" if step is not None else ""
-    raise _refused(f"{path} cannot begin as the identity{where}: {fills.reason}", at, _NO_IDENTITY)
-
-
-def _refused(message: str, at: Location, help: str) -> SpecError:
-    return refuse("grow", message, help, at=at)
+    raise refuse("grow", f"{path} cannot begin as the identity{where}: {fills.reason}", _NO_IDENTITY, at=at)
 
 
 # --- do two lists of steps do the same? --------------------------------------------------------------------
@@ -154,7 +150,7 @@ def _require_same(scope: str, a: Iterator[_Step], b: Iterator[_Step], at: Locati
     """Name the first step of B that is not A's. Raises SpecError."""
     for x, y in zip_longest(a, b):
         if difference := _difference(scope, x, y):
-            raise _refused(difference, at, _ONLY_ADDS)
+            raise refuse("grow", difference, _ONLY_ADDS, at=at)
 
 
 def _difference(scope: str, a: _Step | None, b: _Step | None) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_dsl.diagnostics import Location, SpecError
+from resnet_dsl.diagnostics import Location
 from resnet_dsl.graph.env import Env, locate
 from resnet_dsl.graph.graph import CALL, Shape, Value
 from resnet_dsl.graph.ops import OPS
@@ -47,10 +47,6 @@ class Part:
     at: Location
     is_block: bool
 
-    def problem(self, code: str, message: str, help: str, at: Location | None = None) -> SpecError:
-        """An error about the whole, at `at` or at the place to blame."""
-        return SpecError([locate(code, message, at or self.at, help, frozenset(), self.shortcut_env.frame)])
-
 
 def build(walker: Walker, scope: Scope, part: Part) -> int:
     """Add the nodes of a residual form to a scope; gives the value of y."""
@@ -80,24 +76,24 @@ def _shortcut(walker: Walker, scope: Scope, part: Part, p: int, f: int, out: int
             by = walker.blamed([scope.shape(f), x], mark) if part.shortcut.at is part.at else None
             if by is not None:
                 message = f"{part.what}: the body gives {kind_of(scope.shape(f))}, the shortcut, an identity, {kind_of(x)}"
-                raise SpecError(
-                    [
-                        locate(
-                            "merge-shape",
-                            message,
-                            by.at,
-                            _merge_help(scope.shape(f), x, "give the residual a shortcut: B, say"),
-                            by.names,
-                            by.frame,
-                        )
-                    ]
-                )
-            raise part.problem("policy-refuses", f"shortcut {policy.name} refuses a change of shape: {moves}, with stride {part.stride}, in {part.what}",
-                               "use a policy with a projection or padding (A, B, C, D), or keep width and stride", part.shortcut.at)  # fmt: skip
+                help = _merge_help(scope.shape(f), x, "give the residual a shortcut: B, say")
+                raise locate("merge-shape", message, help, at=by.at, frame=by.frame, names=by.names)
+            raise locate(
+                "policy-refuses",
+                f"shortcut {policy.name} refuses a change of shape: {moves}, with stride {part.stride}, in {part.what}",
+                "use a policy with a projection or padding (A, B, C, D), or keep width and stride",
+                at=part.shortcut.at,
+                frame=part.shortcut_env.frame,
+            )
         if branch == "none":
             if part.merge.name != "add":
-                raise part.problem("merge-without-shortcut", f"merge {part.merge.name} needs a shortcut, but the policy {policy.name} gives none here: only add can be left out",
-                                   "use merge: add, or a policy that has a shortcut", part.merge.at)  # fmt: skip
+                raise locate(
+                    "merge-without-shortcut",
+                    f"merge {part.merge.name} needs a shortcut, but the policy {policy.name} gives none here: only add can be left out",
+                    "use merge: add, or a policy that has a shortcut",
+                    at=part.merge.at,
+                    frame=part.shortcut_env.frame,
+                )
             return None
         names: dict[str, Result] = {"in": entering[0], "out": wanted, "stride": part.stride, "image": len(entering) == 3}
         env = part.shortcut_env.inside(policy, part.shortcut, {**walker.spec.params, **names})
@@ -134,8 +130,8 @@ def _merge(walker: Walker, scope: Scope, part: Part, f: int, s: int, out: int, m
             culprit = scope.shape(f) if body_is_wrong else scope.shape(s)
             by = walker.blamed([culprit, want], *(marks if body_is_wrong else (marks[1], None)), fallback=True)
         if by is not None:
-            raise SpecError([locate("merge-shape", message, by.at, help, by.names, by.frame)]) from None
-        raise part.problem("merge-shape", message, help) from None
+            raise locate("merge-shape", message, help, at=by.at, frame=by.frame, names=by.names) from None
+        raise locate("merge-shape", message, help, at=part.at, frame=part.shortcut_env.frame) from None
     return scope.add(op, shape, operands, "merge", part.at, attrs=(("spine", spine),))
 
 
@@ -160,11 +156,12 @@ def _gate(walker: Walker, scope: Scope, part: Part, channels: int) -> int:
         here = _add(scope, part, here, "flatten", f"{GATE}_flatten", {})
     if len(x) == 3 and kind == "conv":
         if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
-            raise part.problem(
+            raise locate(
                 "even-kernel",
                 f"the highway's gate needs an odd kernel, not {kernel[0]}x{kernel[1]}",
                 "use an odd kernel",
-                pairs[0].at if pairs else None,
+                at=pairs[0].at if pairs else part.at,
+                frame=part.shortcut_env.frame,
             )
         attrs: dict[str, Value] = {
             "out": channels, "kernel": kernel, "stride": (part.stride, part.stride), "padding": (kernel[0] // 2, kernel[1] // 2),
@@ -178,5 +175,6 @@ def _add(scope: Scope, part: Part, here: int, op: str, name: str, attrs: Mapping
     try:
         shape = OPS[op].shape(attrs, [scope.shape(here)])
     except ShapeProblem as e:
-        raise part.problem("shape", f"{part.what}, the highway's gate: {e.message}", e.help, part.merge.at) from None
+        message = f"{part.what}, the highway's gate: {e.message}"
+        raise locate("shape", message, e.help, at=part.merge.at, frame=part.shortcut_env.frame) from None
     return scope.add(op, shape, (here,), "gate", part.at, name=name, attrs=tuple(attrs.items()))

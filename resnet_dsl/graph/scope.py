@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resnet_dsl.diagnostics import Diagnostic, Label, Location, SpecError, quote
+from resnet_dsl.diagnostics import Label, Location, SpecError, quote, refuse
 from resnet_dsl.graph.env import Frame, blame
 from resnet_dsl.graph.graph import SCOPE_INPUT, Node, Program, Role, Shape, Value
 
@@ -85,7 +85,7 @@ class Scope:
                 seen[d.stem] += 1
                 name = f"{d.stem}{seen[d.stem]}" if d.counted or unnamed[d.stem] > 1 else d.stem
             if name in taken and d.role not in ("shortcut", "gate"):
-                raise SpecError([self._taken(name, d, taken[name])])
+                raise self._taken(name, d, taken[name])
             taken[name] = d
             names.append(name)
         return self._name_merges(names, taken)
@@ -102,7 +102,7 @@ class Scope:
                 names[i] = name
         return names
 
-    def _taken(self, name: str, d: _Draft, first: _Draft | None) -> Diagnostic:
+    def _taken(self, name: str, d: _Draft, first: _Draft | None) -> SpecError:
         if first is not None and d.name_at is None:
             d, first = first, d  # blame the name that was given, not the one that was counted
         at, other = _place(d), _place(first) if first else None
@@ -114,7 +114,9 @@ class Scope:
             if name in (SHORTCUT, GATE)
             else "two modules of one scope would have it"
         )
-        return Diagnostic("name-taken", f"the name {quote(name)} is already taken: {why}", at, "choose another `as:` or `name:`", labels)
+        return refuse(
+            "name-taken", f"the name {quote(name)} is already taken: {why}", "choose another `as:` or `name:`", at=at, labels=labels
+        )
 
 
 def _place(d: _Draft) -> Location:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from resnet_dsl.diagnostics import Location, SpecError, quote
+from resnet_dsl.diagnostics import Location, quote
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Role, Shape, Value
 from resnet_dsl.graph.ops import OPS
@@ -62,17 +62,12 @@ class Walker:
         """Keep the limit on steps in all before anything is built."""
         self.count += n
         if self.count > MAX_STEPS:
-            raise SpecError(
-                [
-                    locate(
-                        "limit",
-                        f"over the limit of {MAX_STEPS:,} steps in all, sequences and repeats written out",
-                        step.at,
-                        "use fewer repeats",
-                        frozenset(),
-                        env.frame,
-                    )
-                ]
+            raise locate(
+                "limit",
+                f"over the limit of {MAX_STEPS:,} steps in all, sequences and repeats written out",
+                "use fewer repeats",
+                at=step.at,
+                frame=env.frame,
             )
 
     # --- single operations ---
@@ -86,7 +81,7 @@ class Walker:
         except ShapeProblem as e:
             blamed = next((slots[name] for name in (e.argument or "").split() if name in slots and slots[name].at is not step.at), None)
             at, names = (blamed.at, blamed.expression.names) if blamed else (step.at, frozenset())
-            raise SpecError([locate("shape", e.message, at, e.help, names, env.frame)]) from None
+            raise locate("shape", e.message, e.help, at=at, frame=env.frame, names=names) from None
         self._decide(step, env, scope.shape(here), shape, slots, attrs)
         return scope.add(
             op,
@@ -165,17 +160,12 @@ class Walker:
         changed: Mapping[str, Slot] = given.args if given is not None else {}
         for key, slot in changed.items():
             if key not in signature.args:
-                raise SpecError(
-                    [
-                        locate(
-                            "unknown-argument",
-                            f"unknown argument {quote(key)}: {step.name} {kind.name} takes no such argument",
-                            slot.at,
-                            f"it takes {', '.join(signature.args) or 'none'}",
-                            frozenset(),
-                            env.frame,
-                        )
-                    ]
+                raise locate(
+                    "unknown-argument",
+                    f"unknown argument {quote(key)}: {step.name} {kind.name} takes no such argument",
+                    f"it takes {', '.join(signature.args) or 'none'}",
+                    at=slot.at,
+                    frame=env.frame,
                 )
         attrs: dict[str, Value] = {}
         for key, arg in signature.args.items():
@@ -257,9 +247,8 @@ class Walker:
             except ShapeProblem as e:
                 listed = ", ".join(kind_of(s) for s in shapes)
                 by = self.blamed(shapes, mark, concat=step.merge.name == "concat") or Decision("rank", step.at, frozenset(), env.frame)
-                raise SpecError(
-                    [locate("merge-shape", f"branches: the paths give {listed}: {e.message}", by.at, e.help, by.names, by.frame)]
-                ) from None
+                message = f"branches: the paths give {listed}: {e.message}"
+                raise locate("merge-shape", message, e.help, at=by.at, frame=by.frame, names=by.names) from None
             group.add(op, shape, ends, "merge", step.at)
         return self._group(step, env, scope, here, role, group, "branches")
 
@@ -313,6 +302,12 @@ def _same(step: Step, attrs: Mapping[str, Value], env: Env) -> tuple[int, int]:
     assert isinstance(kernel, tuple) and isinstance(dilation, tuple)
     for k, slot in zip(kernel, step.pairs["kernel"], strict=True):
         if k % 2 == 0:
-            raise SpecError([locate("even-kernel", f"kernel {k} is even: padding `same` needs an odd kernel", slot.at,
-                                    "use an odd kernel, or give `padding` as a number", slot.expression.names, env.frame)])  # fmt: skip
+            raise locate(
+                "even-kernel",
+                f"kernel {k} is even: padding `same` needs an odd kernel",
+                "use an odd kernel, or give `padding` as a number",
+                at=slot.at,
+                frame=env.frame,
+                names=slot.expression.names,
+            )
     return dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2

@@ -1,17 +1,17 @@
-"""What a script expects of a probe's figures: `--assert "first_over_last < 20"`, in the language of expressions."""
+"""What is expected of a probe's figures, `first_over_last < 20`, in the language of expressions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.lab.finding import figure_text
 from resnet_dsl.language.expressions import Expression, ExpressionError, parse
 
-_AT = "--assert"
+_AT = Argument("assert")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,13 @@ class Assertion:
                 return None
         help = "the figures of a probe stand below its table, and under `figures` in JSON"
         return refuse("assertion", f"{self.expression.text} does not hold: {said}", help, at=_AT, exit_code=1)
+
+
+def failures(assertions: Sequence[Assertion], figures: Mapping[str, float]) -> list[SpecError]:
+    """The errors (exit 1) of the assertions that do not hold.
+
+    Raises SpecError (exit 2) where one of them is no condition over these figures, whether others hold or not.
+    """
+    for assertion in assertions:
+        assertion.require_names(figures)
+    return [found for assertion in assertions if (found := assertion.failure(figures)) is not None]

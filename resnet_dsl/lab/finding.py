@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resnet_dsl.pictures.drawing.lines import Series, chart
-from resnet_dsl.table import Column, Table
+from resnet_dsl.table import Answer, Column, Layout, Table
+
+_SUMMARY = 280
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,13 @@ class Plot:
         return math.isfinite(point[1]) and (point[1] > 0 or not self.log)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+@dataclass(frozen=True, slots=True, repr=False)
+class Finding(Answer):
     """What a probe found of one network, at one moment or, put together by `across`, at several.
 
-    `about` says in one sentence where the weights are from and which images were looked at. `figures` are the scalars that an
-    assertion can speak of; their names are identifiers. A `chart` is a `Plot`, or an SVG that the probe has drawn itself.
+    `about` says in one sentence where the weights and the images are from. `figures` are the named numbers that an assertion can
+    test; their names are identifiers. `rows` are the table's bare values, by `columns`. A `chart` is a `Plot`, or an SVG that the
+    probe has drawn itself.
     """
 
     probe: str
@@ -49,8 +53,16 @@ class Finding:
     notes: tuple[str, ...] = ()
     chart: Plot | str | None = None
 
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """The one table."""
+        return [self.table(80 if format == "table" else None)]
+
+    def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
+        """The text that the command prints; without title and notes, but with the figures, where `quiet`."""
+        return self.table(width if format == "table" else None, prose=not quiet).render(format, bold=bold, width=width)
+
     def table(self, width: int | None = None, *, prose: bool = True) -> Table:
-        """The rows for a person, the figures below them, with `prose` under a title and over notes, in lines of `width` where it is given."""
+        """The rows, with the figures below them. `prose` adds a title and notes, broken into lines of `width` where it is given."""
 
         def lines(text: str) -> list[str]:
             return textwrap.wrap(text, width) if width is not None else [text]
@@ -62,7 +74,7 @@ class Finding:
         return Table(self.columns, self.rows, title=title, notes=(*figures, *([""] if figures and notes else []), *notes))
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document. A number that is not finite, which JSON lacks, is null."""
+        """The JSON document. A number that is not finite is null: JSON has no such numbers."""
         keys = [c.key for c in self.columns]
         return {
             "probe": self.probe,
@@ -74,8 +86,21 @@ class Finding:
         }
 
     def svg(self) -> str | None:
-        """The picture; None where there is none."""
+        """The picture as the text of an SVG; None where there is none."""
         return self.chart.svg() if isinstance(self.chart, Plot) else self.chart
+
+    def summary(self) -> str:
+        """Probe, network and the first figures."""
+        figures = ", ".join(f"{name} {figure_text(value)}" for name, value in self.figures.items())
+        text = f"{self.probe} of {self.network}: {figures or f'{len(self.rows):,} rows'}"
+        return text if len(text) <= _SUMMARY else f"{text[:_SUMMARY]}..."
+
+    def _repr_svg_(self) -> str | None:
+        return self.svg()
+
+    def _repr_html_(self) -> str:
+        # A notebook shows one form of a value, and this comes first: the picture stands below the table.
+        return self.render("html") + picture(self.svg())
 
 
 def across(findings: Sequence[tuple[int, Finding]], side_by_side: str = "") -> Finding:
@@ -102,6 +127,13 @@ def across(findings: Sequence[tuple[int, Finding]], side_by_side: str = "") -> F
         tuple(notes),
         _together(plots) if plots else last.chart,
     )
+
+
+def picture(svg: str | None) -> str:
+    """An SVG as an HTML image, whose styles and names stay its own; nothing for None."""
+    if svg is None:
+        return ""
+    return f'<img alt="plot" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">\n'
 
 
 def figure_text(value: float) -> str:

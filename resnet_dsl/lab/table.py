@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
+
+Value = int | float | str | bool
+"""What an option of a probe may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +20,28 @@ class Option:
     """
 
     name: str
-    default: int | float | str | bool
+    default: Value
     help: str
     metavar: str = ""
     choices: tuple[str, ...] = ()
     least: float | None = None
+
+    def checked(self, given: object) -> Value:
+        """A value of the option's kind; names may be given as a list. Raises SpecError (exit 2)."""
+        at, kind = Argument(self.name), type(self.default)
+        if kind is str and not isinstance(given, str) and isinstance(given, Iterable):
+            given = ",".join(map(str, given))
+        if kind is float and type(given) is int:
+            given = float(given)
+        if not isinstance(given, int | float | str) or type(given) is not kind:
+            wanted = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}[kind]
+            raise refuse("usage", f"must be {wanted}, not {quote(repr(given))}", f"the default is {self.default!r}", at=at)
+        if self.choices and given not in self.choices:
+            message = f"is one of {', '.join(self.choices)}, not {quote(str(given))}"
+            raise refuse("usage", message, did_you_mean(str(given), self.choices, what=self.name), at=at)
+        if self.least is not None and not isinstance(given, str) and given < self.least:
+            raise refuse("usage", f"must be at least {self.least:g}, not {given:g}", f"the default is {self.default!r}", at=at)
+        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +64,17 @@ class Probe:
     images: int = 64
     plots: bool = True
     of: Literal["network", "specs"] = "network"
-    """`network`: `measure(subject, ...)`. `specs`: `measure(graphs, ...)`, the compiled specs that are named, else `default`."""
+    """`network`: `measure(probed, ...)`. `specs`: `measure(graphs, ...)`, the compiled specs that are named, else `default`."""
     default: tuple[str, ...] = ()
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, Value]:
+        """Every option of the probe's own, with what is given in place of defaults. Raises SpecError (exit 2)."""
+        own = {o.name: o for o in self.options}
+        for name in given:
+            if name not in own:
+                help = did_you_mean(name, own, what=f"an option of {self.name}")
+                raise refuse("usage", f"the probe {self.name} has no option {quote(name)}", help, at=Argument(name))
+        return {o.name: o.checked(given[o.name]) if o.name in given else o.default for o in self.options}
 
 
 PROBES = (
@@ -250,6 +282,9 @@ PROBES = (
 """Every probe, in the order of the help."""
 
 
-def probe(name: str) -> Probe:
-    """The row of a probe's name. Raises KeyError."""
-    return {p.name: p for p in PROBES}[name]
+def find(name: str) -> Probe:
+    """The row of a probe's name. Raises SpecError (exit 2)."""
+    rows = {p.name: p for p in PROBES}
+    if name not in rows:
+        raise refuse("unknown-name", f"there is no probe {quote(name)}", did_you_mean(name, rows, what="a probe"), at=name)
+    return rows[name]

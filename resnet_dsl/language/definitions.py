@@ -97,7 +97,7 @@ class DefinitionReader:
         names = [at for s in SECTIONS if isinstance(group := self.tree.get(s), MappingTree) for at in group.keys_at.values()]
         if len(names) > MAX_DEFINITIONS:
             message = f"{len(names)} definitions (blocks, shortcuts, sequences) are over the limit of {MAX_DEFINITIONS}"
-            self.reader.report("limit", message, names[MAX_DEFINITIONS], "split the spec, or use arguments instead of copies")
+            self.reader.problems.report("limit", message, "split the spec, or use arguments instead of copies", at=names[MAX_DEFINITIONS])
         return len(names) > MAX_DEFINITIONS
 
     def _header(self, section: str, family: Family, name: str, at: Location, body: Tree, base: Scope) -> _Header:
@@ -125,11 +125,11 @@ class DefinitionReader:
         for key, value in group.items():
             at = group.keys_at[key]
             if section == "let" and key in header.kinds:
-                self.reader.report(
+                self.reader.problems.report(
                     "name-taken",
                     f"let: {quote(key)} is already taken by an argument of this name",
-                    at,
                     f"choose another name, my_{key} say",
+                    at=at,
                 )
                 continue
             by = " by a parameter of the spec" if key in base.names and key != "classes" else " by a name of the language (built-in here)"
@@ -152,11 +152,11 @@ class DefinitionReader:
                 later = [n for n in expression.names if n in group and n not in scope.names]
                 if section == "let" and later:
                     round_trip = "itself" if later == [key] else f"{quote(later[0])}, which comes later"
-                    self.reader.report(
+                    self.reader.problems.report(
                         "cycle",
                         f"let: {quote(key)} refers to {round_trip}: a cycle, unless it stands before ({key} -> {later[0]})",
-                        value.at,
                         "a let sees the arguments and the lets before it",
+                        at=value.at,
                     )
                     return None
                 rule = CONDITION if expression.kind(scope.names) == "condition" else NUMBER
@@ -164,11 +164,11 @@ class DefinitionReader:
                 rule = NUMBER
         elif not isinstance(value, Scalar):
             what = "default" if section == "args" else "let"
-            self.reader.report(
+            self.reader.problems.report(
                 "wrong-type",
                 f"{quote(key)}: a {what} is a number or a condition (an expression), not a {'list' if isinstance(value, SequenceTree) else 'mapping'}",
-                value.at,
                 "write a number, true, false or an expression",
+                at=value.at,
             )
             return None
         return self.reader.slot(value, rule, key, scope)
@@ -208,11 +208,11 @@ class DefinitionReader:
         steps = self.reader.steps(tree, what, scope)
         total = _count(steps)
         if total > MAX_STEPS:
-            self.reader.report(
+            self.reader.problems.report(
                 "limit",
                 f"{total} steps in one definition ({what}) are over the limit of {MAX_STEPS}",
-                tree.at,
                 "use repeat, or name parts as sequences",
+                at=tree.at,
             )
         return steps
 
@@ -223,11 +223,11 @@ class DefinitionReader:
             if tree.kind == "null":
                 return "refuse"  # the form's check has said so
             shown = quote(tree.text)
-            self.reader.report(
+            self.reader.problems.report(
                 "wrong-type",
                 f"{quote(key)} is a list of steps, none or refuse, not {shown}",
-                tree.at,
                 "write [] for the identity, none for no shortcut, refuse for an error, or steps in a list",
+                at=tree.at,
             )
             return "refuse"
         return self.steps(tree, key, scope)
@@ -238,11 +238,11 @@ class DefinitionReader:
             if isinstance(group, MappingTree):
                 for key in group:
                     if key in slots and key not in used:
-                        self.reader.report(
+                        self.reader.problems.report(
                             "unused-argument",
                             f"{quote(key)} is never used: it changes nothing in {family} {name}",
-                            group.keys_at[key],
                             "use it, or delete it",
+                            at=group.keys_at[key],
                         )
 
     def _refuse_cycles(self, graph: Mapping[tuple[str, str], list[tuple[str, str, Location]]]) -> None:
@@ -258,8 +258,11 @@ class DefinitionReader:
                 if state.get(target) == 1:
                     ring = [*trail[trail.index(target) :], target] if target in trail else [target, target]
                     shown = " -> ".join(n for _, n in ring)
-                    self.reader.report(
-                        "cycle", f"{family} {quote(name)} contains itself: {shown}", at, "break the circle: a definition cannot use itself"
+                    self.reader.problems.report(
+                        "cycle",
+                        f"{family} {quote(name)} contains itself: {shown}",
+                        "break the circle: a definition cannot use itself",
+                        at=at,
                     )
                 elif target not in state:
                     visit(target, [*trail, target])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, suggest
+from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
 from resnet_dsl.language.forms import BlockForm, Document, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, StageForm
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
@@ -92,7 +92,7 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
             continue
         if listed and len(lacking) < len(listed):
             message = f"{quote(key)} missing: this stage has none of its own, and the spec has none for all"
-            yield Diagnostic("missing-key", message, lacking[0].at, f"add `{key}: ...` to the stage, or to the spec")
+            yield mistake("missing-key", message, f"add `{key}: ...` to the stage, or to the spec", at=lacking[0].at)
         else:
             missing.setdefault((), (tree, []))[1].append(key)
 
@@ -106,7 +106,7 @@ def _missing(path: tuple[str, ...], parent: MappingTree, keys: list[str]) -> Ite
         noun = _where(path, parent)
         names = ", ".join(quote(k) for k in keys)
         mend = " and ".join(f"`{k}: ...`" for k in keys)
-        yield Diagnostic("missing-key", f"{names} missing: {noun} needs {'it' if len(keys) == 1 else 'them'}", parent.at, f"add {mend}")
+        yield mistake("missing-key", f"{names} missing: {noun} needs {'it' if len(keys) == 1 else 'them'}", f"add {mend}", at=parent.at)
 
 
 def _where(path: tuple[str, ...], parent: MappingTree) -> str:
@@ -153,22 +153,22 @@ def unknown_key(key: str, value: Tree, known: Mapping[str, object], noun: str, p
     """An unknown key, shown at the key."""
     at = value.key_at or value.at
     if isinstance(value, Scalar) and value.is_empty and ":" in key:
-        return Diagnostic(
+        return mistake(
             "unknown-key",
             f"{quote(key)} is unknown: there is no space after its colon, so it is read as a name",
-            at,
             f"put a space after the colon: {key.replace(':', ': ', 1)}",
+            at=at,
         )
     if path and path[0] == "input":
         noun = "a key of input ({channels, height, width} or {features})"
         if key == "features":
             message = "'features' cannot stand beside channels, height or width: an input is a map or a vector"
-            return Diagnostic("unknown-key", message, at, "keep {channels, height, width}, or {features} alone")
-    return Diagnostic(
+            return mistake("unknown-key", message, "keep {channels, height, width}, or {features} alone", at=at)
+    return mistake(
         "unknown-key",
         f"unknown key {quote(key)}: it is not {noun}",
-        at,
         did_you_mean(key, known, what=noun.removeprefix("a ").removeprefix("top-level ")),
+        at=at,
     )
 
 
@@ -188,16 +188,16 @@ def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Di
             "mapping": mapping_help,
             "value": "give it a value, or delete the key",
         }[shape]
-        return Diagnostic("null", f"{named}has no value (null), but must be a {shape}", at, mend)
+        return mistake("null", f"{named}has no value (null), but must be a {shape}", mend, at=at)
     if e["msg"] == "located":
         ctx = e["ctx"]
         if e["type"] == "null":
             return null_value(key, value)
-        return Diagnostic(e["type"], f"{named}{ctx['message']}", at, ctx["help"])
+        return mistake(e["type"], f"{named}{ctx['message']}", ctx["help"], at=at)
     if e["type"] == "list_type":
         items = "`- {depth: 2, width: 64}`, one line a stage" if key == "stages" else "write [ ... ]"
-        return Diagnostic("wrong-type", f"{named}must be a list, not {describe(value)}", at, f"write a list: {items}")
-    return Diagnostic("wrong-type", f"{named}must be a mapping of keys to values, not {describe(value)}", at, mapping_help)
+        return mistake("wrong-type", f"{named}must be a list, not {describe(value)}", f"write a list: {items}", at=at)
+    return mistake("wrong-type", f"{named}must be a mapping of keys to values, not {describe(value)}", mapping_help, at=at)
 
 
 def null_value(key: str, value: Tree) -> Diagnostic:
@@ -210,4 +210,4 @@ def null_value(key: str, value: Tree) -> Diagnostic:
         "act": "write `act: identity` for none",
     }
     kind = "a list of steps or a reference" if key in lists else "a value"
-    return Diagnostic("null", f"{quote(key)} has no value (it is null, empty), but needs {kind}", at_value(value), nothing.get(key, empty))
+    return mistake("null", f"{quote(key)} has no value (it is null, empty), but needs {kind}", nothing.get(key, empty), at=at_value(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from resnet_dsl.diagnostics import Collector, SpecError, quote, refuse
+from resnet_dsl.diagnostics import Collector, SpecError, quote, refuse, setting
 from resnet_dsl.language.extends import Loaded
 from resnet_dsl.language.resolve import resolve
 from resnet_dsl.language.spec import Definition, Spec
@@ -54,4 +54,6 @@ def _takes(blocks: Mapping[str, Definition], name: str) -> bool:
 
 
 def _refused(spec: Spec, why: str) -> SpecError:
-    return refuse("recipe", f"recipe: drop_path does not fit {quote(spec.name)}: {why}", "add --set train.drop_path=0", at=spec.at)
+    return refuse(
+        "recipe", f"recipe: drop_path does not fit {quote(spec.name)}: {why}", f"add {setting('train.drop_path', '0')}", at=spec.at
+    )

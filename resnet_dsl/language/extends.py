@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import OVERRIDES, Collector, Label, Location, Source, SpecError, did_you_mean, either, quote, refuse, setting
 from resnet_dsl.language.document import at_value
 from resnet_dsl.language.files import read_file, read_stdin, shipped_spec, shipped_specs
 from resnet_dsl.language.source import read, read_value
@@ -145,7 +145,7 @@ class _Chain:
             parent = read(source, self.problems)
         except SpecError as e:
             note = Label("extended here", at)
-            raise SpecError([Diagnostic(d.code, d.message, d.location, d.help, (*d.labels, note)) for d in e.diagnostics]) from None
+            raise SpecError(replace(d, labels=(*d.labels, note)) for d in e.diagnostics) from None
         return merge_specs(self.merged(parent, parent_place, [*trail, parent_name], parent_shipped), tree)
 
     def _file(self, name: str, place: Path, at: Location, shipped: bool) -> tuple[Source, Path, bool]:
@@ -242,7 +242,7 @@ def parse_overrides(overrides: Mapping[str, str] | Iterable[str]) -> list[tuple[
     texts = [f"{k}={v}" for k, v in overrides.items()] if isinstance(overrides, Mapping) else list(overrides)
     found = []
     for text in texts:
-        source = Source("--set", text)
+        source = Source(OVERRIDES, text)
         if not text.isprintable() and (bad := next((c for c in text if 0xD800 <= ord(c) <= 0xDFFF), None)):
             raise refuse("character", "an override that is not UTF-8", "write it in UTF-8", at=Location(source, 1, text.index(bad) + 1))
         key, sign, _ = text.partition("=")
@@ -250,7 +250,7 @@ def parse_overrides(overrides: Mapping[str, str] | Iterable[str]) -> list[tuple[
             raise refuse(
                 "usage",
                 f"an override is KEY=VALUE, not {quote(text)}",
-                "write --set shortcut=C, or --set params.k=4",
+                f"write {setting('shortcut', 'C')}, or {setting('params.k', '4')}",
                 at=Location(source, 1, 1, max(1, len(text))),
             )
         found.append((key.strip(), source))
@@ -270,8 +270,8 @@ def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -
         if path[0] == "extends":
             raise refuse(
                 "usage",
-                "--set extends: an override cannot change the parent, which has been merged already",
-                "name the other spec on the command line instead",
+                f"{OVERRIDES} extends: an override cannot change the parent, which has been merged already",
+                f"name the other spec{either('', ' on the command line')} instead",
                 at=at,
             )
         if path[0] == "train" and len(path) > 1:
@@ -301,10 +301,11 @@ def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str
         if old is None:
             break
         if not isinstance(old, MappingTree):
+            whole = either(f"overrides={{'{name}': '{{...}}'}}", f"--set '{name}={{...}}'")
             raise refuse(
                 "wrong-type",
-                f"--set {key}: {quote(name)} is {describe(old)}, which has no {quote(names[0])} to set",
-                f"set {name} as a whole: --set '{name}={{...}}'",
+                f"{OVERRIDES} {key}: {quote(name)} is {describe(old)}, which has no {quote(names[0])} to set",
+                f"set {name} as a whole: {whole}",
                 at=at,
             )
         here = old
@@ -315,11 +316,11 @@ def _stage(stages: SequenceTree, names: list[str], at: Location, key: str) -> in
     """Where the stage stands that the first of these names calls; the second is a key in it."""
     known = stage_names(stages)
     if len(names) < 2:
-        raise refuse("usage", f"--set {key}: a stage is set key by key", f"write --set {key}.depth=3, say", at=at)
+        raise refuse("usage", f"{OVERRIDES} {key}: a stage is set key by key", f"write {setting(f'{key}.depth', '3')}, say", at=at)
     if names[0] not in known:
         raise refuse(
             "unknown-name",
-            f"--set {key}: there is no stage called {quote(names[0])}",
+            f"{OVERRIDES} {key}: there is no stage called {quote(names[0])}",
             did_you_mean(names[0], known, what="a stage"),
             at=at,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, quote, suggest
+from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
 from resnet_dsl.language.document import at_value, null_value, unknown_key
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
 from resnet_dsl.language.spec import CONDITION, Reference, Rule, Slot, Step, constant
@@ -78,13 +78,15 @@ class Reader(ValueReader):
         if isinstance(tree, Scalar) and tree.kind == "null":
             needed = first if any(a.required for a in takes.values()) else None
             bare = f"write `- {name}: {{{needed}: ...}}`" if needed else f"write `- {name}` without the colon"
-            self.report("null", f"{quote(name)} has a colon but no arguments (null)", at, f"{bare}, or indent the arguments under it")
+            self.problems.report(
+                "null", f"{quote(name)} has a colon but no arguments (null)", f"{bare}, or indent the arguments under it", at=at
+            )
         elif name == "chain":
-            self.report(
+            self.problems.report(
                 "wrong-type",
                 f"'chain' takes a list of steps or a mapping of arguments, not {describe(tree)}",
-                tree.at,
                 "write `chain: [...]`, or `chain: {steps: [...], as: name}`",
+                at=tree.at,
             )
         else:
             value = (
@@ -97,8 +99,8 @@ class Reader(ValueReader):
             mend = f"write `{name}: {{{first}: {value}}}`" if first else f"write `{name}: {{argument: value}}`"
             if name in STEPS and not STEPS[name].args and name not in KINDS:
                 mend = f"write `- {name}`: it takes no arguments"
-            self.report(
-                "wrong-type", f"the arguments of {quote(name)} must be a mapping of names to values, not {describe(tree)}", tree.at, mend
+            self.problems.report(
+                "wrong-type", f"the arguments of {quote(name)} must be a mapping of names to values, not {describe(tree)}", mend, at=tree.at
             )
         return None
 
@@ -119,11 +121,11 @@ class Reader(ValueReader):
         for key in lacking:
             if key not in meant and not given.damaged:
                 wanted = "a list of steps" if signature[key].form in ("steps", "paths") else "a value"
-                self.report(
+                self.problems.report(
                     "missing-argument",
                     f"{quote(name)} needs {quote(key)} ({wanted}), which has no default",
-                    at,
                     f"write `{name}: {{{key}: ...}}`",
+                    at=at,
                 )
         for key, arg in signature.items():
             tree = given.get(key)
@@ -154,8 +156,11 @@ class Reader(ValueReader):
                         if near
                         else "write 1, [1, 2] or same"
                     )
-                    self.report(
-                        "unknown-name", f"{quote(key)} is a number, [height, width] or the word same, not {describe(tree)}", tree.at, mend
+                    self.problems.report(
+                        "unknown-name",
+                        f"{quote(key)} is a number, [height, width] or the word same, not {describe(tree)}",
+                        mend,
+                        at=tree.at,
                     )
                 elif pair := self.pair(tree, arg.rule, key, scope):
                     pairs[key] = pair
@@ -181,21 +186,21 @@ class Reader(ValueReader):
             if key == "paths":
                 if not isinstance(tree, SequenceTree) or not tree:
                     what = "empty: there are no paths" if isinstance(tree, SequenceTree) else describe(tree)
-                    self.report(
+                    self.problems.report(
                         "wrong-type",
                         f"'paths' must be a list of at least one list of steps, not {what}",
-                        tree.at,
                         "write paths: [[...], [...]]",
+                        at=tree.at,
                     )
                     continue
                 if not all(isinstance(path, SequenceTree) for path in tree):
                     odd = next(path for path in tree if not isinstance(path, SequenceTree))
                     flat = not any(isinstance(path, SequenceTree) for path in tree)
-                    self.report(
+                    self.problems.report(
                         "wrong-type",
                         f"'paths' must be a list of lists of steps, but one path is {describe(odd)}",
-                        tree.at if flat and len(tree) > 1 else at_value(odd),
                         "write paths: [[...], [...]]: each path is a list of its own, [] for the identity",
+                        at=tree.at if flat and len(tree) > 1 else at_value(odd),
                     )
                     continue
                 for path in tree:
@@ -206,11 +211,11 @@ class Reader(ValueReader):
             else:
                 merge = self.reference(tree, "merge", scope, STEPS[step.name].args["merge"].choices)
                 if merge and step.name == "branches" and merge.name == "highway":
-                    self.report(
+                    self.problems.report(
                         "unknown-name",
                         "branches cannot merge by highway: it gates one body against one shortcut",
-                        merge.at,
                         "use add, mul or concat, or a residual",
+                        at=merge.at,
                     )
         return replace(step, paths=tuple(paths), paths_at=tuple(at), shortcut=shortcut, merge=merge)
 
@@ -221,15 +226,18 @@ class Reader(ValueReader):
         if not isinstance(tree, SequenceTree):
             noun = quote(what)
             if isinstance(tree, Scalar) and tree.kind == "null":
-                self.report(
-                    "null", f"{noun} has no value (null, empty), but must be a list of steps", at_value(tree), "write [] for an empty list"
+                self.problems.report(
+                    "null",
+                    f"{noun} has no value (null, empty), but must be a list of steps",
+                    "write [] for an empty list",
+                    at=at_value(tree),
                 )
             else:
-                self.report(
+                self.problems.report(
                     "wrong-type",
                     f"{noun} must be a list of steps, not {describe(tree)}",
-                    tree.at,
                     "write [step, step], or one `- step` a line",
+                    at=tree.at,
                 )
             return ()
         found = [self.step(t, scope) for t in tree]
@@ -242,35 +250,35 @@ class Reader(ValueReader):
         if isinstance(tree, MappingTree) and len(tree) != 1:
             keys = list(tree)
             if keys and set(keys[1:]) <= {"as", "when"}:
-                self.report(
+                self.problems.report(
                     "step-form",
                     f"{' and '.join(quote(k) for k in keys[1:])} must stand inside the step's arguments, not beside its name",
-                    tree.keys_at[keys[1]],
                     f"write - {keys[0]}: {{{keys[1]}: ...}}",
+                    at=tree.keys_at[keys[1]],
                 )
             elif keys and isinstance(tree[keys[0]], Scalar) and tree[keys[0]].is_empty:  # type: ignore[union-attr]
-                self.report(
+                self.problems.report(
                     "step-form",
                     f"the arguments of {quote(keys[0])} are not indented under it: a step has exactly one name",
-                    tree.at,
                     f"indent {', '.join(quote(k) for k in keys[1:])} further than {quote(keys[0])}, or write - {keys[0]}: {{...}}",
+                    at=tree.at,
                 )
             else:
-                self.report(
+                self.problems.report(
                     "step-form",
                     f"a step is exactly one name with its arguments, not a mapping of {len(keys)} keys",
-                    tree.at,
                     "write one `- name: {argument: value}` for each step",
+                    at=tree.at,
                 )
             return None
         if isinstance(tree, SequenceTree):
-            self.report("step-form", "a step is a name, not a list", tree.at, "use chain: [...] to group steps")
+            self.problems.report("step-form", "a step is a name, not a list", "use chain: [...] to group steps", at=tree.at)
             return None
         if isinstance(tree, Scalar) and tree.kind != "text":
             if tree.kind == "null":
-                self.report("null", "a step is missing here (null)", tree.at, "write a step's name, or delete the dash")
+                self.problems.report("null", "a step is missing here (null)", "write a step's name, or delete the dash", at=tree.at)
             else:
-                self.report("step-form", f"a step is a name (text), not {describe(tree)}", tree.at, "write a step's name")
+                self.problems.report("step-form", f"a step is a name (text), not {describe(tree)}", "write a step's name", at=tree.at)
             return None
         if isinstance(tree, Scalar):
             name, at, args = tree.text, tree.at, None
@@ -288,32 +296,32 @@ class Reader(ValueReader):
 
     def _unknown_step(self, name: str, at: Location) -> None:
         if ":" in name:
-            self.report(
+            self.problems.report(
                 "step-form",
                 f"{quote(name)} is read as one word: there is no space after its colon",
-                at,
                 f"put a space after the colon: {name.replace(':', ': ', 1)}",
+                at=at,
             )
             return
         known = [*STEPS, *self.tables["sequence"]]
         for family in ("block", "shortcut"):
             if name in self.tables[family]:
-                self.report(
+                self.problems.report(
                     "unknown-step",
                     f"{quote(name)} is a {NOUN[family]}, not a step: a {NOUN[family]} cannot stand in a list, not even in itself",
-                    at,
                     f"use it as `{family}: {name}`, or make a sequence of its steps",
+                    at=at,
                 )
                 return
         if name in ACTS:
-            self.report(
+            self.problems.report(
                 "unknown-step",
                 f"unknown step {quote(name)}: it is an activation's name",
-                at,
                 f"write `- act: {name}`, or `- act` for the spec's own",
+                at=at,
             )
             return
-        self.report("unknown-step", f"unknown step {quote(name)}", at, did_you_mean(name, known, what="a step"))
+        self.problems.report("unknown-step", f"unknown step {quote(name)}", did_you_mean(name, known, what="a step"), at=at)
 
     def _known_step(self, name: str, at: Location, tree: Tree | None, scope: Scope) -> Step | None:
         if name in _SHORT and isinstance(tree, Scalar) and tree.kind == "text":
@@ -353,11 +361,11 @@ class Reader(ValueReader):
         everything = {k: a for s in table.values() for k, a in s.args.items()}
         kinds = [k for k in rest if k in table and k not in everything]
         if kinds:
-            self.report(
+            self.problems.report(
                 "step-form",
                 f"{quote(name)} takes its kind as an argument, not as a reference: {kinds[0]}",
-                rest.keys_at[kinds[0]],
                 f"write - {name}: {{kind: {kinds[0]}, ...}}, or - {name}: {kinds[0]}",
+                at=rest.keys_at[kinds[0]],
             )
             return Step(name, at)
         bound = self.bind(rest, everything | {"kind": Arg("word", "")}, name, at, scope)
@@ -383,4 +391,4 @@ def _unknown_argument(key: str, value: Tree, known: Mapping[str, object], noun: 
         if near
         else (f"it takes {', '.join(known)}" if known else f"write {noun.split()[-1].strip(chr(39))} alone")
     )
-    return Diagnostic("unknown-argument", f"unknown argument {quote(key)}: {takes}", at, help)
+    return mistake("unknown-argument", f"unknown argument {quote(key)}: {takes}", help, at=at)

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet_dsl.diagnostics import Argument, Diagnostic, Location, Source, SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, refuse
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.files import read_file
 from resnet_dsl.language.forms import boolean_help
@@ -109,7 +109,7 @@ def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
         at = next(
             (t.at for t in (find([k], layers) for k in Recipe.model_fields if quote(k)[1:-1] in str(ctx.get("message", ""))) if t), last.at
         )
-        return Diagnostic("recipe", f"recipe: {ctx.get('message', 'not valid')}", at, str(ctx.get("help", "mend the recipe")))
+        return mistake("recipe", f"recipe: {ctx.get('message', 'not valid')}", str(ctx.get("help", "mend the recipe")), at=at)
     key = keys[-1]
     if e["type"] == "extra_forbidden":
         part = part_of(Recipe.model_fields[keys[0]]) if len(keys) > 1 else Recipe
@@ -117,7 +117,7 @@ def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
         return unknown_key(key, tree, part.model_fields, "a key of a recipe" if part is Recipe else f"a key of {keys[0]}")
     at = at_value(tree)
     message, help = wrong(e["type"], ctx, tree)
-    return Diagnostic("recipe", f"{quote(key)} {message}", at, help)
+    return mistake("recipe", f"{quote(key)} {message}", help, at=at)
 
 
 _WANTED = {

@@ -121,7 +121,7 @@ class _Resolver(DefinitionReader):
         try:
             value = slot.value(env)
         except SlotError as e:
-            self.reader.report(e.code, e.message, slot.at, e.help)
+            self.reader.problems.report(e.code, e.message, e.help, at=slot.at)
             return None
         return value
 
@@ -154,12 +154,15 @@ class _Resolver(DefinitionReader):
         if not isinstance(group, SequenceTree):
             return []
         if not group:
-            self.reader.report(
-                "wrong-type", "'stages' is empty: a network needs at least one stage", group.at, "write a list: - {depth: 2, width: 64}"
+            self.reader.problems.report(
+                "wrong-type", "'stages' is empty: a network needs at least one stage", "write a list: - {depth: 2, width: 64}", at=group.at
             )
         if len(group) > MAX_STAGES:
-            self.reader.report(
-                "limit", f"{len(group):,} stages are over the limit of {MAX_STAGES:,}", group[MAX_STAGES].at, "give the stages more depth"
+            self.reader.problems.report(
+                "limit",
+                f"{len(group):,} stages are over the limit of {MAX_STAGES:,}",
+                "give the stages more depth",
+                at=group[MAX_STAGES].at,
             )
             return []
         names: dict[str, Location] = {}
@@ -183,12 +186,12 @@ class _Resolver(DefinitionReader):
             name, name_at = reader.module_name(name_tree, "name"), name_tree.at
         if name is not None:
             if name in names:
-                reader.report(
+                reader.problems.report(
                     "name-taken",
                     f"two stages are called {quote(name)}: the name is already taken",
-                    name_at or tree.at,
                     "give each stage a name of its own",
-                    Label("first used here", names[name]),
+                    at=name_at or tree.at,
+                    labels=(Label("first used here", names[name]),),
                 )
             names[name] = name_at or tree.at
         own: dict[str, Reference | None] = {}

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from resnet_dsl.diagnostics import Location, clean, visible
+from resnet_dsl.diagnostics import OVERRIDES, Location, Speech, clean, either, speak, visible
 from resnet_dsl.language.extends import stage_names
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, Signature
 from resnet_dsl.language.spec import Definition, Spec, number_text
@@ -20,9 +20,9 @@ _COLUMN = 56
 _LINE = 100
 
 
-def resolved(spec: Spec, *, origins: bool = True) -> str:
-    """The complete spec as YAML that says the same network; `origins`: with `# file:line`, `# --set` or `# default`."""
-    lines = [f"{text:<{_COLUMN}} # {clean(origin)}" if origins and origin else text for text, origin in _lines(spec)]
+def resolved(spec: Spec, *, origins: bool = True, speech: Speech = "python") -> str:
+    """The complete spec as YAML that says the same network; `origins`: with `# file:line`, `# default` or the override."""
+    lines = [f"{text:<{_COLUMN}} # {clean(speak(origin, speech))}" if origins and origin else text for text, origin in _lines(spec)]
     if spec.folded:
         lines.insert(0, "# The weights that this came with are of the network with its batch norms folded.")
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -51,8 +51,8 @@ def _lines(spec: Spec) -> Iterator[tuple[str, str]]:
 
 
 def _origin(at: Location) -> str:
-    name = visible(at.source.name)
-    return f"--set {at.source.text}" if name == "--set" else f"{name}:{at.line}"
+    name, text = at.source.name, at.source.text
+    return either(f"overrides: {text}", f"--set {text}") if name == OVERRIDES else f"{visible(name)}:{at.line}"
 
 
 def _init(spec: Spec, value: Tree | None) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, Source, SpecError, quote, refuse
+from resnet_dsl.diagnostics import Collector, Label, Location, Source, SpecError, either, quote, refuse
 from resnet_dsl.language.syntax import syntax_error
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
@@ -24,15 +24,17 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _BREAKS = {"\x85": "\ue085", "\u2028": "\ue028", "\u2029": "\ue029"}
 _BREAKS_BACK = {v: k for k, v in _BREAKS.items()}
+_IN_ONE_LINE = either(
+    "write the value as YAML in one line, as in overrides={'block': '{bottleneck: {groups: 32}}'}",
+    "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'",
+)
 _HIDE, _SHOW = str.maketrans({**_BREAKS}), str.maketrans({**_BREAKS_BACK})
 
 
 def decode(name: str, data: bytes) -> Source:
     """The text of a file. Raises SpecError where it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
-        raise _whole_file(
-            Source(name, ""), "too-large", "the file is larger than the limit of 1 MiB", "a spec is a short file; is this the right one?"
-        )
+        raise refuse("too-large", "the file is larger than the limit of 1 MiB", "a spec is a short file; is this the right one?", at=name)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as e:
@@ -65,7 +67,7 @@ def read(source: Source, problems: Collector | None = None) -> MappingTree:
         raise SpecError([syntax_error(source, e)]) from None
     except yaml.YAMLError as e:
         reason = str(getattr(e, "reason", "a character that YAML does not allow"))
-        raise _whole_file(source, "yaml-syntax", f"not YAML: {reason}", "delete the odd characters") from None
+        raise refuse("yaml-syntax", f"not YAML: {reason}", "delete the odd characters", at=Location(source)) from None
     if problems is None:
         composer.problems.stop_if_any()
     else:
@@ -89,7 +91,7 @@ def read_value(source: Source, start: int) -> Tree:
     except yaml.MarkedYAMLError as e:
         d = syntax_error(source, e)
         at = d.location if d.location.line == 1 else Location(source, 1, len(source.text) + 1)
-        raise refuse(d.code, d.message, "quote the value for your shell, as in --set 'block={bottleneck: {groups: 32}}'", at=at) from None
+        raise refuse(d.code, d.message, _IN_ONE_LINE, at=at) from None
     composer.problems.stop_if_any()
     return value
 
@@ -100,10 +102,6 @@ def events(text: str) -> Iterator[yaml.Event]:
         if isinstance(event, yaml.ScalarEvent):
             event.value = event.value.translate(_SHOW)
         yield event
-
-
-def _whole_file(source: Source, code: str, message: str, help: str) -> SpecError:
-    return refuse(code, message, help, at=Location(source))
 
 
 def _location(source: Source, index: int) -> Location:
@@ -126,25 +124,35 @@ class _Composer:
         next(self.events)
         start = next(self.events)
         if isinstance(start, yaml.StreamEndEvent):
-            self._refuse_whole("empty", "the file is empty: there is no mapping to read", "write a spec; `resnet-dsl new` shows how")
+            raise refuse(
+                "empty",
+                "the file is empty: there is no mapping to read",
+                "write a spec; `resnet-dsl new` shows how",
+                at=Location(self.source),
+            )
         assert isinstance(start, yaml.DocumentStartEvent)
         if start.version is not None or start.tags:
             line = next(i for i, s in enumerate(self.source.text.split("\n"), 1) if s.startswith("%"))
-            self._refuse(
-                Location(self.source, line, 1), "yaml-feature", "YAML directives (%YAML, %TAG) are not used here", "delete this line"
+            raise refuse(
+                "yaml-feature", "YAML directives (%YAML, %TAG) are not used here", "delete this line", at=Location(self.source, line, 1)
             )
         first = next(self.events)
         if isinstance(first, yaml.DocumentEndEvent):
-            self._refuse_whole("empty", "the file is empty: there is no mapping to read", "write a spec; `resnet-dsl new` shows how")
+            raise refuse(
+                "empty",
+                "the file is empty: there is no mapping to read",
+                "write a spec; `resnet-dsl new` shows how",
+                at=Location(self.source),
+            )
         root = self._node(first, 1, None, False)
         next(self.events)
         after = next(self.events)
         if isinstance(after, yaml.DocumentStartEvent):
-            self._refuse(
-                self._at(after),
+            raise refuse(
                 "yaml-feature",
                 "a second document starts here; a spec is exactly one document",
                 "delete the '---' line and what follows, or make two files",
+                at=self._at(after),
             )
         self._check_breaks()
         if not isinstance(root, MappingTree):
@@ -162,12 +170,6 @@ class _Composer:
             pass
         return value
 
-    def _refuse(self, at: Location, code: str, message: str, help: str) -> None:
-        raise refuse(code, message, help, at=at)
-
-    def _refuse_whole(self, code: str, message: str, help: str) -> None:
-        raise _whole_file(self.source, code, message, help)
-
     def _at(self, event: yaml.Event) -> Location:
         start, end = event.start_mark, event.end_mark
         assert start is not None and end is not None
@@ -178,28 +180,37 @@ class _Composer:
         self.nodes += 1
         at = self._at(event)
         if self.nodes > MAX_NODES:
-            self._refuse(
-                at, "too-many-nodes", f"over the limit of {MAX_NODES:,} YAML nodes", "a spec is a short file: use depth, repeat or extends"
+            raise refuse(
+                "too-many-nodes",
+                f"over the limit of {MAX_NODES:,} YAML nodes",
+                "a spec is a short file: use depth, repeat or extends",
+                at=at,
             )
         if depth > MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
-            self._refuse(at, "nesting", f"nested too deep: at most {MAX_DEPTH} levels", "name the inner parts as sequences and call them")
+            raise refuse(
+                "nesting", f"nested too deep: at most {MAX_DEPTH} levels", "name the inner parts as sequences and call them", at=at
+            )
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(at, "yaml-feature", f"aliases (*{event.anchor}) are not used here: every value is written out",
-                         "write the value itself, or quote it if it should start with '*'; `extends`, `params` and `sequences` avoid repetition")  # fmt: skip
+            raise refuse(
+                "yaml-feature",
+                f"aliases (*{event.anchor}) are not used here: every value is written out",
+                "write the value itself, or quote it if it should start with '*'; `extends`, `params` and `sequences` avoid repetition",
+                at=at,
+            )
         assert isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent)
         if event.anchor is not None:
-            self._refuse(
-                at,
+            raise refuse(
                 "yaml-feature",
                 f"anchors (&{event.anchor}) are not used here",
                 "delete the anchor; `extends`, `params` and `sequences` avoid repetition",
+                at=at,
             )
         if event.tag is not None:
-            self._refuse(
-                at,
+            raise refuse(
                 "yaml-feature",
                 f"tags ({quote(str(event.tag))}) are not used here: a spec is data",
                 "delete the tag, or quote the value if it should start with '!'",
+                at=at,
             )
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, at, key_at, flow)
@@ -215,32 +226,30 @@ class _Composer:
                     lines = self.source.text.split("\n")
                     start = sum(len(line) + 1 for line in lines[: at.line - 1]) + at.column - 1
                     at = _location(self.source, self.source.text.index(_BREAKS_BACK[c], start))
-                    self._refuse(
-                        at, "character", f"line-break character U+{ord(_BREAKS_BACK[c]):04X} outside quotes", "delete that character"
+                    raise refuse(
+                        "character", f"line-break character U+{ord(_BREAKS_BACK[c]):04X} outside quotes", "delete that character", at=at
                     )
                 self.quoted_breaks += 1
         if self.breaks:
             text = text.translate(_SHOW)
         bad = _CONTROL.search(text) or re.search("[\ud800-\udfff]", text)
         if bad:
-            self.problems.add(
-                Diagnostic(
-                    "character",
-                    f"control or invisible character U+{ord(bad.group()):04X}, written as an escape, in {_named(key_at, 'this text')}",
-                    at,
-                    "delete the escape",
-                )
+            self.problems.report(
+                "character",
+                f"control or invisible character U+{ord(bad.group()):04X}, written as an escape, in {_named(key_at, 'this text')}",
+                "delete the escape",
+                at=at,
             )
         return Scalar(text, plain, at, key_at, flow)
 
     def _check_breaks(self) -> None:
         if self.breaks > self.quoted_breaks:
             index, char = min((i, c) for c in _BREAKS if (i := self.source.text.find(c)) >= 0)
-            self._refuse(
-                _location(self.source, index),
+            raise refuse(
                 "character",
                 f"line-break character U+{ord(char):04X} outside quotes",
                 "delete that character",
+                at=_location(self.source, index),
             )
 
     def _sequence(self, event: yaml.SequenceStartEvent, at: Location, depth: int, key_at: Location | None) -> SequenceTree:
@@ -255,8 +264,12 @@ class _Composer:
     def _comma_split(self, value: Tree, flow: bool) -> Scalar | None:
         """A flow collection's comma ended this plain scalar inside parentheses: say it once, here."""
         if flow and isinstance(value, Scalar) and value.plain and value.text.count("(") > value.text.count(")"):
-            self.problems.add(Diagnostic("comma-in-flow", f"the parenthesis in {quote(value.text)} is not closed: inside {{ }} and [ ] a comma ends a value",
-                                         value.at, "write [3, 3] for a pair" if value.text.startswith("(") else f'quote the expression: "{value.text}, ...)"'))  # fmt: skip
+            self.problems.report(
+                "comma-in-flow",
+                f"the parenthesis in {quote(value.text)} is not closed: inside {{ }} and [ ] a comma ends a value",
+                "write [3, 3] for a pair" if value.text.startswith("(") else f'quote the expression: "{value.text}, ...)"',
+                at=value.at,
+            )
             return value
         return None
 
@@ -276,14 +289,12 @@ class _Composer:
                 continue
             if key in entries:
                 first = Label("first given here", entries[key][1])
-                self.problems.add(
-                    Diagnostic(
-                        "duplicate-key",
-                        f"duplicate key {quote(key)}: it is given twice in one mapping",
-                        place,
-                        f"keep one {quote(key)}",
-                        (first,),
-                    )
+                self.problems.report(
+                    "duplicate-key",
+                    f"duplicate key {quote(key)}: it is given twice in one mapping",
+                    f"keep one {quote(key)}",
+                    at=place,
+                    labels=(first,),
                 )
                 continue
             split = self._comma_split(value, flow) or split
@@ -292,13 +303,11 @@ class _Composer:
 
     def _key(self, node: Tree, at: Location) -> str | None:
         if isinstance(node, Scalar) and node.plain and node.text == "<<":
-            self.problems.add(
-                Diagnostic(
-                    "yaml-feature",
-                    "merge keys (<<) are not used here",
-                    at,
-                    "write the keys out; `extends`, `params` and `sequences` avoid repetition",
-                )
+            self.problems.report(
+                "yaml-feature",
+                "merge keys (<<) are not used here",
+                "write the keys out; `extends`, `params` and `sequences` avoid repetition",
+                at=at,
             )
             return None
         if not isinstance(node, Scalar) or node.kind != "text":
@@ -308,7 +317,7 @@ class _Composer:
                 if isinstance(node, Scalar)
                 else "a key is one word; look for a missing quote or a brace too many"
             )
-            self.problems.add(Diagnostic("key-not-text", f"a key must be text (a string), not {what}", at, mend))
+            self.problems.report("key-not-text", f"a key must be text (a string), not {what}", mend, at=at)
             return None
         return node.text
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, BinaryIO
 
-from resnet_dsl.diagnostics import Source, SpecError, quote, refuse
+from resnet_dsl.diagnostics import Source, quote, refuse
 from resnet_dsl.language.files import open_file
 from resnet_dsl.language.source import decode
 
@@ -56,23 +56,34 @@ def read_header(path: str) -> Header:
     Raises SpecError: exit code 2 where there is no such regular file, 3 where it may not be read or is damaged.
     """
     with open_file(path) as (file, size):
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        if len(start) < 8 or not 2 <= length <= size - 8:
-            raise _damaged(path, f"it is cut short, or is no safetensors file ({size:,} bytes)")
-        if length > MAX_HEADER:
-            raise _damaged(path, f"its header would have {length:,} bytes, over the limit of {MAX_HEADER >> 20} MiB")
-        text = file.read(length)
+        try:
+            return _header(file, size)
+        except _Damaged as e:
+            raise refuse("weights-damaged", f"no readable safetensors file: {e}", "copy the file again", at=path, exit_code=3) from None
+
+
+class _Damaged(Exception):
+    """What is wrong with a header."""
+
+
+def _header(file: BinaryIO, size: int) -> Header:
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or not 2 <= length <= size - 8:
+        raise _Damaged(f"it is cut short, or is no safetensors file ({size:,} bytes)")
+    if length > MAX_HEADER:
+        raise _Damaged(f"its header would have {length:,} bytes, over the limit of {MAX_HEADER >> 20} MiB")
+    text = file.read(length)
     try:
         found = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError):
-        raise _damaged(path, "its header is no JSON with each name once") from None
+        raise _Damaged("its header is no JSON with each name once") from None
     if not isinstance(found, dict):
-        raise _damaged(path, "its header is no JSON object")
+        raise _Damaged("its header is no JSON object")
     metadata = found.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise _damaged(path, "its metadata is not a mapping from words to text")
-    return Header(_tensors(path, found, size - 8 - length), metadata)
+        raise _Damaged("its metadata is not a mapping from words to text")
+    return Header(_tensors(found, size - 8 - length), metadata)
 
 
 def stored_spec(path: str) -> tuple[Source, bool]:
@@ -91,27 +102,28 @@ def stored_spec(path: str) -> tuple[Source, bool]:
     try:
         return decode(path, metadata["spec"].encode("utf-8")), metadata.get("folded") == "true"
     except UnicodeEncodeError:
-        raise _damaged(path, "its spec is no text") from None
+        message = "no readable safetensors file: its spec is no text"
+        raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3) from None
 
 
-def _tensors(path: str, entries: Mapping[str, Any], size: int) -> dict[str, StoredTensor]:
+def _tensors(entries: Mapping[str, Any], size: int) -> dict[str, StoredTensor]:
     """The entries of a header, checked: they cover the `size` bytes after it, without a hole and without an overlap."""
     found: list[tuple[int, int, str, StoredTensor]] = []
     for name, entry in entries.items():
         if not isinstance(entry, dict) or set(entry) != _ENTRY:
-            raise _damaged(path, f"{quote(name)} has no dtype, shape and data_offsets")
+            raise _Damaged(f"{quote(name)} has no dtype, shape and data_offsets")
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
         if not isinstance(dtype, str) or dtype not in _BITS:
-            raise _damaged(path, f"{quote(name)} has an unknown dtype, {quote(str(dtype))}")
+            raise _Damaged(f"{quote(name)} has an unknown dtype, {quote(str(dtype))}")
         if not _counts(shape) or len(shape) > MAX_DIMENSIONS or not _counts(offsets) or len(offsets) != 2:
-            raise _damaged(path, f"{quote(name)} has no shape or no data_offsets of whole numbers")
+            raise _Damaged(f"{quote(name)} has no shape or no data_offsets of whole numbers")
         if (offsets[1] - offsets[0]) * 8 != prod(shape) * _BITS[dtype]:
-            raise _damaged(path, f"the bytes of {quote(name)} are not as many as its shape asks for")
+            raise _Damaged(f"the bytes of {quote(name)} are not as many as its shape asks for")
         found.append((*offsets, name, StoredTensor(dtype, tuple(shape))))
     found.sort(key=lambda entry: entry[:2])
     edges = [0, *(edge for begin, end, *_ in found for edge in (begin, end)), size]
     if any(before != after for before, after in list(pairwise(edges))[::2]):
-        raise _damaged(path, f"its tensors do not fill the {size:,} bytes that follow the header: it is cut short, or was changed")
+        raise _Damaged(f"its tensors do not fill the {size:,} bytes that follow the header: it is cut short, or was changed")
     return {name: tensor for _, _, name, tensor in found}
 
 
@@ -124,7 +136,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name twice")
     return found
-
-
-def _damaged(path: str, problem: str) -> SpecError:
-    return refuse("weights-damaged", f"no readable safetensors file: {problem}", "copy the file again", at=path, exit_code=3)

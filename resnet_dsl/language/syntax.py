@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from resnet_dsl.diagnostics import Diagnostic, Label, Location, Source
+from resnet_dsl.diagnostics import Diagnostic, Label, Location, Source, mistake
 
 _TWO_COLONS = re.compile(r"^(?P<lead>\s*(?:- )?)(?P<key>[A-Za-z_]\w*): +(?P<name>[A-Za-z_]\w*): *(?P<rest>.*?)\s*$")
 
@@ -53,7 +53,7 @@ _FRIENDLY = (
 
 
 def syntax_error(source: Source, e: yaml.MarkedYAMLError) -> Diagnostic:
-    """The diagnostic of a document that is not YAML."""
+    """What is wrong with a document that is not YAML."""
     mark = e.problem_mark or e.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     problem = str(e.problem or e.context or "syntax error")
@@ -76,4 +76,4 @@ def syntax_error(source: Source, e: yaml.MarkedYAMLError) -> Diagnostic:
         labels = (Label(str(e.context), Location(source, e.context_mark.line + 1, e.context_mark.column + 1)),)
     if line > source.text.count("\n") + 1 or not written:
         message += " (at the end of the file)" if line > source.text.rstrip().count("\n") + 1 else ""
-    return Diagnostic("yaml-syntax", message, Location(source, line, column), help, labels)
+    return mistake("yaml-syntax", message, help, at=Location(source, line, column), labels=labels)

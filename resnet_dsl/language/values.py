@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, Label, Location, did_you_mean, quote
+from resnet_dsl.diagnostics import Collector, Location, did_you_mean, quote
 from resnet_dsl.language.document import at_value, null_value
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.forms import boolean_help
@@ -69,29 +69,25 @@ class ValueReader:
     guarded: bool = False
     """Within the arguments of a step that has a `when`: what they are worth is judged only where the step is kept."""
 
-    def report(self, code: str, message: str, at: Location, help: str, *labels: Label) -> None:
-        """Keep a diagnostic."""
-        self.problems.add(Diagnostic(code, message, at, help, labels))
-
     # --- numbers and conditions ---
 
     def slot(self, tree: Tree, rule: Rule, what: str, scope: Scope) -> Slot | None:
         """A number or condition: a literal is checked at once, an expression where its names have values."""
         if not isinstance(tree, Scalar):
             pair = " (one number, not a pair)" if isinstance(tree, SequenceTree) and len(tree) == 2 else ""
-            self.report(
+            self.problems.report(
                 "wrong-type",
                 f"{quote(what)} must be {rule.wanted}, not {describe(tree)}{pair}",
-                tree.at,
                 "write a number or an expression" if rule.kind == "number" else boolean_help(tree),
+                at=tree.at,
             )
             return None
         if tree.kind == "null":
             self.problems.add(null_value(what, tree))
             return None
         if tree.kind == "number" and tree.text.lstrip("+-").lower() in (".inf", ".nan"):
-            self.report(
-                "wrong-type", f"{quote(what)} must be {rule.wanted} and finite, not {quote(tree.text)}", tree.at, "write a finite number"
+            self.problems.report(
+                "wrong-type", f"{quote(what)} must be {rule.wanted} and finite, not {quote(tree.text)}", "write a finite number", at=tree.at
             )
             return None
         try:
@@ -104,15 +100,15 @@ class ValueReader:
             wrong = rule.complaint(True if kind == "condition" else 1) if expression.literal is None else rule.complaint(expression.literal)
             assert wrong is not None
             message = wrong[1] if expression.literal is not None else f"must be {rule.wanted}, but {quote(tree.text)} is a {kind}"
-            self.report(
+            self.problems.report(
                 "expression-kind",
                 f"{quote(what)} {message}",
-                tree.at,
                 boolean_help(tree) if rule.kind == "condition" and expression.literal is not None else wrong[2],
+                at=tree.at,
             )
             return None
         if expression.literal is not None and not self.guarded and (complaint := rule.complaint(expression.literal)):
-            self.report(complaint[0], f"{quote(what)} {complaint[1]}", tree.at, complaint[2])
+            self.problems.report(complaint[0], f"{quote(what)} {complaint[1]}", complaint[2], at=tree.at)
             return None
         self.used |= expression.names
         return Slot(expression, rule, tree.at, what)
@@ -124,11 +120,11 @@ class ValueReader:
             word = e.message
             boolean = word.lower() in _BOOLEAN_WORDS
             if boolean and rule.kind == "condition":
-                self.report(
+                self.problems.report(
                     "unknown-variable",
                     f"{quote(what)} must be true or false, but {quote(word)} is text, an unknown name here",
-                    tree.at,
                     boolean_help(tree),
+                    at=tree.at,
                 )
                 return
             help = did_you_mean(word, [*scope.names, "true", "false"] if boolean else scope.names, what=f"a name in {scope.place}")
@@ -138,7 +134,9 @@ class ValueReader:
             elif elsewhere and not help.startswith("did"):
                 help = f"in {scope.place} use only: {', '.join(scope.names)}"
             kind_hint = f"; {quote(what)} must be {rule.wanted}" if tree.text.strip() == word else ""
-            self.report("unknown-variable", f"unknown name {quote(word)} in the expression{elsewhere}{kind_hint}", tree.at, help)
+            self.problems.report(
+                "unknown-variable", f"unknown name {quote(word)} in the expression{elsewhere}{kind_hint}", help, at=tree.at
+            )
             return
         help = e.help
         slip = _PAIR_IN_TEXT.match(tree.text)
@@ -151,7 +149,7 @@ class ValueReader:
                 help = f'quote the expression: "{tree.text}...": inside {{ }} and [ ] a comma ends a value'
         else:
             message = f"{quote(what)}: {message}"
-        self.report(e.code, message, tree.at, help)
+        self.problems.report(e.code, message, help, at=tree.at)
 
     def pair(self, tree: Tree, rule: Rule, what: str, scope: Scope) -> tuple[Slot, Slot] | None:
         """A number for both sides, or [height, width]."""
@@ -161,11 +159,11 @@ class ValueReader:
         if tree.damaged:
             return None
         if len(tree) != 2:
-            self.report(
+            self.problems.report(
                 "wrong-type",
                 f"{quote(what)} takes one number or a pair of two [height, width], not a list of {len(tree) or 'none: it is empty'}",
-                tree.at,
                 "write 3 or [3, 3]",
+                at=tree.at,
             )
             return None
         first, second = (self.slot(t, rule, what, scope) for t in tree)
@@ -178,11 +176,11 @@ class ValueReader:
         known = list(choices)
         if not isinstance(tree, Scalar) or tree.kind == "null" or tree.text not in known:
             shown = quote(tree.text) if isinstance(tree, Scalar) and tree.kind != "null" else describe(tree)
-            self.report(
+            self.problems.report(
                 "unknown-name",
                 f"{quote(what)} is one of {', '.join(known)}, not {shown}",
-                at_value(tree),
                 did_you_mean(tree.text, known, what=what) if isinstance(tree, Scalar) else f"write one of {', '.join(known)}",
+                at=at_value(tree),
             )
             return None
         return tree.text
@@ -192,34 +190,34 @@ class ValueReader:
         if isinstance(tree, Scalar) and tree.kind == "null" and what == "name":
             return None  # the form's check has said so
         if not isinstance(tree, Scalar) or tree.kind != "text":
-            self.report(
+            self.problems.report(
                 "bad-name",
                 f"{quote(what)} must be a name (text, an identifier), not {describe(tree)}",
-                at_value(tree),
                 "write a word such as conv1",
+                at=at_value(tree),
             )
             return None
         text = tree.text
         if not MODULE_NAME.match(text) or len(text) > 64:
-            self.report(
+            self.problems.report(
                 "bad-name",
                 f"{quote(what)} is not a valid identifier: {quote(text)}; it may hold letters, digits and '_', starts with a letter, and has at most 64 characters",
-                tree.at,
                 "write a word such as conv1",
+                at=tree.at,
             )
         elif keyword.iskeyword(text):
-            self.report(
+            self.problems.report(
                 "bad-name",
                 f"{quote(text)} is a keyword of Python and reserved: model.{text} would not be an expression",
-                tree.at,
                 f"choose another name, {text}_ say",
+                at=tree.at,
             )
         elif text in MODULE_ATTRIBUTES:
-            self.report(
+            self.problems.report(
                 "bad-name",
                 f"{quote(text)} is reserved: every torch module has an attribute of this name already",
-                tree.at,
                 f"choose another name, {text}_ say",
+                at=tree.at,
             )
         else:
             return text
@@ -229,16 +227,18 @@ class ValueReader:
         """Is this a fit name for a definition, an argument, a `let` or a parameter?"""
         if not IDENTIFIER.match(name) or len(name) > 64:
             shown = "it is empty" if not name else quote(name)
-            self.report(
+            self.problems.report(
                 "bad-name",
                 f"{what}: the name is not an identifier (ASCII letters, digits and '_', not a digit first, at most 64 characters): {shown}",
-                at,
                 "write a word such as my_block",
+                at=at,
             )
         elif name in RESERVED:
-            self.report("bad-name", f"{what}: {quote(name)} is a reserved word of the language", at, f"choose another name, {name}_ say")
+            self.problems.report(
+                "bad-name", f"{what}: {quote(name)} is a reserved word of the language", f"choose another name, {name}_ say", at=at
+            )
         elif name in set(taken):
-            self.report("name-taken", f"{what}: {quote(name)} is already taken{by}", at, f"choose another name, my_{name} say")
+            self.problems.report("name-taken", f"{what}: {quote(name)} is already taken{by}", f"choose another name, my_{name} say", at=at)
         else:
             return True
         return False
@@ -254,11 +254,11 @@ class ValueReader:
             ((name, args),) = tree.items()
             at = tree.keys_at[name]
             if isinstance(args, Scalar) and args.kind == "null":
-                self.report(
+                self.problems.report(
                     "null",
                     f"{quote(name)} has no arguments after its colon (null): arguments are a mapping",
-                    at_value(args),
                     f"write `{name}` without the colon, or {{{name}: {{argument: value}}}}",
+                    at=at_value(args),
                 )
                 return None
         elif isinstance(tree, Scalar) and tree.kind == "text":
@@ -267,26 +267,28 @@ class ValueReader:
             if isinstance(tree, Scalar) and tree.kind == "null":
                 self.problems.add(null_value(what, tree))
             elif isinstance(tree, MappingTree):
-                self.report(
-                    "wrong-type", f"{quote(what)} must be one name with its arguments, not a mapping of {len(tree)} keys", tree.at, forms
+                self.problems.report(
+                    "wrong-type", f"{quote(what)} must be one name with its arguments, not a mapping of {len(tree)} keys", forms, at=tree.at
                 )
             else:
-                self.report("wrong-type", f"{quote(what)} must be a name (a reference), not {describe(tree)}", tree.at, forms)
+                self.problems.report("wrong-type", f"{quote(what)} must be a name (a reference), not {describe(tree)}", forms, at=tree.at)
             return None
         if name not in known and what in self.unread:
             return None
         if name not in known:
             noun = NOUN.get(what, what)
             if what in ("stem", "head") and name in STEPS:
-                self.report(
+                self.problems.report(
                     "unknown-name",
                     f"{quote(what)} is a list of steps or a sequence's name, but {quote(name)} is a single step",
-                    at,
                     f"write it as a list: {what}: [{name}: ...]" if args is not None else f"write it as a list: {what}: [{name}]",
+                    at=at,
                 )
                 return None
             others = [f for f, t in self.tables.items() if name in t and f != what]
             elsewhere = f" ({quote(name)} is a {NOUN[others[0]]})" if others else ""
-            self.report("unknown-name", f"unknown {noun} {quote(name)}{elsewhere}", at, did_you_mean(name, shown or known, what=noun))
+            self.problems.report(
+                "unknown-name", f"unknown {noun} {quote(name)}{elsewhere}", did_you_mean(name, shown or known, what=noun), at=at
+            )
             return None
         return name, at, args

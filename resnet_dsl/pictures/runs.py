@@ -1,164 +1,129 @@
-"""Runs side by side: a list, what sets their recipes apart, and their curves as a table and as a picture. Values are plain."""
+"""Runs side by side: a list or a comparison, as tables and as a picture of their curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from resnet_dsl.diagnostics import SpecError, call, refuse
 from resnet_dsl.pictures.drawing.lines import LIGHT, Inks, Series, chart
-from resnet_dsl.records.run import Curve, Metric
-from resnet_dsl.table import Column, Layout, Table, count, share, short
-
-WIDTH = 80
-ROWS = 24
-"""Epochs of a table for a person; CSV holds all."""
-
-VALUES = 8
-"""Values of one recipe key that are shown."""
+from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.run import Run, find
+from resnet_dsl.records.summary import TITLES, WIDTH, Curve, Metric, curves_table, differences, differences_table, runs_table
+from resnet_dsl.table import Answer, Layout, Table
 
 
-_COLUMNS = (
-    Column("number", "#", count, right=True),
-    Column("run", "run"),
-    Column("name", "network"),
-    Column("data", "data"),
-    Column("params", "params", short, right=True),
-    Column("state", "state"),
-    Column("steps", "steps", right=True),
-    Column("best", "best", share, right=True),
-    Column("last", "last", share, right=True),
-    Column("seconds", "time", lambda v: duration(v), right=True),
-)
-# The first of these goes first where a terminal is too narrow: what the run's folder or `--format csv` says as well.
-_DISPENSABLE = ("name", "params", "data", "seconds")
+@dataclass(frozen=True, repr=False)
+class Runs(Answer):
+    """Runs side by side. With a `metric` they are compared: its curves are shown with them. Iterating gives each `Run`."""
+
+    runs: tuple[Run, ...]
+    metric: Metric | None = None
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, place: int) -> Run:
+        return self.runs[place]
+
+    def compared(self, metric: Metric = "accuracy") -> Runs:
+        """The same by their curves of `metric`: the best accuracy first."""
+        return Runs(tuple(sorted(self.runs, key=lambda r: -(r.overview.best or -1.0))), metric)
+
+    @property
+    def names(self) -> list[str]:
+        """The folder of each run."""
+        return [str(run.path) for run in self.runs]
+
+    @property
+    def differences(self) -> dict[str, list[Any]]:
+        """What is not the same in all runs: recipe keys with the value of each run (None where it has none), then the first line of
+        the spec that differs.
+        """
+        return dict(differences([run.overview for run in self.runs], [run.spec_text for run in self.runs]))
+
+    def curves(self, metric: Metric = "accuracy") -> list[list[Curve]]:
+        """The curves of each run, by epoch."""
+        return [run.curves(metric) for run in self.runs]
+
+    def table(self, format: Layout = "table", width: int = WIDTH) -> Table:
+        """One row for each run. For a person, columns are left out until the rows fit `width`, and a note says which."""
+        return runs_table([run.overview for run in self.runs], format, width)
+
+    def tables(self, format: Layout = "table", width: int = WIDTH) -> Sequence[Table]:
+        """The list, what sets the runs apart, and the curves where they are compared. CSV is one table, of the curves if there are any."""
+        if format == "csv":
+            return [self._curves_table(self.metric, format, width) if self.metric else self.table(format)]
+        found = [self.table(format, width)]
+        if apart := self.differences:
+            found.append(differences_table(list(apart.items())))
+        if self.metric is not None:
+            found.append(self._curves_table(self.metric, format, width))
+        return found
+
+    def _curves_table(self, metric: Metric, format: Layout, width: int) -> Table:
+        return curves_table(self.curves(metric), self.names, metric, format, width)
+
+    def render(self, format: Layout = "table", *, bold: bool = False, width: int = WIDTH, quiet: bool = False) -> str:
+        """As every answer, the tables made to fit `width`."""
+        shown = (replace(t, title="", notes=()) if quiet else t for t in self.tables(format, width))
+        return "\n".join(t.render(format, bold=bold, width=width) for t in shown)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `runs` prints it: each run's summary, with its curves where they are compared."""
+        rows = [run.to_dict() for run in self.runs]
+        if self.metric is not None:
+            for row, curves in zip(rows, self.curves(self.metric), strict=True):
+                row["curves"] = {c.of: [list(p) for p in c.points] for c in curves}
+        return {"metric": self.metric, "runs": rows, "differences": self.differences}
+
+    def summary(self) -> str:
+        """How many there are, and the best."""
+        best = max(self.runs, key=lambda r: r.overview.best or -1.0)
+        return f"{len(self.runs):,}, the best {best.summary()}"
+
+    def svg(self, metric: Metric = "accuracy", inks: Inks = LIGHT) -> str | None:
+        """The curves as an SVG; None where nothing has been measured yet."""
+        curves = self.curves(metric)
+        return curves_svg(curves, self.names, metric, inks) if any(curves) else None
+
+    def _repr_svg_(self) -> str | None:
+        return self.svg(self.metric or "accuracy")
+
+    def _repr_html_(self) -> str:
+        svg = self._repr_svg_() or ""
+        return self.render("html") + svg[max(0, svg.find("<svg")) :]
 
 
-def runs_table(runs: Sequence[Mapping[str, Any]], format: Layout, width: int = WIDTH) -> Table:
-    """One row a run. For a person, columns are left out until the rows fit `width`, and a note says which."""
-    if format == "csv":
-        keys = ("run", "name", "data", "params", "state", "step", "steps", "on", "best", "last", "test", "seconds")
-        return Table(tuple(Column(k, k) for k in keys), [[r[k] for k in keys] for r in runs])
-    home, names = _home([str(r["run"]) for r in runs])
-    rows = [{**r, "number": i, "run": name, "steps": _steps(r)} for i, (r, name) in enumerate(zip(runs, names, strict=True), 1)]
-    given = [c for c in _COLUMNS if not _said(c.key, rows)]
-    left: list[str] = []
-    while True:
-        columns = tuple(c for c in given if c.key not in left)
-        table = Table(columns, [[r[c.key] for c in columns] for r in rows])
-        more = [key for key in _DISPENSABLE if any(c.key == key for c in columns)]
-        if format != "table" or table.width <= width or not more:
-            break
-        left.append(more[0])
-    judged = sorted({str(r["on"]) for r in runs if r["on"]})
-    notes = [f"best, last: top-1 accuracy on {' or '.join(judged)} images, at the evaluations of the run."] if judged else []
-    notes += [f"{r['number']} is trained by {r['holder']}." for r in rows if r["holder"]]
-    if left:
-        titles = {c.key: c.title for c in _COLUMNS}
-        notes.append(f"Left out for want of room: {', '.join(titles[k] for k in left)}; --format csv holds them.")
-    return Table(columns, table.rows, f"in {home}" if home else "", notes=tuple(notes))
+def find_runs(given: Sequence[Path], warn: Callable[[str], None] = warnings.warn) -> Runs:
+    """Every run in folders, and those that are named themselves. `warn` is told of each that cannot be read and is left out.
 
-
-def _said(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Do the names of the runs say it already? They are made of the network's and the data's, unless --out said otherwise."""
-    if key == "name":
-        return all(str(r["run"]).rpartition("/")[2].startswith(r["name"]) for r in rows)
-    return key == "data" and all(r["data"] in f"{r['run']} {r['name']}" for r in rows)
-
-
-def _home(paths: Sequence[str]) -> tuple[str, list[str]]:
-    """The folder that all paths share, and what is left of each; none where that leaves nothing shorter."""
-    heads = [p.rpartition("/")[0] for p in paths]
-    if len(set(heads)) == 1 and heads[0]:
-        return heads[0], [p.rpartition("/")[2] for p in paths]
-    return "", list(paths)
-
-
-def _steps(run: Mapping[str, Any]) -> str:
-    if run["state"] == "finished" or run["steps"] is None:
-        return count(run["step"])
-    return f"{run['step']:,}/{run['steps']:,}"
-
-
-def duration(seconds: float) -> str:
-    """0:10 is ten seconds, 1:00:05 an hour and five."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"
-
-
-_NAMES = ("name:", "description:")
-"""Lines of a spec that say nothing of the network."""
-
-
-def differences(runs: Sequence[Mapping[str, Any]], specs: Sequence[str]) -> list[tuple[str, list[Any]]]:
-    """What is not the same in all runs: recipe keys with each run's value (None where it has none), then the first line of
-    the spec that differs.
+    Raises SpecError (exit 3) where none is left.
     """
-    keys = dict.fromkeys(key for run in runs for key in run["recipe"])
-    found = [(key, [run["recipe"].get(key) for run in runs]) for key in keys]
-    found.append(("data", [run["data"] for run in runs]))
-    for number, lines in enumerate(zip_longest(*(s.splitlines() for s in specs)), 1):
-        if len(set(lines)) > 1 and not all(line is not None and line.startswith(_NAMES) for line in lines):
-            found.append((f"spec, line {number}", [None if line is None else line.strip() for line in lines]))
-            break
-    return [(key, values) for key, values in found if any(v != values[0] for v in values)]
+    found: list[Run] = []
+    for folder in given:
+        for path in [folder] if RunFolder.is_run(folder) else list(find(folder)):
+            try:
+                found.append(Run.open(path).whole())
+            except SpecError as e:
+                warn(f"{path} is left out: {reason(e, path)}")
+    if not found:
+        raise refuse("run-missing", "no runs there", f"train one: {call('train', 'SPEC')}", at=" ".join(map(str, given)), exit_code=3)
+    return Runs(tuple(found))
 
 
-def differences_table(found: Sequence[tuple[str, Sequence[Any]]]) -> Table:
-    """One row a value: which runs, by their number in the list, have it."""
-    rows: list[list[object]] = []
-    for key, values in found:
-        runs_of: dict[str, list[int]] = {}
-        for number, value in enumerate(values, 1):
-            runs_of.setdefault("none" if value is None else str(value), []).append(number)
-        for i, (text, numbers) in enumerate(list(runs_of.items())[:VALUES]):
-            rows.append(["" if i else key, text, ", ".join(map(str, numbers))])
-        if len(runs_of) > VALUES:
-            rows.append(["", f"and {len(runs_of) - VALUES:,} more values", ""])
-    columns = (Column("key", "differs in"), Column("value", "value", wrap=True), Column("runs", "runs", wrap=True))
-    return Table(columns, rows)
-
-
-def curves_table(curves: Sequence[Sequence[Curve]], names: Sequence[str], metric: Metric, format: Layout, width: int = WIDTH) -> Table:
-    """One row an epoch at which something was measured, rising. `curves` holds each run's, `names` the runs.
-
-    For a person: runs by their number, at most 24 epochs, and only what was judged on where all do not fit.
-    """
-    every = [(i, c) for i, of_run in enumerate(curves) for c in of_run]
-    if format == "csv":
-        return _by_epoch(every, [f"{names[i]} {c.of}" for i, c in every], metric, full=True)
-    notes: tuple[str, ...] = ()
-    table = _by_epoch(every, [f"{i + 1} {c.of}" for i, c in every], metric)
-    if format == "table" and table.width > width:
-        every = [(i, c) for i, c in every if c.of != "train"]
-        notes = ("On training images: --format csv.",)
-        shown = len(every)
-        while (table := _by_epoch(every[:shown], [f"{i + 1} {c.of}" for i, c in every[:shown]], metric)).width > width and shown > 1:
-            shown -= 1
-        if shown < len(every):
-            notes = (f"The first {shown} of {len(every):,} runs, without training images; --format csv holds all.",)
-    epochs = len({e for _, c in every for e, _ in c.points})
-    if epochs > ROWS:
-        notes = (*notes, f"{len(table.rows)} of {epochs:,} epochs at which it was measured; --format csv holds all.")
-    return Table(table.columns, table.rows, f"{TITLES[metric]} by epoch", notes=notes)
-
-
-def _by_epoch(curves: Sequence[tuple[int, Curve]], heads: Sequence[str], metric: Metric, *, full: bool = False) -> Table:
-    values = [dict(c.points) for _, c in curves]
-    epochs = sorted({e for points in values for e in points})
-    if not full and len(epochs) > ROWS:
-        epochs = [epochs[round(i * (len(epochs) - 1) / (ROWS - 1))] for i in range(ROWS)]
-    columns = (Column("epoch", "epoch", lambda v: f"{v:g}", right=True), *(Column(h, h, _TEXTS[metric], right=True) for h in heads))
-    return Table(columns, [[e, *(points.get(e) for points in values)] for e in epochs])
-
-
-TITLES: Mapping[Metric, str] = {"accuracy": "Top-1 accuracy", "loss": "Loss", "lr": "Learning rate", "throughput": "Images a second"}
-_TEXTS: Mapping[Metric, Any] = {
-    "accuracy": share,
-    "loss": lambda v: f"{v:.4f}",
-    "lr": lambda v: f"{v:.4g}",
-    "throughput": lambda v: f"{v:,.1f}",
-}
+def reason(error: SpecError, path: Path) -> str:
+    """Why a run is left out: the first mistake, with the file of the run that it is in."""
+    first = error.diagnostics[0]
+    file = first.location.source.name
+    inside = file.removeprefix(f"{path}/")
+    return f"{inside}: {first.message}" if inside != file else first.message
 
 
 def curves_svg(curves: Sequence[Sequence[Curve]], names: Sequence[str], metric: Metric, inks: Inks = LIGHT) -> str:

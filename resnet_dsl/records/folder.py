@@ -23,10 +23,10 @@ import re
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from resnet_dsl.diagnostics import refuse
-from resnet_dsl.files import PARTIAL, discard, sync_folder, write_atomic, write_error
+from resnet_dsl.diagnostics import Argument, call, refuse
+from resnet_dsl.files import PARTIAL, discard, open_regular, sync_folder, write_atomic, write_error
+from resnet_dsl.records.document import Document
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
 METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"
@@ -34,6 +34,16 @@ CHECKPOINTS = "checkpoints"
 COMMAND, SOURCE, ENVIRONMENT, LOCK = "command.txt", "model.py", "env.json", "lock"
 _COMPLETE = (SPEC, RECIPE, REQUEST)
 _BEGINNING = frozenset((*_COMPLETE, INITIAL, COMMAND, SOURCE, ENVIRONMENT, LOCK))
+
+
+def resuming(run: Path | str) -> str:
+    """The command that resumes a run, in a message."""
+    return call("train", Argument("resume", True), run)
+
+
+def weights_file(given: Path) -> Path:
+    """The file of weights that a path names: itself, or that of the run in a folder."""
+    return given / WEIGHTS if given.is_dir() else given
 
 
 class RunFolder:
@@ -58,7 +68,7 @@ class RunFolder:
             return RunFolder(out)
         except OSError as e:
             raise refuse(
-                "disk", f"cannot make the run's folder: {e.strerror}", "choose another --out", at=out or "runs", exit_code=3
+                "disk", f"cannot make the run's folder: {e.strerror}", f"choose another {Argument('out')}", at=out or "runs", exit_code=3
             ) from None
 
     @staticmethod
@@ -70,7 +80,7 @@ class RunFolder:
             raise refuse(
                 "run-exists",
                 "is not empty, and runs are never overwritten",
-                f"choose another --out, or continue it: resnet-dsl train --resume {out}",
+                f"choose another {Argument('out')}, or continue it: {resuming(out)}",
                 at=out,
             )
 
@@ -81,7 +91,7 @@ class RunFolder:
             raise refuse(
                 "run-missing",
                 "no such run folder",
-                "check the path; runs lie under runs/ unless --out said otherwise",
+                f"check the path; runs lie under runs/ unless {Argument('out')} said otherwise",
                 at=path,
                 exit_code=3,
             )
@@ -106,7 +116,7 @@ class RunFolder:
         """Take the lock, which the kernel drops however the process ends. Raises SpecError (exit 3) where it is taken."""
         path = self.path / LOCK
         try:
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock = open_regular(path, os.O_RDWR | os.O_CREAT)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             if e.errno in (errno.EWOULDBLOCK, errno.EACCES) and self._lock is not None:
@@ -147,9 +157,9 @@ class RunFolder:
         """Write one of the folder's files whole."""
         write_atomic(self.path / name, text.encode())
 
-    def write_json(self, name: str, data: object) -> None:
+    def write_document(self, name: str, document: Document) -> None:
         """Write one of the folder's JSON files whole."""
-        self.write(name, json.dumps(data, indent=1, allow_nan=False) + "\n")
+        self.write(name, json.dumps(document.to_dict(), indent=1, allow_nan=False) + "\n")
 
     def remove(self, name: str) -> None:
         """Remove one of the folder's files. Raises SpecError (exit 3)."""
@@ -159,28 +169,6 @@ class RunFolder:
         except OSError as e:
             raise write_error(self.path / name, 0, e) from None
 
-    def read(self, name: str) -> str:
-        """One of the folder's files. Raises SpecError (exit 3)."""
-        try:
-            return (self.path / name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as e:
-            reason = e.strerror if isinstance(e, OSError) else "it is no text"
-            raise refuse(
-                "run-missing", f"cannot be read: {reason}", "the run folder is not complete", at=self.path / name, exit_code=3
-            ) from None
-
-    def read_json(self, name: str) -> dict[str, Any]:
-        """One of the folder's JSON files. Raises SpecError (exit 3)."""
-        try:
-            found = json.loads(self.read(name))
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise refuse(
-                "run-damaged", "is no JSON document of a run", "the run folder was edited or damaged", at=self.path / name, exit_code=3
-            )
-        return found
-
 
 class Metrics:
     """metrics.jsonl, appended line by line."""
@@ -189,15 +177,14 @@ class Metrics:
         """Open it and cut off what was written after the state that the run goes on from: `keep` bytes stay."""
         self.path = path
         try:
-            self._file = path.open("ab")
+            self._file = os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
             self._file.truncate(min(keep, self._file.tell()))
             self._file.seek(0, os.SEEK_END)
         except OSError as e:
             raise write_error(path, 0, e) from None
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, line: bytes) -> None:
         """Append one row. Raises SpecError (exit 3)."""
-        line = json.dumps(row, allow_nan=False).encode() + b"\n"
         try:
             self._file.write(line)
             self._file.flush()

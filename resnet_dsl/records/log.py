@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from resnet_dsl.diagnostics import refuse
+from pydantic import Field
+
+from resnet_dsl.records.document import Document, Number, Text, Whole, damaged, read_bytes
 from resnet_dsl.records.folder import METRICS
 
-Row = Mapping[str, Any]
+MAX_BYTES = 2**30
+"""The largest log that is read: some ten million rows."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e12)]
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
+class LogRow(Document):
+    """One row. `event` is train, or what was evaluated on: test, validation or batch. `step` counts batches, `epoch` passes over the data.
+
+    Rows of training have lr, loss, accuracy and images_per_s since the row before; rows of evaluation loss, top1, top5 and images, and
+    train_loss and train_accuracy since the evaluation before. Accuracies are shares. A loss that is not finite is None.
+    """
+
+    event: Text
+    step: Whole
+    epoch: Annotated[float, Field(ge=0, le=1e15)]
+    lr: Number | None = None
+    loss: Number | None = None
+    accuracy: Number | None = None
+    images_per_s: Number | None = None
+    top1: Number | None = None
+    top5: Number | None = None
+    images: Whole | None = None
+    train_loss: Number | None = None
+    train_accuracy: Number | None = None
+    seconds: Seconds | None = None
+
+    def line(self) -> bytes:
+        """The row as a line of metrics.jsonl."""
+        return json.dumps(self.to_dict(), allow_nan=False).encode() + b"\n"
+
+
+def read_rows(folder: Path) -> tuple[LogRow, ...]:
     """The rows of a run's metrics.jsonl, none where there is no such file. A last line that was cut off by a kill is no row.
 
     Raises SpecError (exit 3) where a line is no row.
     """
     path = folder / METRICS
+    if not (path.exists() or path.is_symlink()):
+        return ()
+    content = read_bytes(path, MAX_BYTES)
     try:
-        *lines, _ = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "it is no text"
-        raise refuse("run-damaged", f"cannot be read: {reason}", "the run folder is not complete", at=path, exit_code=3) from None
-    return [_row(line, number, path) for number, line in enumerate(lines, 1)]
-
-
-def _row(line: str, number: int, path: Path) -> dict[str, Any]:
-    try:
-        row: dict[str, Any] = json.loads(line)
-        # What every reader of a row relies on.
-        if isinstance(row["step"], int) and isinstance(row["epoch"], int | float) and isinstance(row["event"], str):
-            return row
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise refuse("run-damaged", f"line {number:,} is no row of a log", "the file was edited or damaged", at=path, exit_code=3)
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise damaged(path, "it is no text") from None
+    *lines, _ = content.split(b"\n")
+    return tuple(LogRow.parse(line, path, line=number) for number, line in enumerate(lines, 1))

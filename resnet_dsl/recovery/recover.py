@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resnet_dsl.diagnostics import Source, SpecError, quote, refuse
+from resnet_dsl.diagnostics import OVERRIDES, Argument, Source, SpecError, quote, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.graph.tensors import Tensors, tensors
@@ -26,6 +26,7 @@ from resnet_dsl.recovery.words import Remark, assumed, described, holding, namin
 from resnet_dsl.table import shape_text
 
 _HELP = "`resnet-dsl explain weights-unknown` says what can be read; else start from `resnet-dsl new`"
+_UNREAD = "the network cannot be read from its names and shapes"
 _TRACKED = "num_batches_tracked"
 
 
@@ -78,36 +79,38 @@ def _own(stored: Stored, spec: str, at: str, name: str, input: Shape | None) -> 
             at=at,
         )
     if input is not None and input != graph.input:
-        raise refuse("usage", f"{at} says its input itself, {shape_text(graph.input)}", "leave out --input", at="--input")
+        raise refuse(
+            "usage", f"{at} says its input itself, {shape_text(graph.input)}", f"leave out {Argument('input')}", at=Argument("input")
+        )
     return Recovered(spec, graph, graph.description or graph.name, (), holding(stored))
 
 
 def _read(stored: Mapping[str, Shape], at: str, name: str, input: Shape | None) -> Recovered:
     if any(name.count(".") >= MAX_DEPTH for name in stored):
-        raise _unknown(f"a name in it has more than {MAX_DEPTH} parts", at)
+        raise refuse("weights-unknown", f"{_UNREAD}: a name in it has more than {MAX_DEPTH} parts", _HELP, at=at)
     refused: SpecError | None = None
     for renamed in renamings(_complete(stored)):
         try:
             return _recover(renamed, at, name, input)
+        except Unread as e:
+            why = refuse("weights-unknown", f"{_UNREAD}: {e}", _HELP, at=at)
         except SpecError as e:
-            # Of names as they are and names as another library's, the latter say better what is not understood.
-            refused = refused if refused is not None and renamed.table is None else e
             if e.diagnostics[0].code != "weights-unknown":
                 raise
+            why = e
+        # Of names as they are and names as another library's, the latter say better what is not understood.
+        refused = refused if refused is not None and renamed.table is None else why
     assert refused is not None
     raise refused
 
 
 def _recover(renamed: Renamed, at: str, name: str, input: Shape | None) -> Recovered:
     if not renamed.tensors:
-        raise _unknown(f"its names are those of {renamed.table}, which do not tell the stages, and no shipped spec has these", at)
+        raise Unread(f"its names are those of {renamed.table}, which do not tell the stages, and no shipped spec has these")
     problem: Unread | _Near | None = None
     reading: Reading | None = None
     others: tuple[str, ...] = ()
-    try:
-        found = anatomy(renamed.tensors)
-    except Unread as e:
-        raise _unknown(str(e), at) from None
+    found = anatomy(renamed.tensors)
     try:
         agreed, problem = _agreeing(found, name)
         if agreed:
@@ -122,7 +125,11 @@ def _recover(renamed: Renamed, at: str, name: str, input: Shape | None) -> Recov
         return _extending(same, renamed, name, at, input)
     if reading is None:
         assert problem is not None
-        raise _unknown(str(problem), at) if isinstance(problem, Unread) else _differs(problem, at)
+        if isinstance(problem, Unread):
+            raise problem
+        more = f"; {problem.count - 1:,} more differ" if problem.count > 1 else ""
+        message = f"no network that can be read has all its tensors; of the nearest, {problem.first}{more}"
+        raise refuse("weights-unknown", message, _HELP, at=at)
     spec = reading.spec | _required(renamed, network(reading.text, name))
     if input is not None:
         spec["input"] = _input(input, tuple(spec["input"].values()), at)
@@ -232,7 +239,7 @@ def _required(renamed: Renamed, graph: Graph) -> dict[str, Any]:
     if needs is None or (needs.unmet(graph) is None and any(n.op == needs.op for p in graph.programs for n in p.nodes)):
         return {}
     key, _, value = needs.set.partition("=")
-    return {key: plain(read_value(Source("--set", value), 0))}
+    return {key: plain(read_value(Source(OVERRIDES, value), 0))}
 
 
 def _input(wanted: Shape, own: Shape, at: str) -> dict[str, int]:
@@ -242,8 +249,8 @@ def _input(wanted: Shape, own: Shape, at: str) -> dict[str, int]:
         raise refuse(
             "usage",
             f"{at} is of a network for inputs of {what}, not for {shape_text(wanted)}",
-            f"write --input {own[0]}x224x224, say" if len(own) == 3 else "leave out --input",
-            at="--input",
+            f"write {Argument('input', f'{own[0]}x224x224')}, say" if len(own) == 3 else f"leave out {Argument('input')}",
+            at=Argument("input"),
         )
     return input_mapping(wanted)
 
@@ -258,15 +265,6 @@ def _sized(text: str, name: str, at: str, input: Shape | None) -> Graph:
         raise refuse(
             "usage",
             f"the network in {at} takes no input of {shape_text(input)}: {e.diagnostics[0].message}",
-            "ask for a larger one, or leave out --input",
-            at="--input",
+            f"ask for a larger one, or leave out {Argument('input')}",
+            at=Argument("input"),
         ) from None
-
-
-def _unknown(problem: str, at: str) -> SpecError:
-    return refuse("weights-unknown", f"the network cannot be read from its names and shapes: {problem}", _HELP, at=at)
-
-
-def _differs(near: _Near, at: str) -> SpecError:
-    more = f"; {near.count - 1:,} more differ" if near.count > 1 else ""
-    return refuse("weights-unknown", f"no network that can be read has all its tensors; of the nearest, {near.first}{more}", _HELP, at=at)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_dsl.diagnostics import SpecError, quote, refuse
+from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.language.files import open_file
 from resnet_dsl.language.stored import ENDING, FORMAT, read_header, stored_spec
@@ -48,21 +48,25 @@ def _json(path: str) -> dict[str, Shape]:
                 "too-large", f"{size:,} bytes, over the limit of {MAX_JSON >> 20} MiB", "names and shapes alone are far smaller", at=path
             )
         content = file.read(MAX_JSON)
+    found: Any = None
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as e:
-        raise _no_shapes(path, f"it is no JSON: {str(e)[:80]}") from None
-    if not isinstance(found, dict) or not found:
-        raise _no_shapes(path, "it is no object of names")
-    for name, shape in found.items():
-        if not _is_shape(shape):
-            raise _no_shapes(path, f"{quote(name)} has no shape, a list of whole numbers")
+        problem: str | None = f"it is no JSON: {str(e)[:80]}"
+    else:
+        problem = _problem(found)
+    if problem is not None:
+        raise refuse("weights-shapes", f"no names and shapes: {problem}", 'write {"conv1.weight": [64, 3, 7, 7], ...}', at=path)
     return {name: tuple(shape) for name, shape in found.items()}
+
+
+def _problem(found: Any) -> str | None:
+    """Why a document is not names and shapes; None where it is."""
+    if not isinstance(found, dict) or not found:
+        return "it is no object of names"
+    odd = next((name for name, shape in found.items() if not _is_shape(shape)), None)
+    return f"{quote(odd)} has no shape, a list of whole numbers" if odd is not None else None
 
 
 def _is_shape(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= 8 and all(type(n) is int and 0 <= n < 1 << 31 for n in value)
-
-
-def _no_shapes(path: str, problem: str) -> SpecError:
-    return refuse("weights-shapes", f"no names and shapes: {problem}", 'write {"conv1.weight": [64, 3, 7, 7], ...}', at=path)

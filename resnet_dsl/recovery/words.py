@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnet_dsl.diagnostics import quote
+from resnet_dsl.diagnostics import Argument, quote
 from resnet_dsl.graph import Graph
 from resnet_dsl.recovery.foreign import Renamed
 from resnet_dsl.recovery.layers import Anatomy
@@ -81,7 +81,7 @@ def assumed(found: Anatomy, reading: Reading, graph: Graph, others: Sequence[str
     if reading.ends.map is not None:
         rows.append(Remark("input", shape_text(graph.input), f"the head needs a map of {reading.ends.map}x{reading.ends.map}"))
     elif len(graph.input) == 3 and not input_given:
-        rows.append(Remark("input", shape_text(graph.input), "weights fit any size; --input CxHxW says another"))
+        rows.append(Remark("input", shape_text(graph.input), f"weights fit any size; {Argument('input', 'CxHxW')} says another"))
     if others:
         rows.append(Remark("block", reading.blocks[0].name, f"{' and '.join(others)} would have the same tensors"))
     free = [s.name for s, p in zip(found.stages, reading.shortcuts, strict=True) if not p.stride_known]

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
 from resnet_dsl.emission.naming import owner
 from resnet_dsl.graph import Graph
-from resnet_dsl.records.folder import WEIGHTS
+from resnet_dsl.records.folder import weights_file
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import FITS, match
@@ -53,7 +53,7 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path) -> Start
 
     Raises SpecError: exit 3 where the file cannot be read, 2 where it does not fit.
     """
-    file = given / WEIGHTS if given.is_dir() else given
+    file = weights_file(given)
     source = weights.load(file)
     model = build(graph, seed=seed)
     taken = take(model, graph, classes, source, file)

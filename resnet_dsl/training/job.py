@@ -18,6 +18,7 @@ from resnet_dsl.language.augment import Augment
 from resnet_dsl.language.droppath import with_drop_path
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
+from resnet_dsl.records.record import RunRecord
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.batches.batches import Batches
@@ -74,8 +75,15 @@ class Request:
         return Layout(self.parallel, self.checkpoint_activations, self.sync_batchnorm)
 
     def lasting(self) -> dict[str, Any]:
-        """What must be asked for again when a run is gone on with, as run.json holds it; `data_dir` may change."""
+        """What must be asked for again when a run is resumed, as run.json holds it; `data_dir` may change."""
         return {**{name: getattr(self, name) for name in _LASTING}, "freeze": list(self.freeze), "loggers": list(self.loggers)}
+
+    @staticmethod
+    def again(held: RunRecord, *, data_dir: Path | None, device: str, workers: int | None) -> Request:
+        """The request of a run that is resumed, or begun once more."""
+        lasting = {name: getattr(held, name) for name in (*_LASTING, "freeze", "loggers")}
+        where = data_dir or (Path(held.data_dir) if held.data_dir else None)
+        return Request(data_dir=where, device=device, workers=workers, **lasting)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

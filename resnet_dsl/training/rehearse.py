@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from resnet_dsl.analysis.rehearsal import size
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.results import RatePoint, RateSearch, Rehearsal
+from resnet_dsl.table import size
 from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, Request, make, settle
@@ -34,7 +35,7 @@ _SMOOTHING = 0.9
 _DIVERGED = 4.0
 
 
-def dry_run(spec: Spec, recipe: Recipe, request: Request, *, out: Path | None, watcher: Watcher) -> dict[str, Any]:
+def dry_run(spec: Spec, recipe: Recipe, request: Request, *, out: Path | None, watcher: Watcher) -> Rehearsal:
     """Everything that a run would check, and what it would take: steps, memory, time. Raises as `session.begin`.
 
     Raises SpecError (exit 3) where a step would need more memory than is free.
@@ -46,30 +47,30 @@ def dry_run(spec: Spec, recipe: Recipe, request: Request, *, out: Path | None, w
         raise refuse(
             "memory",
             f"a step of {job.recipe.batch:,} images needs about {size(needed)}, and {size(free)} are free",
-            f"use --set train.accumulate={2 * job.recipe.accumulate}, or a smaller batch",
+            f"use {Argument('overrides', f'train.accumulate={2 * job.recipe.accumulate}', option='set')}, or a smaller batch",
             at=job.plan.device,
             exit_code=3,
         )
     seconds = _seconds_a_step(Stepper(network, job.recipe, job.plan, alone()), batches)
     batches.close()
     total = total_steps(job.recipe, batches.per_epoch)
-    return {
-        "name": job.graph.name,
-        "data": job.data.name,
-        "images": len(batches.train),
-        "params": sum(p.numel() for p in network.model.parameters()),
-        "plan": str(job.plan),
-        "batch": job.recipe.batch,
-        "steps": total,
-        "epochs": round(total / batches.per_epoch, 4),
-        "memory_bytes": needed,
-        "free_bytes": free,
-        "seconds_per_step": seconds,
-        "seconds": seconds * total,
-    }
+    return Rehearsal(
+        name=job.graph.name,
+        data=job.data.name,
+        images=len(batches.train),
+        params=sum(p.numel() for p in network.model.parameters()),
+        plan=str(job.plan),
+        batch=job.recipe.batch,
+        steps=total,
+        epochs=round(total / batches.per_epoch, 4),
+        memory_bytes=needed,
+        free_bytes=free,
+        seconds_per_step=seconds,
+        seconds=seconds * total,
+    )
 
 
-def find_lr(spec: Spec, recipe: Recipe, request: Request, *, watcher: Watcher, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+def find_lr(spec: Spec, recipe: Recipe, request: Request, *, watcher: Watcher, stop: Callable[[], bool] = lambda: False) -> RateSearch:
     """The learning-rate range test of Smith 2017 ("Cyclical Learning Rates", section 3.3), with an exponential ramp.
 
     The loss is smoothed by a running mean (0.9, the bias of its beginning divided out). The ramp ends where that is 4
@@ -79,22 +80,7 @@ def find_lr(spec: Spec, recipe: Recipe, request: Request, *, watcher: Watcher, s
     job, batches, network = _made(spec, recipe, request, watcher)
     curve = Ramp(*RATES[job.recipe.optimizer], SEARCH_STEPS).climb(Stepper(network, job.recipe, job.plan, alone()), batches, stop)
     batches.close()
-    return {
-        "name": job.graph.name,
-        "data": job.data.name,
-        "optimizer": job.recipe.optimizer,
-        "batch": job.recipe.batch,
-        **read_curve(curve),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One step of the ramp: its learning rate, its loss, and the smoothed loss."""
-
-    lr: float
-    loss: float
-    smoothed: float
+    return read_curve(curve, name=job.graph.name, data=job.data.name, optimizer=job.recipe.optimizer, batch=job.recipe.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +95,9 @@ class Ramp:
         """The learning rate of a step (from 0)."""
         return float(self.low * (self.high / self.low) ** (step / (self.steps - 1)))
 
-    def climb(self, take: Callable[[Batches, int, float], Any], batches: Batches, stop: Callable[[], bool]) -> list[Point]:
+    def climb(self, take: Callable[[Batches, int, float], Any], batches: Batches, stop: Callable[[], bool]) -> list[RatePoint]:
         """Train along the ramp, until the loss has gone up for good."""
-        points: list[Point] = []
+        points: list[RatePoint] = []
         mean = 0.0
         for step in range(self.steps):
             lr = self.rate(step)
@@ -120,29 +106,27 @@ class Ramp:
             smoothed = mean / (1 - _SMOOTHING ** (step + 1))
             if stop() or not math.isfinite(loss) or (points and smoothed > _DIVERGED * min(p.smoothed for p in points)):
                 break
-            points.append(Point(lr, loss, smoothed))
+            points.append(RatePoint(lr, loss, smoothed))
         return points
 
 
-def read_curve(points: list[Point]) -> dict[str, Any]:
+def read_curve(points: list[RatePoint], *, name: str, data: str, optimizer: str, batch: int) -> RateSearch:
     """What a ramp says. Raises SpecError (exit 1) where the loss never fell."""
     lowest = min(range(len(points)), key=lambda i: points[i].smoothed, default=0)
     if lowest < 2:
         raise refuse(
             "not-finite",
             "the loss does not fall at any learning rate",
-            "look at the network and its data: resnet-dsl train --overfit-batch",
+            f"look at the network and its data: {call('train', overfit_batch=True)}",
             at="training",
             exit_code=1,
         )
     falls = [points[i - 1].smoothed - points[i].smoothed for i in range(1, lowest + 1)]
     steepest = points[max(range(len(falls)), key=falls.__getitem__) + 1]
-    return {
-        "suggested": float(f"{points[lowest].lr / 10:.2g}"),
-        "lowest": points[lowest].lr,
-        "steepest": steepest.lr,
-        "curve": [{"lr": p.lr, "loss": p.loss, "smoothed": p.smoothed} for p in points],
-    }
+    return RateSearch(
+        name, data, optimizer, batch,
+        suggested=float(f"{points[lowest].lr / 10:.2g}"), lowest=points[lowest].lr, steepest=steepest.lr, curve=tuple(points),
+    )  # fmt: skip
 
 
 def _made(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher) -> tuple[Job, Batches, Spread]:

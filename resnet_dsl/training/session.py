@@ -5,18 +5,31 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.emission.source import emit
-from resnet_dsl.graph import compile
-from resnet_dsl.language import Spec, load
+from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe, write
-from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.errors import Interrupted
-from resnet_dsl.records.folder import COMMAND, INITIAL, METRICS, RECIPE, REQUEST, RESULTS, SOURCE, SPEC, WEIGHTS, Metrics, RunFolder
+from resnet_dsl.records.folder import (
+    COMMAND,
+    INITIAL,
+    METRICS,
+    RECIPE,
+    REQUEST,
+    RESULTS,
+    SOURCE,
+    SPEC,
+    WEIGHTS,
+    Metrics,
+    RunFolder,
+    resuming,
+)
+from resnet_dsl.records.record import Extension
+from resnet_dsl.records.results import Results, Scores
+from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
@@ -24,8 +37,8 @@ from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.plan import Plan, taken_up
 from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, Request, digest, make, settle, without_recipe
-from resnet_dsl.training.loop.evaluate import Scores, score
-from resnet_dsl.training.loop.keeping import EXTENSIONS, Keeping, keep_weights, newest_state, note_session, record
+from resnet_dsl.training.loop.evaluate import score
+from resnet_dsl.training.loop.keeping import Keeping, keep_weights, newest_state, note_session, record
 from resnet_dsl.training.loop.loggers import makers, open_loggers
 from resnet_dsl.training.loop.loop import Judge, Loop
 from resnet_dsl.training.loop.progress import Watcher
@@ -47,8 +60,8 @@ def begin(
     command: Sequence[str] = (),
     watcher: Watcher,
     world: World | None = None,
-) -> dict[str, Any]:
-    """Train a network in a new run folder (`out`, or a numbered one under runs/) and give its results.
+) -> Run:
+    """Train a network in a new run folder (`out`, or a numbered one under runs/).
 
     `again`: if `out` holds this very run already, go on with it. `max_seconds`: stop, with the state saved, when they have gone by.
     Raises SpecError: exit 2 where spec, recipe and data do not fit, 3 for data and disk, 1 where the loss is not finite;
@@ -59,10 +72,13 @@ def begin(
     spec, recipe = settle(spec, recipe, request)
     if world.restarts and (out is None or not again):
         raise refuse(
-            "usage", "processes that are started again must know where to go on", "add --out DIR --resume", at="torchrun --max-restarts"
+            "usage",
+            "processes that are started again must know where to go on",
+            f"add {Argument('out', 'DIR')} {Argument('resume', True)}",
+            at="torchrun --max-restarts",
         )
     if again and out is not None and world.share(RunFolder.is_run(out)):
-        _require_same(RunFolder.open(out), spec, recipe, request)
+        _require_same(Run.open(out), spec, recipe, request)
         device = None if request.device == "auto" else request.device
         return resume(
             out, data_dir=request.data_dir, device=device, max_seconds=max_seconds, workers=request.workers, watcher=watcher, world=world
@@ -79,11 +95,12 @@ def begin(
             if job.start is not None:
                 # Before run.json, which makes the folder a run's: that can then be resumed without the file it began with.
                 keep_weights(folder.path / INITIAL, job.beginning().state_dict(), job, batches.normalisation)
-            folder.write_json(REQUEST, record(job))
+            folder.write_document(REQUEST, record(job))
             folder.write(COMMAND, " ".join(command) + "\n")
             folder.write(SOURCE, emit(job.graph))
         world.barrier()
-        return _execute(job, folder, batches, judge, watcher, stop, world)
+        _execute(job, folder, batches, judge, watcher, stop, world)
+    return Run.open(folder.path)
 
 
 @contextlib.contextmanager
@@ -97,19 +114,18 @@ def _held(find: Callable[[], RunFolder], world: World) -> Iterator[RunFolder]:
         yield folder
 
 
-def _require_same(folder: RunFolder, spec: Spec, recipe: Recipe, request: Request) -> None:
+def _require_same(run: Run, spec: Spec, recipe: Recipe, request: Request) -> None:
     """Refuse to go on with a run as if it were another. Raises SpecError (exit 2)."""
-    held = {f"--{k.replace('_', '-')}": v for k, v in folder.read_json(REQUEST).items()}
-    held |= {SPEC: folder.read(SPEC), RECIPE: folder.read(RECIPE)}
-    asked = {f"--{k.replace('_', '-')}": v for k, v in request.lasting().items()}
-    asked |= {SPEC: without_recipe(spec), RECIPE: write(recipe)}
-    for name, value in asked.items():
-        if value != held.get(name):
+    held, asked = run.record.to_dict(), request.lasting()
+    pairs = [(str(Argument(name)), held.get(name), value) for name, value in asked.items()]
+    pairs += [(SPEC, run.spec_text, without_recipe(spec)), (RECIPE, run.recipe_text, write(recipe))]
+    for name, before, now in pairs:
+        if now != before:
             raise refuse(
                 "run-differs",
-                f"holds a run with another {name}{_first_difference(held.get(name), value)}",
-                f"go on with it as it is: resnet-dsl train --resume {folder.path}; or choose another --out",
-                at=folder.path,
+                f"holds a run with another {name}{_first_difference(before, now)}",
+                f"go on with it as it is: {resuming(run.path)}; or choose another {Argument('out')}",
+                at=run.path,
             )
 
 
@@ -131,8 +147,8 @@ def resume(
     workers: int | None = None,
     watcher: Watcher,
     world: World | None = None,
-) -> dict[str, Any]:
-    """Go on with a run from its newest whole checkpoint, or give its results where it has ended.
+) -> Run:
+    """Go on with a run from its newest whole checkpoint; one that has ended stays as it is.
 
     What was decided when it began stays: data, precision, device (unless `device` says otherwise). With `epochs` or `steps`
     the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step
@@ -143,56 +159,44 @@ def resume(
     with StopWish(max_seconds) as stop, _held(lambda: RunFolder.open(path), world) as folder:
         if world.share((path / RESULTS).is_file()) and not longer:
             watcher.say(f"{path} has ended already")
-            return folder.read_json(RESULTS)
-        job = _stored(folder, data_dir, device, workers, watcher, world).agreed(world)
-        if longer:
-            wanted = job.with_recipe(job.recipe.model_copy(update={"epochs": epochs, "steps": steps}))
-            batches, judge = wanted.prepare(world)
-            if world.main:
-                _lengthen(job, wanted, batches.per_epoch, folder, watcher)
-            world.barrier()
-            job = wanted
         else:
-            batches, judge = job.prepare(world)
-        return _execute(job, folder, batches, judge, watcher, stop, world)
+            job = _stored(Run.open(path), data_dir, device, workers, watcher, world).agreed(world)
+            if longer:
+                wanted = job.with_recipe(job.recipe.model_copy(update={"epochs": epochs, "steps": steps}))
+                batches, judge = wanted.prepare(world)
+                if world.main:
+                    _lengthen(job, wanted, batches.per_epoch, folder, watcher)
+                world.barrier()
+                job = wanted
+            else:
+                batches, judge = job.prepare(world)
+            _execute(job, folder, batches, judge, watcher, stop, world)
+    return Run.open(path)
 
 
-def _stored(folder: RunFolder, data_dir: Path | None, device: str | None, workers: int | None, watcher: Watcher, world: World) -> Job:
+def _stored(run: Run, data_dir: Path | None, device: str | None, workers: int | None, watcher: Watcher, world: World) -> Job:
     """The job that a run's folder holds. Raises SpecError."""
-    path = folder.path
-    spec = load(str(path / SPEC))
-    recipe = recipe_named(str(path / RECIPE))
-    held = folder.read_json(REQUEST)
-    try:
-        before = Plan.from_dict(held["plan"])
-        where = Path(held["data_dir"]) if held["data_dir"] else None
-        lasting = {name: held[name] for name in Request("").lasting()}
-        request = Request(data_dir=data_dir or where, device=device or before.device, workers=workers, **lasting)
-        expected = held["data_sha256"]
-    except (KeyError, TypeError, ValueError):
-        raise refuse(
-            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST, exit_code=3
-        ) from None
-    graph = compile(spec)
+    path, held, before, graph, recipe = run.path, run.record, Plan.of(run.plan), run.graph, run.recipe
+    request = Request.again(held, data_dir=data_dir, device=device or before.device, workers=workers)
     plan = taken_up(before, world.device(device or before.device))
     data = open_dataset(request.data, graph.input, request.data_dir, say=watcher.say, crop=recipe.augment.crop, workers=workers)
-    if data.sha256 != expected:
+    if data.sha256 != (expected := run.data_sha256):
         raise refuse(
             "data-changed",
             f"{data.origin} is not what the run began with: SHA-256 {data.sha256[:16]}..., then {expected[:16]}...",
-            "give the original data with --data-dir",
+            f"give the original data with {Argument('data_dir')}",
             at=path,
             exit_code=3,
         )
     for name, now, then in (
         ("device", plan.device, before.device),
         ("compilation", plan.compile, before.compile),
-        ("torch", torch.__version__, held["torch"]),
+        ("torch", torch.__version__, held.torch),
     ):
         if now != then:
             watcher.say(f"note: {name} is {now}, the run began with {then}: the result will not be the same to the bit")
     start = None if request.weights is None else finetune.from_copy(path / INITIAL)
-    return Job(folder.read(SPEC), folder.read(RECIPE), graph, recipe, request, plan, data, start)
+    return Job(run.spec_text, run.recipe_text, graph, recipe, request, plan, data, start)
 
 
 def _lengthen(job: Job, wanted: Job, per_epoch: int, folder: RunFolder, watcher: Watcher) -> None:
@@ -205,13 +209,13 @@ def _lengthen(job: Job, wanted: Job, per_epoch: int, folder: RunFolder, watcher:
         raise refuse(
             "run-shorter",
             f"is {before:,} steps long already ({before / per_epoch:,.6g} epochs), and {after:,} are asked for",
-            f"ask for more than that, or leave the length out: resnet-dsl train --resume {folder.path}",
+            f"ask for more than that, or leave the length out: {resuming(folder.path)}",
             at=folder.path,
         )
-    held = folder.read_json(REQUEST)
-    added = {"steps_before": before, "steps_after": after, "recipe_sha256": digest(job.recipe_text)}
-    known = [e for e in held.get(EXTENSIONS, []) if e != added]
-    folder.write_json(REQUEST, {**held, EXTENSIONS: [*known, added]})
+    held = Run.open(folder.path).record
+    added = Extension(steps_before=before, steps_after=after, recipe_sha256=digest(job.recipe_text))
+    extensions = (*(e for e in held.extensions if e != added), added)
+    folder.write_document(REQUEST, held.model_copy(update={"extensions": extensions}))
     folder.remove(RESULTS)
     folder.write(RECIPE, wanted.recipe_text)
     watcher.say(
@@ -220,7 +224,7 @@ def _lengthen(job: Job, wanted: Job, per_epoch: int, folder: RunFolder, watcher:
     )
 
 
-def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher, stop: StopWish, world: World) -> dict[str, Any]:
+def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher, stop: StopWish, world: World) -> None:
     state = newest_state(job, folder, watcher, world)
     if world.main:
         note_session(job, folder, state["step"] if state else 0, world)
@@ -254,12 +258,9 @@ def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watche
         batches.close()
     if test is None:
         raise Interrupted(folder.path, loop.step, loop.total, stop.why)
-    results: dict[str, Any] | None = None
     if world.main:
-        results = _results(job, loop, test, folder)
-        folder.write_json(RESULTS, results)
-    found: dict[str, Any] = world.share(results)
-    return found
+        folder.write_document(RESULTS, _results(job, loop, test, folder))
+    world.barrier()
 
 
 def _chosen_by_the_test_set(recipe: Recipe) -> str | None:
@@ -288,27 +289,27 @@ def _train_and_test(job: Job, loop: Loop, judge: Judge, stop: StopWish, folder: 
         return score(loop.model, test, judge.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
 
 
-def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> dict[str, Any]:
+def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> Results:
     assert loop.last_train is not None
     best = loop.best
     validation = (loop.scores if best is None else best.scores) if loop.judge.on == "validation" else None
-    return {
-        "name": job.graph.name,
-        "data": job.data.name,
-        "folder": str(folder.path),
-        "params": sum(p.numel() for p in loop.model.parameters()),
-        "steps": loop.step,
-        "epochs": round(loop.step / loop.batches.per_epoch, 4),
-        **({"stopped_early": True} if loop.stopped_early else {}),
-        **({"best_step": best.step} if best is not None else {}),
-        **({"overfit_batch": True} if job.request.overfit_batch else {}),
-        "train_loss": loop.last_train[0],
-        "train_accuracy": loop.last_train[1],
-        "test": test.to_finite(),
-        **({"validation": validation.to_finite()} if validation else {}),
-        "seconds": round(loop.elapsed(), 2),
-        "images_per_s": round(loop.rate, 1),
-        "device": job.plan.device,
-        "precision": job.plan.precision,
-        "weights_sha256": weights.fingerprint(weights.load(folder.path / WEIGHTS).tensors),
-    }
+    return Results(
+        name=job.graph.name,
+        data=job.data.name,
+        folder=str(folder.path),
+        params=sum(p.numel() for p in loop.model.parameters()),
+        steps=loop.step,
+        epochs=round(loop.step / loop.batches.per_epoch, 4),
+        stopped_early=loop.stopped_early or None,
+        best_step=None if best is None else best.step,
+        overfit_batch=job.request.overfit_batch or None,
+        train_loss=loop.last_train[0],
+        train_accuracy=loop.last_train[1],
+        test=test,
+        validation=validation,
+        seconds=round(loop.elapsed(), 2),
+        images_per_s=round(loop.rate, 1),
+        device=job.plan.device,
+        precision=job.plan.precision,
+        weights_sha256=weights.fingerprint(weights.load(folder.path / WEIGHTS).tensors),
+    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from resnet_dsl.datasets.catalog import SOURCES, fitting
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.recipes import recipe_of
+from resnet_dsl.records.run import Run
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.device.plan import wishes
 from resnet_dsl.training.loop.progress import watcher
@@ -35,8 +35,8 @@ def train(
     tensorboard: bool = False,
     plan: str | None = None,
     quiet: bool = False,
-) -> dict[str, Any]:
-    """Train a network into a run folder and give its results, as `resnet-dsl train` does.
+) -> Run:
+    """Train a network into a run folder as `resnet-dsl train` does.
 
     `spec` is a loaded spec, a path or a shipped name; `overrides` (`{"train.lr": "0.05"}`) apply where it is one of the
     last two. `data` left out is the data set that fits. `resume`: go on where `out` holds this very run.

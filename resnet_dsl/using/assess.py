@@ -57,9 +57,11 @@ def run_images(
 ) -> tuple[Trained, Dataset, Images]:
     """A run's network, the data set, and the images of a part of it. Raises SpecError (exit 2 or 3)."""
     trained = from_run(path)
-    own = data is None or data == trained.record.get("data")
-    where = data_dir or (Path(trained.record["data_dir"]) if own and trained.record.get("data_dir") else None)
-    found = open_dataset(data or str(trained.record.get("data")), trained.graph.input, where, crop=_crop(trained, views))
+    record = trained.record
+    assert record is not None  # a run has one
+    own = data is None or data == record.data
+    where = data_dir or (Path(record.data_dir) if own and record.data_dir else None)
+    found = open_dataset(data or record.data, trained.graph.input, where, crop=_crop(trained, views))
     return trained, found, _part(found, trained if own else None, part)
 
 
@@ -92,11 +94,11 @@ def _part(data: Dataset, trained: Trained | None, part: PartName) -> Images:
     """The images of a part; training and validation images as the run split them. Raises SpecError (exit 2)."""
     if part == "test":
         return data.test
-    if trained is None or not trained.record:
+    if trained is None or trained.record is None:
         if part == "train":
             return data.train
         raise refuse("usage", "only a run knows which images it held out", "use --part test or train, or give the run", at="--part")
-    train, held_out = split(data.train, trained.recipe.validation, trained.record.get("limit_train"))
+    train, held_out = split(data.train, trained.recipe.validation, trained.record.limit_train)
     chosen = train if part == "train" else held_out
     if chosen is None:
         raise refuse("usage", "the run held out no images for validation", "use --part test or train", at="--part")
@@ -140,7 +142,7 @@ def assess_images(
         "data": data.name,
         "part": part,
         **views.to_dict(),
-        **scores.to_finite(),
+        **scores.to_dict(),
         "device": plan.device,
         "precision": plan.precision,
         "classes": by_class(counts, data.classes),

@@ -63,7 +63,7 @@ def bench(
     draws = generator(0, "bench")
     images = torch.randn(batch, *graph.input, generator=draws)
     labels = torch.randint(graph.classes, (batch,), generator=draws).to(plan.torch_device)
-    found: dict[str, Any] = {"name": graph.name, "batch": batch, "plan": plan.to_dict(), "fold_bn": fold_bn}
+    found: dict[str, Any] = {"name": graph.name, "batch": batch, "plan": plan.record().to_dict(), "fold_bn": fold_bn}
     for what, make in (("training", training), ("inference", inference)):
         pair = [make(build(graph, seed=0), p, images, labels) for p in (plan, plain)]
         if fold_bn and what == "inference":

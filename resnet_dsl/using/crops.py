@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from resnet_dsl.diagnostics import refuse
+from resnet_dsl.records.results import Scores
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.data.pictures import Pictures, Request, stream
 from resnet_dsl.training.data.views import Whole, evaluation_side
 from resnet_dsl.training.device.plan import Plan
-from resnet_dsl.training.loop.evaluate import Scores
 
 HE_SCALES = (224, 256, 384, 480, 640)
 """The shorter sides of He et al. 2015, section 3.4."""
@@ -144,4 +144,4 @@ def _scores(probabilities: torch.Tensor, labels: torch.Tensor, seen: Callable[[t
     seen(probabilities, target)
     hits = probabilities.topk(min(5, probabilities.shape[1]), dim=1).indices == target[:, None]
     loss = -probabilities.gather(1, target[:, None]).log().mean()
-    return Scores(float(loss), float(hits[:, 0].sum()) / n, float(hits.sum()) / n, n)
+    return Scores.measured(float(loss), float(hits[:, 0].sum()) / n, float(hits.sum()) / n, n)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
-from resnet_dsl.language import Spec, load
+from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import recipe_named, recipe_of
-from resnet_dsl.records.folder import RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
+from resnet_dsl.language.recipes import recipe_of
+from resnet_dsl.records.record import RunRecord
+from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import fitted
@@ -24,7 +23,7 @@ from resnet_dsl.training.device.plan import Plan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A network with its weights, read from `file`. `record` is run.json of the run that made them, empty for a spec with a
+    """A network with its weights, read from `file`. `record` is run.json of the run that made them, None for a spec with a
     file of weights; `recipe` is the run's, or the spec's.
     """
 
@@ -32,7 +31,7 @@ class Trained:
     artifact: weights.Artifact
     file: Path
     recipe: Recipe
-    record: Mapping[str, Any]
+    record: RunRecord | None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -42,7 +41,8 @@ class Trained:
     @property
     def precision(self) -> str:
         """What the run computed in; `auto` where there is none."""
-        return str(self.record.get("plan", {}).get("precision", "auto"))
+        plan = None if self.record is None else self.record.plan
+        return "auto" if plan is None else plan.precision
 
     def module(self) -> torch.nn.Module:
         """The module with its weights, on the CPU. Raises SpecError (exit 2) where they are another network's."""
@@ -57,18 +57,12 @@ class Trained:
 
 def from_run(path: Path) -> Trained:
     """A run's network with its newest weights. Raises SpecError (exit 3) where the folder is no run's, or has none yet."""
-    folder = RunFolder.open(path)
-    record = folder.read_json(REQUEST)
-    file = path / WEIGHTS
-    if not file.is_file():
-        raise refuse(
-            "weights-missing", "the run has no weights yet", f"train it first: resnet-dsl train --resume {path}", at=path, exit_code=3
-        )
+    run = Run.open(path)
+    record, file = run.record, run.weights
     artifact = weights.load(file)
     if artifact.normalisation is None:
         raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file, exit_code=3)
-    recipe = recipe_named(str(path / RECIPE))
-    return Trained(compile(load(str(path / SPEC))), artifact, file, recipe, record)
+    return Trained(run.graph, artifact, file, run.recipe, record)
 
 
 def from_weights(spec: Spec, file: Path) -> Trained:
@@ -76,4 +70,4 @@ def from_weights(spec: Spec, file: Path) -> Trained:
     artifact, graph = weights.load(file), compile(spec)
     graph = fold(graph) if artifact.folded else graph
     artifact = replace(artifact, tensors=fitted(graph, artifact.tensors, file))
-    return Trained(graph, artifact, file, recipe_of(spec), {})
+    return Trained(graph, artifact, file, recipe_of(spec), None)

@@ -1,4 +1,4 @@
-"""The probes, one module each: `measure(subject, ...) -> Finding`, a pure function of its arguments. `lab.table` lists them."""
+"""The probes, one module each: `measure(probed, ...) -> Finding`, a pure function of its arguments. `lab.table` lists them."""
 
 from resnet_dsl.extras import require
 

@@ -7,10 +7,10 @@ import statistics
 import torch
 from torch import Tensor
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import refuse, setting
 from resnet_dsl.lab.finding import Finding, Plot, number_text
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.probes.values import Seen, evaluate
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, count, share
@@ -29,7 +29,7 @@ _COLUMNS = (
 )
 
 
-def measure(subject: Subject) -> Finding:
+def measure(probed: ProbedNetwork) -> Finding:
     """The values T = sigmoid(gate(x)) of every highway merge, y = T * F + (1 - T) * s, over all images and places.
 
     A unit is a channel or feature of the gate. `mean` is over everything; `spread` the standard deviation of the units' means, `varies` the mean
@@ -43,21 +43,21 @@ def measure(subject: Subject) -> Finding:
             found[seen.path.rpartition(".")[0]] = openness(torch.sigmoid(seen.operands[2]))
         return seen.value
 
-    with batch_statistics(subject.model), torch.no_grad():
-        evaluate(subject.graph, subject.model, subject.images, watch)
+    with batch_statistics(probed.model), torch.no_grad():
+        evaluate(probed.graph, probed.model, probed.images, watch)
     if not found:
         raise refuse(
             "probe-nothing",
             "has no gate: it has no merge highway",
-            "use a highway network: highway19, say, or --set merge=highway",
-            at=subject.name,
+            f"use a highway network: highway19, say, or {setting('merge', 'highway')}",
+            at=probed.name,
         )
     values = list(found.values())
     units = sum(v[0] for v in values)
     return Finding(
         "gates",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         _COLUMNS,
         tuple((path, *row) for path, row in found.items()),
         {

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column
 
@@ -23,23 +23,23 @@ MEASURES: Mapping[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
 """What is told of the gradient g of a weight w, by its name: the title, and the number."""
 
 
-def measure(subject: Subject, of: str = "norm") -> Finding:
+def measure(probed: ProbedNetwork, of: str = "norm") -> Finding:
     """The size (`of` norm, rms or relative) of the mean loss's gradient by each layer's weight.
 
     The figures are over the layers of the main path before the head: no projection of a shortcut, and not the classifier.
     """
-    model = subject.model
+    model = probed.model
     title, size = MEASURES[of]
     with batch_statistics(model):
-        loss = subject.loss(model(subject.images))
+        loss = probed.loss(model(probed.images))
         loss.backward()  # type: ignore[no-untyped-call]
-        found = {path: size(*_gradient_and_weight(model.get_submodule(path))).item() for path in weighted(subject.graph)}
-    trunk = [found[path] for path in weighted(subject.graph, trunk=True)]
+        found = {path: size(*_gradient_and_weight(model.get_submodule(path))).item() for path in weighted(probed.graph)}
+    trunk = [found[path] for path in weighted(probed.graph, trunk=True)]
     first_over_last = ratio(trunk[0], trunk[-1])
     return Finding(
         "gradients",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         (Column("layer", "layer"), Column("gradient", title, number_text, True)),
         tuple(found.items()),
         {

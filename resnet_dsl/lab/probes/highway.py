@@ -16,8 +16,8 @@ from torch.nn import functional
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.probes.values import Seen, apply, evaluate, evaluate_scope
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, share
@@ -58,12 +58,12 @@ class Jacobian:
     open: Tensor | None
 
 
-def measure(subject: Subject, directions: int = 4) -> Finding:
+def measure(probed: ProbedNetwork, directions: int = 4) -> Finding:
     """Every block's Jacobian along random directions at the input that the block has in the network, batch norms as in training; and the
     cosine of the loss's gradient at the block's input with that at the end of its stage.
     """
-    model = subject.model
-    blocks = blocks_of(subject.graph)
+    model = probed.model
+    blocks = blocks_of(probed.graph)
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
 
@@ -75,10 +75,10 @@ def measure(subject: Subject, directions: int = 4) -> Finding:
         return seen.value
 
     with batch_statistics(model):
-        loss = subject.loss(evaluate(subject.graph, model, subject.images.clone().requires_grad_(), watch))
+        loss = probed.loss(evaluate(probed.graph, model, probed.images.clone().requires_grad_(), watch))
         loss.backward()  # type: ignore[no-untyped-call]
         found = {
-            b.path: jacobian(b, model.get_submodule(b.path), inputs[b.path].detach(), directions, subject.seed) for b in blocks
+            b.path: jacobian(b, model.get_submodule(b.path), inputs[b.path].detach(), directions, probed.seed) for b in blocks
         }  # fmt: skip
     ends = {b.stage: outputs[b.path].grad for b in blocks}
     trunk = {b.path: _cosine(inputs[b.path].grad, ends[b.stage]) if b.keeps_shape else None for b in blocks}
@@ -92,8 +92,8 @@ def measure(subject: Subject, directions: int = 4) -> Finding:
     last = {b.stage: so_far for b, so_far in zip(blocks, through, strict=True) if so_far is not None}
     return Finding(
         "highway",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         _COLUMNS,
         tuple(rows),
         _figures(blocks, list(found.values()), last, trunk),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.probes.values import Seen, evaluate, evaluate_scope
 from resnet_dsl.table import Column, share
 from resnet_dsl.training.batches.seeds import generator
@@ -24,11 +24,11 @@ class Passed(NamedTuple):
     why: str
 
 
-def measure(subject: Subject) -> Finding:
+def measure(probed: ProbedNetwork) -> Finding:
     """For every block whose branch has only zeros as parameters: does it give what it reads, to the bit, for the inputs that it has in
     the network, and for any (standard normal numbers)?
     """
-    graph, model = subject.graph, subject.model
+    graph, model = probed.graph, probed.model
     inputs: dict[str, Tensor] = {}
 
     def watch(seen: Seen) -> Tensor:
@@ -38,18 +38,18 @@ def measure(subject: Subject) -> Finding:
 
     rows = []
     with torch.no_grad(), batch_statistics(model):
-        evaluate(graph, model, subject.images, watch)
+        evaluate(graph, model, probed.images, watch)
         for block in blocks_of(graph):
             own = inputs[block.path]
-            noise = torch.randn(own.shape, generator=generator(subject.seed, "identity", block.path)).to(own)
+            noise = torch.randn(own.shape, generator=generator(probed.seed, "identity", block.path)).to(own)
             zero_branch(model, block)
             here, anywhere = (passed(model, block, x) for x in (own, noise))
             rows.append((block.path, block.shortcut or "none", here.same, anywhere.same, here.why or anywhere.why))
     identities = [[row[column] == 1 for row in rows] for column in (2, 3)]
     return Finding(
         "identity",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         (
             Column("block", "block"),
             Column("shortcut", "shortcut"),

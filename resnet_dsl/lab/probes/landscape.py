@@ -9,10 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.lab.finding import Finding, Plot, number_text
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import evaluated
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.pictures.drawing.heat import Axis, heat
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column
@@ -24,8 +24,8 @@ Direction = Mapping[str, Tensor]
 _FLOOR = 1e-4
 
 
-def measure(subject: Subject, directions: int = 1, grid: int = 21, span: float = 1.0) -> Finding:
-    """The mean loss on the subject's images at weights w + a d, or w + a d + b e, a and b in `grid` equal steps from -span to span.
+def measure(probed: ProbedNetwork, directions: int = 1, grid: int = 21, span: float = 1.0) -> Finding:
+    """The mean loss on the images at weights w + a d, or w + a d + b e, a and b in `grid` equal steps from -span to span.
 
     d and e are drawn from the seed and normalised by filter (`direction`). Norms hold what they have in evaluation, as in Li et al.
     (`still.evaluated`).
@@ -34,17 +34,17 @@ def measure(subject: Subject, directions: int = 1, grid: int = 21, span: float =
     """
     if grid % 2 == 0 or directions > 2:
         at, message, help = (
-            ("--grid", f"{grid} steps have no middle, where the weights themselves lie", f"use an odd number: {grid + 1}")
-            if grid % 2 == 0 else ("--directions", "a picture has one direction or two", "use 1 or 2")
+            (Argument("grid"), f"{grid} steps have no middle, where the weights themselves lie", f"use an odd number: {grid + 1}")
+            if grid % 2 == 0 else (Argument("directions"), "a picture has one direction or two", "use 1 or 2")
         )  # fmt: skip
         raise refuse("usage", message, help, at=at)
-    model = subject.model
+    model = probed.model
     places = [span * (2 * i / (grid - 1) - 1) for i in range(grid)]
-    with evaluated(model, subject.images, subject.step), torch.no_grad():
-        ways = [direction(model, generator(subject.seed, "landscape", i)) for i in range(directions)]
-        losses = surface(model, ways, places, lambda: float(subject.loss(model(subject.images))))
+    with evaluated(model, probed.images, probed.step), torch.no_grad():
+        ways = [direction(model, generator(probed.seed, "landscape", i)) for i in range(directions)]
+        losses = surface(model, ways, places, lambda: float(probed.loss(model(probed.images))))
     lost = sum(not math.isfinite(v) for row in losses for v in row)
-    held = "their running statistics" if subject.step is None else "the statistics of the images"
+    held = "their running statistics" if probed.step is None else "the statistics of the images"
     notes = (
         "centre: the loss at the weights themselves. bumps: how much the loss goes up and down along a line beyond what one valley needs, "
         "mean over the lines. convex: share of the places between two others where the loss bends upwards.",
@@ -58,8 +58,8 @@ def measure(subject: Subject, directions: int = 1, grid: int = 21, span: float =
     draw = _curve if directions == 1 else _map
     return Finding(
         "landscape",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         (
             *(Column(k, k, lambda v: f"{v:+.2f}", right=True) for k in ("a", "b")[:directions]),
             Column("loss", "loss", number_text, right=True),

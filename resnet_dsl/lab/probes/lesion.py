@@ -14,8 +14,8 @@ from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.lab.finding import Finding, Plot
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import evaluated
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.probes.values import Seen, evaluate
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, share
@@ -30,8 +30,8 @@ _COLUMNS = (
 )
 
 
-def measure(subject: Subject, change: str = "drop") -> Finding:
-    """The share of test images (as many as the subject has training images) taken for a wrong class, before and after each change.
+def measure(probed: ProbedNetwork, change: str = "drop") -> Finding:
+    """The share of test images (as many as there are training images) taken for a wrong class, before and after each change.
 
     `drop`: one block at a time is left out: of a residual block the branch, so that y = after(s); a plain block as a whole, so that
     y = x. Blocks of which nothing of the right shape remains cannot be dropped: their row has no error. `swap`: two blocks that follow
@@ -40,9 +40,9 @@ def measure(subject: Subject, change: str = "drop") -> Finding:
     Norms hold what they have in evaluation (`still.evaluated`). Veit et al. 2016 (arXiv 1605.06431), sections 4.1 to 4.3.
     Raises SpecError (exit 2) where nothing can be changed.
     """
-    graph, model = subject.graph, subject.model
-    images, labels = subject.test(len(subject.labels))
-    with evaluated(model, subject.images, subject.step), torch.no_grad():
+    graph, model = probed.graph, probed.model
+    images, labels = probed.test(len(probed.labels))
+    with evaluated(model, probed.images, probed.step), torch.no_grad():
         base = error(model, images, labels)
         rows = list((_dropped if change == "drop" else _swapped)(graph, model, images, labels))
     measured = [(path, remains, wrong) for path, remains, wrong in rows if wrong is not None]
@@ -51,7 +51,7 @@ def measure(subject: Subject, change: str = "drop") -> Finding:
             "probe-nothing",
             f"has no block that can be {'dropped' if change == 'drop' else 'swapped with its neighbour'}: each changes the shape",
             "use a network with several equal blocks in a stage",
-            at=subject.name,
+            at=probed.name,
         )
     rises = [wrong - base for _, remains, wrong in measured if remains in ("identity", "both")] or [wrong - base for *_, wrong in measured]
     numbers = {path: i + 1 for i, (path, *_) in enumerate(rows)}
@@ -60,8 +60,8 @@ def measure(subject: Subject, change: str = "drop") -> Finding:
     lacking = len(rows) - len(measured)
     return Finding(
         "lesion",
-        subject.name,
-        f"{subject.said}; error on {len(labels):,} test images",
+        probed.name,
+        f"{probed.said}; error on {len(labels):,} test images",
         _COLUMNS,
         tuple((path, remains or "cannot be dropped", wrong, None if wrong is None else wrong - base) for path, remains, wrong in rows),
         {"base_error": base, "median_rise": statistics.median(rises), "max_rise": max(rises), "changed": len(rises)},

@@ -1,35 +1,38 @@
-"""A probe carried out: subjects in, one finding out."""
+"""A probe carried out: a network at its moments in, one finding out."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 
 from resnet_dsl.graph import compile
 from resnet_dsl.lab.finding import Finding, across
-from resnet_dsl.lab.probes.subject import Ask, subjects
-from resnet_dsl.lab.table import Probe
-from resnet_dsl.language import load
+from resnet_dsl.lab.probes.probed import ProbeRequest, moments
+from resnet_dsl.lab.table import Probe, Value
+from resnet_dsl.language import Spec
+from resnet_dsl.records.target import find
 
-Options = Mapping[str, int | float | str | bool]
+Options = Mapping[str, Value]
 """A probe's own options by name."""
 
 
-def measure(probe: Probe, ask: Ask, options: Options) -> Finding:
-    """What a probe of one network finds of what is asked for. Raises SpecError as `subjects` and the probe do."""
+def measure(probe: Probe, asked: ProbeRequest, options: Options) -> Finding:
+    """What a probe of one network finds. Raises SpecError as `moments` and the probe do."""
     look = _function(probe)
-    found = across([(s.step or 0, look(s, **options)) for s in subjects(ask)], probe.side_by_side)
-    if not any(ask.steps):
+    found = across([(s.step or 0, look(s, **options)) for s in moments(asked)], probe.side_by_side)
+    if not any(asked.steps):
         return found
-    *before, last = map("{:,}".format, ask.steps)
+    *before, last = map("{:,}".format, asked.steps)
     after = f"{', '.join(before)} and {last}" if before else last
     return replace(found, about=f"{found.about}; after {after} training step{'s' * (after != '1')}")
 
 
-def measure_specs(probe: Probe, specs: Sequence[str], overrides: Sequence[str], options: Options) -> Finding:
-    """What a probe of specs finds of those that are named, else of its own. Raises SpecError."""
-    return _function(probe)([compile(load(s, overrides)) for s in specs or probe.default], **options)
+def measure_specs(probe: Probe, specs: Sequence[Spec | str | os.PathLike[str]], overrides: Sequence[str], options: Options) -> Finding:
+    """What a probe of specs finds of those that are given, else of its own. Raises SpecError."""
+    loaded = [s if isinstance(s, Spec) else find(s).load(overrides) for s in specs or probe.default]
+    return _function(probe)([compile(spec) for spec in loaded], **options)
 
 
 def _function(probe: Probe) -> Callable[..., Finding]:

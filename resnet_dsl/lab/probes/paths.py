@@ -10,11 +10,11 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import refuse, setting
 from resnet_dsl.lab.finding import Finding, Plot, number_text
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import held_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.probes.values import Seen, evaluate
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, share, short
@@ -30,7 +30,7 @@ _COLUMNS = (
 )
 
 
-def measure(subject: Subject, samples: int = 8) -> Finding:
+def measure(probed: ProbedNetwork, samples: int = 8) -> Finding:
     """The gradient of the mean loss by the images through paths of each length, and how much each length contributes.
 
     A network of n residual blocks has 2^n paths; one of length k goes through k branches and n - k shortcuts. For each k, `samples` subsets of k blocks are
@@ -40,17 +40,20 @@ def measure(subject: Subject, samples: int = 8) -> Finding:
     Forward values are those of the whole network, with norms that hold the statistics of the images.
     Raises SpecError (exit 2) where no block has a shortcut that is added.
     """
-    merges = residual_merges(blocks_of(subject.graph))
+    merges = residual_merges(blocks_of(probed.graph))
     if not merges:
         raise refuse(
-            "probe-nothing", "has one path: no block adds a shortcut", "use a residual network: --set shortcut=A, say", at=subject.name
+            "probe-nothing",
+            "has one path: no block adds a shortcut",
+            f"use a residual network: {setting('shortcut', 'A')}, say",
+            at=probed.name,
         )
     n = len(merges)
     norms = []
-    with held_statistics(subject.model, subject.images):
+    with held_statistics(probed.model, probed.images):
         for k in range(n + 1):
-            subsets = list(_subsets(n, k, samples, generator(subject.seed, "paths", k)))
-            norms.append(statistics.fmean(float(path_gradient(subject, {merges[i] for i in s}).double().norm()) for s in subsets))
+            subsets = list(_subsets(n, k, samples, generator(probed.seed, "paths", k)))
+            norms.append(statistics.fmean(float(path_gradient(probed, {merges[i] for i in s}).double().norm()) for s in subsets))
     contributions = [math.comb(n, k) * norm for k, norm in enumerate(norms)]
     total = math.fsum(contributions)
     shares = [c / total if total else math.nan for c in contributions]
@@ -59,8 +62,8 @@ def measure(subject: Subject, samples: int = 8) -> Finding:
     low, high = (next((k for k, b in enumerate(below) if b >= part), n) for part in (0.05, 0.95))
     return Finding(
         "paths",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         _COLUMNS,
         rows,
         {
@@ -91,12 +94,12 @@ def residual_merges(blocks: Collection[Block]) -> list[str]:
     return [path for b in blocks if b.merge is not None and b.merge.op == "add" and (path := b.merge_path) is not None]
 
 
-def path_gradient(subject: Subject, branches: Collection[str], *, whole: Collection[str] = ()) -> Tensor:
+def path_gradient(probed: ProbedNetwork, branches: Collection[str], *, whole: Collection[str] = ()) -> Tensor:
     """The gradient by the images (N, *input) that passes the branch alone of the merges in `branches`, and the shortcut alone of all others.
 
     Those in `whole` pass both.
     """
-    merges = set(residual_merges(blocks_of(subject.graph))) - set(whole)
+    merges = set(residual_merges(blocks_of(probed.graph))) - set(whole)
 
     def watch(seen: Seen) -> Tensor:
         if seen.path not in merges:
@@ -104,8 +107,8 @@ def path_gradient(subject: Subject, branches: Collection[str], *, whole: Collect
         # The same sum, of which one part is no more than a number.
         return seen.branch + seen.skip.detach() if seen.path in branches else seen.branch.detach() + seen.skip
 
-    images = subject.images.clone().requires_grad_()
-    loss = subject.loss(evaluate(subject.graph, subject.model, images, watch))
+    images = probed.images.clone().requires_grad_()
+    loss = probed.loss(evaluate(probed.graph, probed.model, images, watch))
     (gradient,) = torch.autograd.grad(loss, images)
     return gradient
 

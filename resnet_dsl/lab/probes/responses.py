@@ -9,20 +9,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse, setting
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Node
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
 from resnet_dsl.lab.probes.blocks import blocks_of
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.probes.values import Seen, evaluate
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, shape_text
 
 
-def measure(subject: Subject, channels: str = "all", lipschitz: bool = False) -> Finding:
+def measure(probed: ProbedNetwork, channels: str = "all", lipschitz: bool = False) -> Finding:
     """The standard deviation of each layer's responses over all images, channels and places together.
 
     A response is what a weighted layer of the main path gives after the norm that follows it, before a nonlinearity or an addition;
@@ -33,8 +33,8 @@ def measure(subject: Subject, channels: str = "all", lipschitz: bool = False) ->
     Batch norms use the statistics of the images, as in training. Raises SpecError (exit 2) where the network has nothing of the kind.
     """
     if lipschitz:
-        return _near_identity(subject)
-    return _padded(subject) if channels == "padded" else _layers(subject)
+        return _near_identity(probed)
+    return _padded(probed) if channels == "padded" else _layers(probed)
 
 
 def response_paths(graph: Graph) -> Iterator[tuple[str, str]]:
@@ -63,8 +63,8 @@ def lipschitz_of(before: Tensor, after: Tensor) -> float:
     return float((moved[apart > 0] / apart[apart > 0]).max())
 
 
-def _layers(subject: Subject) -> Finding:
-    wanted = dict(response_paths(subject.graph))
+def _layers(probed: ProbedNetwork) -> Finding:
+    wanted = dict(response_paths(probed.graph))
     found: dict[str, float] = {}
 
     def watch(seen: Seen) -> Tensor:
@@ -72,15 +72,15 @@ def _layers(subject: Subject) -> Finding:
             found[seen.path] = float(seen.value.double().std(correction=0))
         return seen.value
 
-    with batch_statistics(subject.model), torch.no_grad():
-        evaluate(subject.graph, subject.model, subject.images, watch)
+    with batch_statistics(probed.model), torch.no_grad():
+        evaluate(probed.graph, probed.model, probed.images, watch)
     spreads = [found[path] for path in wanted.values()]
     ranks = {i: rank + 1 for rank, i in enumerate(sorted(range(len(spreads)), key=lambda i: -spreads[i]))}
-    shapes = {f.path: f.node.shape for f in subject.graph.nodes()}
+    shapes = {f.path: f.node.shape for f in probed.graph.nodes()}
     return Finding(
         "responses",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         (
             Column("layer", "layer"),
             Column("shape", "shape", shape_text),
@@ -101,12 +101,17 @@ def _layers(subject: Subject) -> Finding:
     )
 
 
-def _padded(subject: Subject) -> Finding:
-    graph = subject.graph
+def _padded(probed: ProbedNetwork) -> Finding:
+    graph = probed.graph
     carried = {stage.path: width for stage in graph.stages if (width := _carried(stage)) is not None}
     merges = {b.merge_path: b for b in blocks_of(graph) if b.stage in carried and b.merge is not None}
     if not merges:
-        raise refuse("probe-nothing", "has no stage that a shortcut enters with channels of zeros", "use --set shortcut=A", at=subject.name)
+        raise refuse(
+            "probe-nothing",
+            "has no stage that a shortcut enters with channels of zeros",
+            f"use {setting('shortcut', 'A')}",
+            at=probed.name,
+        )
     branches: dict[str, Tensor] = {}
 
     def watch(seen: Seen) -> Tensor:
@@ -115,9 +120,9 @@ def _padded(subject: Subject) -> Finding:
             branches[seen.path] = seen.branch
         return seen.value
 
-    with batch_statistics(subject.model):
-        images = subject.images.clone().requires_grad_()
-        subject.loss(evaluate(graph, subject.model, images, watch)).backward()  # type: ignore[no-untyped-call]
+    with batch_statistics(probed.model):
+        images = probed.images.clone().requires_grad_()
+        probed.loss(evaluate(graph, probed.model, images, watch)).backward()  # type: ignore[no-untyped-call]
     blocks: list[tuple[str, int, int]] = []
     sizes: list[_Sizes] = []
     for path, branch in branches.items():
@@ -128,8 +133,8 @@ def _padded(subject: Subject) -> Finding:
     lines = [[s.carried for s in sizes], [s.padded for s in sizes]]
     return Finding(
         "responses",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         (
             Column("block", "block"),
             Column("carried", "carried", str, right=True),
@@ -178,8 +183,8 @@ def _carried(stage: Node) -> int | None:
     return None
 
 
-def _near_identity(subject: Subject) -> Finding:
-    blocks = [b.path for b in blocks_of(subject.graph) if b.keeps_shape]
+def _near_identity(probed: ProbedNetwork) -> Finding:
+    blocks = [b.path for b in blocks_of(probed.graph) if b.keeps_shape]
     found: dict[str, tuple[float, float]] = {}
 
     def watch(seen: Seen) -> Tensor:
@@ -188,20 +193,20 @@ def _near_identity(subject: Subject) -> Finding:
             found[seen.path] = lipschitz_of(x, y), float((y - x).double().norm() / x.double().norm())
         return seen.value
 
-    if not blocks or len(subject.images) < 2:
+    if not blocks or len(probed.images) < 2:
         raise refuse(
             "probe-nothing",
             "has no block that keeps the shape" if not blocks else "was shown one image, and pairs are compared",
-            "use a deeper spec" if not blocks else "use --images 2 or more",
-            at=subject.name,
+            "use a deeper spec" if not blocks else f"use {Argument('images', 2)} or more",
+            at=probed.name,
         )
-    with batch_statistics(subject.model), torch.no_grad():
-        evaluate(subject.graph, subject.model, subject.images, watch)
+    with batch_statistics(probed.model), torch.no_grad():
+        evaluate(probed.graph, probed.model, probed.images, watch)
     constants = [value for value, _ in found.values()]
     return Finding(
         "responses",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         (
             Column("block", "block"),
             Column("lipschitz", "Lipschitz of block - id", number_text, right=True),

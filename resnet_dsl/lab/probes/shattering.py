@@ -8,41 +8,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.lab.finding import Finding, Plot, number_text
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import held_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column
 from resnet_dsl.training.batches.seeds import generator
 
 
-def measure(subject: Subject, intervals: int = 64, pairs: int = 4) -> Finding:
+def measure(probed: ProbedNetwork, intervals: int = 64, pairs: int = 4) -> Finding:
     """The cosine between gradients by the input at points of a line between two images, by how many of `intervals` they are apart.
 
     The function is one random combination of the outputs, the same at all points; the lines are between the first images, the next two,
     and so on. Batch norms hold the statistics that they have on all images. Raises SpecError (exit 2) where there are too few images.
     """
-    if 2 * pairs > len(subject.images):
+    if 2 * pairs > len(probed.images):
         raise refuse(
             "out-of-range",
-            f"{pairs} pairs need {2 * pairs} images, and there are {len(subject.images)}",
-            f"use --images {2 * pairs}",
-            at="--pairs",
+            f"{pairs} pairs need {2 * pairs} images, and there are {len(probed.images)}",
+            f"use {Argument('images', 2 * pairs)}",
+            at=Argument("pairs"),
         )
-    model = subject.model
-    with held_statistics(model, subject.images):
-        weights = torch.randn(subject.graph.classes, generator=generator(subject.seed, "shattering")).to(subject.images)
-        shares = torch.linspace(0, 1, intervals + 1).to(subject.images)
-        lines = [torch.lerp(a, b, shares.view(-1, *[1] * a.ndim)) for a, b in torch.split(subject.images[: 2 * pairs], 2)]
+    model = probed.model
+    with held_statistics(model, probed.images):
+        weights = torch.randn(probed.graph.classes, generator=generator(probed.seed, "shattering")).to(probed.images)
+        shares = torch.linspace(0, 1, intervals + 1).to(probed.images)
+        lines = [torch.lerp(a, b, shares.view(-1, *[1] * a.ndim)) for a, b in torch.split(probed.images[: 2 * pairs], 2)]
         found = torch.stack([by_distance(input_gradients(model, line, weights)) for line in lines])
     mean = found.mean(0).tolist()
     deviation = found.std(0).tolist() if pairs > 1 else [math.nan] * intervals
     told = sorted({2**i for i in range(intervals.bit_length()) if 2**i <= intervals} | {intervals})
     return Finding(
         "shattering",
-        subject.name,
-        f"{subject.said}, {pairs} line{'s' * (pairs > 1)} of {intervals} intervals",
+        probed.name,
+        f"{probed.said}, {pairs} line{'s' * (pairs > 1)} of {intervals} intervals",
         (
             Column("apart", "intervals apart", right=True),
             Column("cosine", "cosine", number_text, True),

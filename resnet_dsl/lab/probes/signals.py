@@ -12,8 +12,8 @@ from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Program, join
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
 from resnet_dsl.lab.probes.blocks import blocks_of
+from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
-from resnet_dsl.lab.probes.subject import Subject
 from resnet_dsl.lab.probes.values import Seen, evaluate
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, share
@@ -38,14 +38,14 @@ class Signal(NamedTuple):
     gradient: float
 
 
-def measure(subject: Subject, by: str = "block") -> Finding:
+def measure(probed: ProbedNetwork, by: str = "block") -> Finding:
     """Mean, variance and share of zeros of every node's value y; norms of the mean loss's gradient by y and by its weights w.
 
     A row is a node (`by` op), a block or a node outside of blocks (`block`), or a stage or a node outside of stages (`stage`): y is what
     it gives, w are all weights in it, and its branch ratio, var(F) / var(s), is the mean over the blocks in it. Figures are of the
     blocks, whatever the rows are.
     """
-    graph, model = subject.graph, subject.model
+    graph, model = probed.graph, probed.model
     blocks = [b.path for b in blocks_of(graph)]
     rows = list(row_paths(graph, by))
     values: dict[str, Tensor] = {}
@@ -63,15 +63,15 @@ def measure(subject: Subject, by: str = "block") -> Finding:
     wanted = {*rows, *blocks}
     with batch_statistics(model):
         # The images have a gradient too, so that all that is computed from them has one.
-        loss = subject.loss(evaluate(graph, model, subject.images.clone().requires_grad_(), watch))
+        loss = probed.loss(evaluate(graph, model, probed.images.clone().requires_grad_(), watch))
         loss.backward()  # type: ignore[no-untyped-call]
         found = {path: _signal(y) for path, y in values.items()}
         named = dict(model.named_modules())
         weights = {path: _norm(p.grad for p in named[path].parameters()) for path in rows if path in named}
     return Finding(
         "signals",
-        subject.name,
-        subject.said,
+        probed.name,
+        probed.said,
         _COLUMNS,
         tuple((path, *found[path], weights.get(path), _inside(ratios, path)) for path in rows),
         {"loss": loss.item(), **_figures([found[path] for path in blocks], list(ratios.values()))},

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, stack_module_state, vmap
 
-from resnet_dsl.diagnostics import did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, number_text
@@ -123,8 +123,8 @@ def measure(
     targets, inits = _words(target), _words(init)
     for network in graphs:
         require_stack(network)
-    _require_known(targets, TARGETS, "target", "--target")
-    _require_known(inits, INITS, "initial scheme", "--init")
+    _require_known(targets, TARGETS, "target", "target")
+    _require_known(inits, INITS, "init", "initial scheme")
     arms = [Arm(g, i) for g in graphs for i in (inits if _is_residual(g) else ("spec",))]
     numbers = [derive(seed, "target", i) for i in range(seeds)]
     found = {arm: fits(arm, targets, numbers, updates, batch, lr) for arm in arms}
@@ -236,16 +236,16 @@ def _last_gain(block: Block) -> str:
         raise refuse(
             "target-init",
             f"{block.path} ends its body in no layer that can scale it",
-            "use --init spec, or end the body in a linear layer, a norm or a scale",
-            at="--init",
+            f"use {Argument('init', 'spec')}, or end the body in a linear layer, a norm or a scale",
+            at=Argument("init"),
         )
     return f"{block.path}.{last.path}"
 
 
-def _require_known(words: Sequence[str], table: Mapping[str, object], what: str, at: str) -> None:
+def _require_known(words: Sequence[str], table: Mapping[str, object], argument: str, what: str) -> None:
     for word in words:
         if word not in table:
-            raise refuse("usage", f"there is no {what} {quote(word)}", did_you_mean(word, table, what=what), at=at)
+            raise refuse("usage", f"there is no {what} {quote(word)}", did_you_mean(word, table, what=what), at=Argument(argument))
 
 
 Found = Mapping[Arm, Mapping[str, Sequence[Fit]]]

@@ -14,8 +14,9 @@ from resnet_dsl.lab.study.measures import curve, diverged, of_log
 from resnet_dsl.lab.study.planning import ON_CPU, command
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_named
-from resnet_dsl.records.folder import REQUEST, RunFolder
-from resnet_dsl.records.log import read_rows
+from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.results import Results
+from resnet_dsl.records.run import Run
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.device.plan import Plan, wishes
 from resnet_dsl.training.loop.evaluate import score
@@ -39,11 +40,11 @@ def run_task(task: Task, progress: Progress = lambda step, total: None) -> dict[
     steps = _Steps(progress)
     bad = ""
     try:
-        results = _trained(task, steps)
+        results = _trained(task, steps).results
     except SpecError as e:
         if e.diagnostics[0].code != "not-finite":
             raise
-        results, bad = {}, e.diagnostics[0].message
+        results, bad = None, e.diagnostics[0].message
     document = _document(task, results, bad, steps.total)
     write_json(task.folder / MEASURES_FILE, document)
     return document
@@ -62,7 +63,7 @@ class _Steps(Silent):
             self._progress(now.step, now.total)
 
 
-def _trained(task: Task, watcher: Silent) -> dict[str, Any]:
+def _trained(task: Task, watcher: Silent) -> Run:
     if RunFolder.is_run(task.folder):
         return resume(task.folder, data_dir=task.data_dir, device=task.device, watcher=watcher)
     recipe = recipe_named(str(task.recipe)).model_copy(update={"seed": task.seed})
@@ -73,25 +74,23 @@ def _trained(task: Task, watcher: Silent) -> dict[str, Any]:
     return begin(load(str(task.spec)), recipe, request, out=task.folder, again=True, command=command(task), watcher=watcher)
 
 
-def _document(task: Task, results: dict[str, Any], bad: str, total: int) -> dict[str, Any]:
-    rows = read_rows(task.folder)
-    recipe = recipe_named(str(task.recipe))
-    record = RunFolder.open(task.folder).read_json(REQUEST)
-    measures = of_log(rows, tail=task.tail, level=task.level, batch=recipe.batch)
-    if bad:
-        measures |= diverged(len(record["classes"]), total, task.level)
+def _document(task: Task, results: Results | None, bad: str, total: int) -> dict[str, Any]:
+    run = Run.open(task.folder)
+    measures = of_log(run.rows, tail=task.tail, level=task.level, batch=recipe_named(str(task.recipe)).batch)
+    if results is None:
+        measures |= diverged(len(run.classes), total, task.level)
     else:
         evaluated = 100 * (1 - _judged(task))
-        test = 100 * (1 - results["test"]["top1"])
-        measures |= {"train_error_eval": evaluated, "test_error": test, "gap": test - evaluated, "seconds": float(results["seconds"])}
+        test = 100 * (1 - results.test.top1)
+        measures |= {"train_error_eval": evaluated, "test_error": test, "gap": test - evaluated, "seconds": results.seconds}
     return {
         "identity": task.identity,
         "diverged": bad or None,
         "measures": {k: None if v is None else float(f"{v:.6g}") for k, v in measures.items()},
-        "curve": [list(p) for p in curve(rows)],
-        "steps": int(results.get("steps", total)),
-        "data_sha256": record["data_sha256"],
-        "weights_sha256": results.get("weights_sha256"),
+        "curve": [list(p) for p in curve(run.rows)],
+        "steps": total if results is None else results.steps,
+        "data_sha256": run.data_sha256,
+        "weights_sha256": None if results is None else results.weights_sha256,
     }
 
 
@@ -99,7 +98,7 @@ def _judged(task: Task) -> float:
     """The accuracy of the final weights on a part of the run's training images that is the same for every run, in evaluation mode."""
     trained, _, images = run_images(task.folder, data=None, data_dir=task.data_dir, part="train")
     order = torch.randperm(len(images), generator=generator(0, "judged"))[: task.judged].sort().values
-    plan = Plan.from_dict(trained.record["plan"])
+    plan = Plan.of(Run.open(task.folder).plan)
     plan.take_threads()
     assert trained.artifact.normalisation is not None  # from_run refuses weights without
     found = score(trained.model(plan), images.take(order), trained.artifact.normalisation, plan)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph
+from resnet_dsl.records.folder import METRICS
+from resnet_dsl.records.log import LogRow
 from resnet_dsl.table import short
 
 
@@ -66,30 +69,37 @@ def static(graph: Graph) -> dict[str, float]:
     return {"params": whole.params, "macs": whole.macs, "block_params": last.params, "block_macs": last.macs}
 
 
-def of_log(rows: Sequence[Mapping[str, Any]], *, tail: int, level: float | None, batch: int) -> dict[str, float | None]:
-    """The measures that a run's log alone gives (`rows` as in metrics.jsonl); none of them where no step was logged."""
-    logged = [r for r in rows if r["event"] == "train"]
+def of_log(rows: Sequence[LogRow], *, tail: int, level: float | None, batch: int) -> dict[str, float | None]:
+    """The measures that a run's log alone gives; none of them where no step was logged."""
+    logged = [r for r in rows if r.event == "train"]
     if not logged:
         return {}
-    end = logged[-1]["step"]
-    spans = [now["step"] - before for now, before in zip(logged, [0, *(r["step"] for r in logged)], strict=False)]
-    last = [(r, n) for r, n in zip(logged, spans, strict=True) if r["step"] > end - tail]
-    reached = next((r["step"] for r in logged if level is not None and r["loss"] <= level), end)
+    end = logged[-1].step
+    spans = [now.step - before for now, before in zip(logged, [0, *(r.step for r in logged)], strict=False)]
+    last = [(r, n) for r, n in zip(logged, spans, strict=True) if r.step > end - tail]
+    reached = next((r.step for r in logged if level is not None and _held(r.loss) <= level), end)
     found: dict[str, float | None] = {
-        "train_error": 100 * (1 - _mean([(r["accuracy"], n) for r, n in last])),
-        "loss": _mean([(r["loss"], n) for r, n in last]),
-        "auc": _mean([(r["loss"], n) for r, n in zip(logged, spans, strict=True)]),
-        "seconds": float(logged[-1]["seconds"]),
-        "step_ms": 1000 * batch / max(1e-9, float(logged[-1]["images_per_s"])),
+        "train_error": 100 * (1 - _mean([(_held(r.accuracy), n) for r, n in last])),
+        "loss": _mean([(_held(r.loss), n) for r, n in last]),
+        "auc": _mean([(_held(r.loss), n) for r, n in zip(logged, spans, strict=True)]),
+        "seconds": _held(logged[-1].seconds),
+        "step_ms": 1000 * batch / max(1e-9, _held(logged[-1].images_per_s)),
     }
     return found | ({} if level is None else {"steps_to": float(reached)})
 
 
-def curve(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+def curve(rows: Sequence[LogRow]) -> list[tuple[int, float]]:
     """Training error in percent over steps, thinned evenly; its last point is the log's."""
-    logged = [(int(r["step"]), round(100 * (1 - r["accuracy"]), 3)) for r in rows if r["event"] == "train"]
+    logged = [(r.step, round(100 * (1 - _held(r.accuracy)), 3)) for r in rows if r.event == "train"]
     every = -(-len(logged) // CURVE)
     return [p for i, p in enumerate(reversed(logged)) if i % every == 0][::-1] if logged else []
+
+
+def _held(value: float | None) -> float:
+    """A figure that every row of training has. Raises SpecError (exit 3) where a damaged log has none."""
+    if value is None:
+        raise refuse("run-damaged", "a row of training is without its figures", "begin the run anew", at=METRICS, exit_code=3)
+    return value
 
 
 def diverged(classes: int, steps: int, level: float | None) -> dict[str, float | None]:

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from resnet_dsl.lab.study.engine import Event, Outcome, Task
-from resnet_dsl.pictures.runs import duration
+from resnet_dsl.table import duration
 
 
 class Board:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, refuse
 from resnet_dsl.lab.study.form import Comparison, Document, Lengths, Rule, Setting
 from resnet_dsl.lab.study.form import Source as ClaimSource
 from resnet_dsl.language.document import at_value, unknown_key
@@ -164,7 +164,7 @@ def _data(tree: Tree, found: Collector) -> dict[str, MappingTree]:
     for name, keys in named.items():
         if name not in SOURCES:
             at = tree.keys_at[name] if isinstance(tree, MappingTree) else tree.at
-            found.add(Diagnostic("unknown-name", f"{quote(name)} is no data set", at, did_you_mean(name, SOURCES, what="a data set")))
+            found.add(mistake("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at=at))
         if not isinstance(keys, MappingTree):
             found.add(_problem(f"must be a mapping of a spec's keys, not {describe(keys)}", name, keys, f"write {name}: {{}}"))
         elif (train := keys.get("train")) is not None:
@@ -178,15 +178,14 @@ def _data(tree: Tree, found: Collector) -> dict[str, MappingTree]:
 def _between_keys(says: Document, tree: MappingTree) -> list[Diagnostic]:
     """What only shows when keys are seen together."""
     found = [
-        Diagnostic("missing-key", f"{quote(key)} missing: a study needs it", tree.at, f"add `{key}: ...`")
+        mistake("missing-key", f"{quote(key)} missing: a study needs it", f"add `{key}: ...`", at=tree.at)
         for key in ("seeds", "learning_rates") if getattr(says, key) is None
     ]  # fmt: skip
     arms = tree["arms"]
     assert isinstance(arms, MappingTree)
     for name, arm in arms.items():
         if not NAME.match(name):
-            found.append(Diagnostic("bad-name", f"{quote(name)} cannot name an arm, whose runs' folders are called by it", arms.keys_at[name],
-                "use letters, digits, '_', '.' and '-', a letter or digit first"))  # fmt: skip
+            found.append(mistake("bad-name", f"{quote(name)} cannot name an arm, whose runs' folders are called by it", "use letters, digits, '_', '.' and '-', a letter or digit first", at=arms.keys_at[name]))  # fmt: skip
         if not isinstance(arm, MappingTree):
             found.append(
                 _problem(f"must be a spec (a mapping), not {describe(arm)}", name, arm, "write {shortcut: none}, or {extends: resnet20}")
@@ -202,7 +201,7 @@ def _between_keys(says: Document, tree: MappingTree) -> list[Diagnostic]:
     if says.level is None:
         users = [at["measure"] for c, at in decide if c.measure == "steps_to"]
         users += [tree["measures"]] if "steps_to" in says.measures else []
-        found += [Diagnostic("study", "steps_to counts steps to a level, and there is none", t.at, "add level: 0.8, a loss") for t in users]
+        found += [mistake("study", "steps_to counts steps to a level, and there is none", "add level: 0.8, a loss", at=t.at) for t in users]
     return found
 
 
@@ -229,23 +228,23 @@ def _decided_elsewhere(recipe: Tree | None) -> list[Diagnostic]:
     if not isinstance(recipe, MappingTree):
         return []
     return [
-        Diagnostic("study", f"{quote(key)} is not for the recipe of a study", recipe.keys_at[key], f"use the study's own key {own}")
+        mistake("study", f"{quote(key)} is not for the recipe of a study", f"use the study's own key {own}", at=recipe.keys_at[key])
         for key, own in DECIDED.items() if key in recipe
     ]  # fmt: skip
 
 
 def _comparison(c: Comparison, at: MappingTree, arms: MappingTree) -> list[Diagnostic]:
     found = [
-        Diagnostic("unknown-name", f"there is no arm {quote(name)}", at[key].at, did_you_mean(name, arms, what="an arm"))
+        mistake("unknown-name", f"there is no arm {quote(name)}", did_you_mean(name, arms, what="an arm"), at=at[key].at)
         for key in ("of", "minus", "over") if (name := getattr(c, key)) is not None and name not in arms
     ]  # fmt: skip
     given, needed, taken = set(c.model_fields_set), NEEDED[c.rule], NEEDED[c.rule] | ({"margin"} if c.rule == "greater" else set())
     found += [
-        Diagnostic("missing-key", f"{quote(key)} missing: the rule {c.rule} needs it", at.at, f"add `{key}: ...`")
+        mistake("missing-key", f"{quote(key)} missing: the rule {c.rule} needs it", f"add `{key}: ...`", at=at.at)
         for key in sorted(needed - given)
     ]  # fmt: skip
     found += [
-        Diagnostic("study", f"{quote(key)} does not go with the rule {c.rule}", at.keys_at[key], f"leave {key} out")
+        mistake("study", f"{quote(key)} does not go with the rule {c.rule}", f"leave {key} out", at=at.keys_at[key])
         for key in sorted((OF_RULES & given) - taken)
     ]  # fmt: skip
     if c.rule in ("at_most", "equivalent") and "margin" in given and c.margin == 0:
@@ -270,10 +269,10 @@ def _translate(e: ErrorDetails, tree: MappingTree) -> Diagnostic:
         where = find(keys[:-1], [tree]) if len(keys) > 1 else tree
         noun = _NOUNS[_form(keys[:-1])].removeprefix("a key of ")
         at = where.at if where is not None else tree.at
-        return Diagnostic("missing-key", f"{quote(keys[-1])} missing: {noun} needs it", at, f"add `{keys[-1]}: ...`")
+        return mistake("missing-key", f"{quote(keys[-1])} missing: {noun} needs it", f"add `{keys[-1]}: ...`", at=at)
     value = find(keys, [tree])
     if value is None:
-        return Diagnostic("study", "the study is not valid", tree.at, "compare it with a shipped one: resnet-dsl list studies")
+        return mistake("study", "the study is not valid", "compare it with a shipped one: resnet-dsl list studies", at=tree.at)
     if e["type"] == "extra_forbidden":
         form = _form(keys[:-1])
         return unknown_key(keys[-1], value, form.model_fields, _NOUNS[form])
@@ -292,7 +291,7 @@ def _form(keys: Sequence[str]) -> type[BaseModel]:
 
 
 def _problem(message: str, key: str, value: Tree, help: str) -> Diagnostic:
-    return Diagnostic("study", f"{quote(key)} {message}", at_value(value), help)
+    return mistake("study", f"{quote(key)} {message}", help, at=at_value(value))
 
 
 def _refused(code: str, message: str, value: Tree, help: str) -> SpecError:

@@ -10,8 +10,7 @@ from typing import Any
 from resnet_dsl.lab.study.measures import MEASURES
 from resnet_dsl.pictures.drawing.dots import Group, Panel, dots
 from resnet_dsl.pictures.drawing.lines import Series, chart
-from resnet_dsl.pictures.runs import duration
-from resnet_dsl.table import Column, Table
+from resnet_dsl.table import Column, Table, duration
 
 Document = Mapping[str, Any]
 

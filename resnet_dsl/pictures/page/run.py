@@ -15,21 +15,21 @@ from resnet_dsl.pictures.page import network
 from resnet_dsl.pictures.page.predictions import predictions
 from resnet_dsl.pictures.page.shell import Section, render, text
 from resnet_dsl.pictures.page.tables import folded, table_html
-from resnet_dsl.pictures.runs import TITLES, curves_svg, curves_table, differences, differences_table, duration
-from resnet_dsl.records.run import Curve, Metric
-from resnet_dsl.table import Column, Table, count, share
+from resnet_dsl.pictures.runs import curves_svg
+from resnet_dsl.records.summary import TITLES, Curve, Metric, Summary, curves_table, differences, differences_table
+from resnet_dsl.table import Column, Table, count, duration, share
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A run as its page shows it: its summary (see `Run.to_dict`), its spec's text, its network, and its curves by metric.
+    """A run as its page shows it: its summary, its spec's text, its network, and its curves by metric.
 
     `predictions` is what was found of its test images, with samples; words say why there is nothing, None leaves it out.
     """
 
-    summary: Mapping[str, Any]
+    summary: Summary
     spec: str
     graph: Graph
     curves: Mapping[Metric, Sequence[Curve]]
@@ -38,7 +38,7 @@ class Shown:
     @property
     def folder(self) -> str:
         """The run's folder."""
-        return visible(str(self.summary["run"]))
+        return visible(self.summary.run)
 
     @property
     def network(self) -> str:
@@ -78,26 +78,26 @@ _RESULTS = (
 
 
 def _results(runs: Sequence[Shown]) -> Section:
-    rows = [{**r.summary, "number": i} for i, r in enumerate(runs, 1)]
-    table = Table(_RESULTS, [[row[c.key] for c in _RESULTS] for row in rows])
-    judged = sorted({str(row["on"]) for row in rows if row["on"]})
+    numbered = list(enumerate((r.summary for r in runs), 1))
+    table = Table(_RESULTS, [[number, *(getattr(row, c.key) for c in _RESULTS[1:])] for number, row in numbered])
+    judged = sorted({row.on for _, row in numbered if row.on})
     about = [f"best, last: top-1 accuracy on {' or '.join(judged)} images, at the evaluations of the run."] if judged else []
-    if any(row["test"] is not None for row in rows):
+    if any(row.test is not None for _, row in numbered):
         about.append("test: of the weights that the run ended with, on the test images.")
-    about += [f"{row['number']} is trained by {row['holder']}." for row in rows if row["holder"]]
+    about += [f"{number} is trained by {row.holder}." for number, row in numbered if row.holder]
     body = [table_html(table, "Results of the run" if len(runs) == 1 else "Results, a row a run")]
     body += [f'<p class="about">{text(" ".join(about))}</p>'] if about else []
     if apart := differences([r.summary for r in runs], [r.spec for r in runs]):
         body.append(table_html(differences_table(apart), "What sets the runs apart, by their number", sorts=False))
-    body.append(folded("Recipe", table_html(_recipes(rows), "The recipe, every key")))
+    body.append(folded("Recipe", table_html(_recipes([r.summary for r in runs]), "The recipe, every key")))
     return Section("results", "Results", "\n".join(body))
 
 
-def _recipes(rows: Sequence[Mapping[str, Any]]) -> Table:
-    keys = dict.fromkeys(key for row in rows for key in row["recipe"])
-    heads = [Column(str(row["number"]), "value" if len(rows) == 1 else f"{row['number']} {row['run']}") for row in rows]
+def _recipes(runs: Sequence[Summary]) -> Table:
+    keys = dict.fromkeys(key for run in runs for key in run.recipe)
+    heads = [Column(str(i), "value" if len(runs) == 1 else f"{i} {run.run}") for i, run in enumerate(runs, 1)]
     # None is a key that was left out; where it is all there is, the key says nothing.
-    values = [[key, *(row["recipe"].get(key) for row in rows)] for key in keys]
+    values = [[key, *(run.recipe.get(key) for run in runs)] for key in keys]
     return Table((Column("key", "key"), *heads), [row for row in values if any(v is not None for v in row[1:])])
 
 

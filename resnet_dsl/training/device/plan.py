@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import did_you_mean, refuse
+from resnet_dsl.diagnostics import SpecError, did_you_mean, refuse
+from resnet_dsl.records.document import Document
+from resnet_dsl.records.record import Extent, Placement, PlanRecord, Precision
+from resnet_dsl.records.run import Run
 from resnet_dsl.training.device.device import Facts, find
-from resnet_dsl.training.device.regional import Compiled, Extent, eager, extent
-
-Precision = Literal["fp32", "bf16"]
-Placement = Literal["device", "host", "stream"]
+from resnet_dsl.training.device.regional import Compiled, eager, extent
 
 DEVICE_SHARE = 0.4
 """Of a device's memory, what a data set may take there; the rest is for the network, its maps and everyone else."""
@@ -85,23 +84,14 @@ class Plan:
         """
         return contextlib.nullcontext() if self.compile == "no" else eager()
 
-    def to_dict(self) -> dict[str, Any]:
-        """For the run's record."""
-        return asdict(self)
+    def record(self) -> PlanRecord:
+        """What run.json holds of it."""
+        return PlanRecord(**asdict(self))
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Plan:
-        """The inverse of `to_dict`. Runs of before there was a choice lack the parts that have a default.
-
-        Raises KeyError, TypeError or ValueError where it is no record of a plan.
-        """
-        known = {f.name for f in fields(Plan)}
-        plan = Plan(**{k: v for k, v in data.items() if k in known})
-        if type(data["device"]) is not str or any(getattr(plan, p.field) not in p.values.values() for p in PARTS.values() if p.values):
-            raise ValueError("no plan's values")
-        if type(data["threads"]) is not int or plan.threads < 1:
-            raise ValueError("no number of threads")
-        return plan
+    def of(record: PlanRecord) -> Plan:
+        """The plan that a run was begun with."""
+        return Plan(**record.model_dump())
 
     def text(self) -> str:
         """Everything but the device, as `--plan` reads it."""
@@ -176,7 +166,7 @@ class Wishes:
         """
         path = Path(text)
         if "=" not in text and (text.endswith(".json") or os.sep in text or path.exists()):
-            return _stored(path / "run.json" if path.is_dir() else path)
+            return _stored(path)
         found: dict[str, Any] = {}
         for item in filter(None, map(str.strip, text.split(","))):
             key, equals, word = (x.strip() for x in item.partition("="))
@@ -211,17 +201,17 @@ def _first(a: object, b: object) -> Any:
 
 def _stored(path: Path) -> Wishes:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise refuse(
-            "run-missing", f"cannot be read: {e.strerror}", "give a run's folder, or parts such as compile=no", at=path, exit_code=3
-        ) from None
-    except ValueError:
-        record = None
-    try:
-        return Wishes.of(Plan.from_dict(record.get("plan", record)))
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise refuse("run-damaged", "holds no plan", "give the run.json of a run, or its folder", at=path, exit_code=3) from None
+        return Wishes.of(Plan.of(Run.open(path).plan if path.is_dir() else _HeldPlan.read(path).plan or PlanRecord.read(path)))
+    except SpecError as e:
+        if e.diagnostics[0].code == "run-damaged":
+            raise refuse("run-damaged", "holds no plan", "give the run.json of a run, or its folder", at=path, exit_code=3) from None
+        raise
+
+
+class _HeldPlan(Document):
+    """The part of run.json that a plan is read from."""
+
+    plan: PlanRecord | None = None
 
 
 def candidates(facts: Facts, wishes: Wishes, *, data_bytes: int | None = 0) -> tuple[Plan, ...]:
@@ -318,8 +308,3 @@ def at_hand(plan: Plan, facts: Facts) -> Plan:
     if plan.compile != "no" and facts.no_compiler:
         return replace(plan, compile="no", reason=f"{plan.reason}, but eager: {facts.no_compiler}")
     return plan
-
-
-def describe(plan: Plan) -> dict[str, Any]:
-    """The hardware as torch names it, for env.json."""
-    return {"device": plan.device, "device_name": find(plan.device).name, "cores": os.cpu_count(), "threads": plan.threads}

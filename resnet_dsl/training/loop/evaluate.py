@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from itertools import islice
 
 import torch
 from torch.nn import functional
 
+from resnet_dsl.records.results import Scores
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks.world import World, alone
 
 BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Mean cross-entropy (natural logarithm) and the shares of images whose class is the first guess, among the first five."""
-
-    loss: float
-    top1: float
-    top5: float
-    images: int
-
-    def to_dict(self) -> dict[str, float | int]:
-        """Plain values."""
-        return asdict(self)
-
-    def to_finite(self) -> dict[str, float | int | None]:
-        """Plain values for JSON, which has no nan: the loss of a network whose running statistics blew up is None."""
-        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
 
 
 def score(
@@ -77,4 +58,4 @@ def score(
         model.train(was_training)
     n = len(part)
     loss, first, five = (value / n for value in world.sum(sums).tolist())
-    return Scores(loss, first, five, n)
+    return Scores.measured(loss, first, five, n)

@@ -16,10 +16,13 @@ import numpy
 import torch
 
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.records.folder import CHECKPOINTS, ENVIRONMENT, REQUEST, WEIGHTS, Metrics, RunFolder
+from resnet_dsl.records.folder import CHECKPOINTS, ENVIRONMENT, WEIGHTS, Metrics, RunFolder
+from resnet_dsl.records.log import LogRow
+from resnet_dsl.records.record import Environment, RunRecord, Session
+from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.device.plan import describe
+from resnet_dsl.training.device.device import find
 from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop import checkpoint
 from resnet_dsl.training.loop.loggers import Logger
@@ -28,9 +31,6 @@ from resnet_dsl.training.ranks import sharded
 from resnet_dsl.training.ranks.parallel import whole
 from resnet_dsl.training.ranks.world import World
 from resnet_dsl.version import __version__
-
-EXTENSIONS = "extensions"
-"""The key of run.json that lists how a run was made longer: steps before and after, and the recipe's SHA-256 before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Keeping:
     loggers: Sequence[Logger]
     world: World
 
-    def log(self, row: dict[str, Any]) -> None:
+    def log(self, row: LogRow) -> None:
         """One line of metrics.jsonl, and then of whatever is made from it."""
         if self.metrics is not None:
-            self.metrics.add(row)
+            self.metrics.add(row.line())
         for logger in self.loggers:
             logger.log(row)
 
@@ -92,7 +92,7 @@ def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) ->
         return None
     if state["ranks"] != world.size:
         watcher.say(f"note: {_ranks(world.size)} now, the run had {_ranks(state['ranks'])}: the result will not be the same to the bit")
-    former = [e["recipe_sha256"] for e in folder.read_json(REQUEST).get(EXTENSIONS, ())]
+    former = [e.recipe_sha256 for e in Run.open(folder.path).record.extensions]
     renewed = state["identity"]["recipe"] in former and state["identity"]["recipe"] != job.identity["recipe"]
     for name, now in job.identity.items():
         if (then := state["identity"][name]) != now and not (name == "recipe" and renewed):
@@ -110,40 +110,46 @@ def _ranks(number: int) -> str:
     return "1 process" if number == 1 else f"{number} processes"
 
 
-def record(job: Job) -> dict[str, Any]:
+def record(job: Job) -> RunRecord:
     """What run.json holds."""
-    return {
-        "format": 1,
-        **job.request.lasting(),
-        "data": job.data.name,
-        "data_dir": str(job.request.data_dir) if job.request.data_dir else None,
-        "origin": job.data.origin,
-        "data_sha256": job.data.sha256,
-        "classes": list(job.data.classes),
-        "frozen": list(job.frozen),
-        "plan": job.plan.to_dict(),
-        "torch": torch.__version__,
-    }
+    return RunRecord(
+        format=1,
+        **{
+            **job.request.lasting(),
+            "data": job.data.name,
+            "data_dir": str(job.request.data_dir) if job.request.data_dir else None,
+            "origin": job.data.origin,
+            "data_sha256": job.data.sha256,
+            "classes": job.data.classes,
+            "frozen": job.frozen,
+            "plan": job.plan.record(),
+            "torch": torch.__version__,
+        },
+    )
 
 
 def note_session(job: Job, folder: RunFolder, step: int, world: World) -> None:
     """Add this process to env.json: a run may be trained by several, one after the other."""
-    sessions = folder.read_json(ENVIRONMENT).get("sessions", []) if (folder.path / ENVIRONMENT).is_file() else []
-    here = {
-        "from_step": step,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "resnet_dsl": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "platform": platform.platform(),
-        **describe(job.plan),
-        "processes": world.size,
-        "executable": sys.executable,
-        "folder": os.getcwd(),
-        "git": _git_commit(),
-    }
-    folder.write_json(ENVIRONMENT, {"sessions": [*sessions, here]})
+    path = folder.path / ENVIRONMENT
+    before = Environment.read(path).sessions if path.is_file() else ()
+    here = Session(
+        from_step=step,
+        time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        resnet_dsl=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=numpy.__version__,
+        platform=platform.platform(),
+        device=job.plan.device,
+        device_name=find(job.plan.device).name,
+        cores=os.cpu_count(),
+        threads=job.plan.threads,
+        processes=world.size,
+        executable=sys.executable,
+        folder=os.getcwd(),
+        git=_git_commit(),
+    )
+    folder.write_document(ENVIRONMENT, Environment(sessions=(*before, here)))
 
 
 def _git_commit() -> str | None:

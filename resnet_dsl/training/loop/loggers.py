@@ -13,9 +13,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from resnet_dsl.diagnostics import did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.files import write_atomic
-from resnet_dsl.records.log import Row, read_rows
+from resnet_dsl.records.log import LogRow, read_rows
 
 GROUP = "resnet_dsl.loggers"
 """The entry points under which packages offer loggers: a name, and a `Maker`."""
@@ -24,16 +24,30 @@ CSV = "metrics.csv"
 
 
 class Logger(Protocol):
-    """Is given each row of the log: `event` (train, test, validation), `step`, `epoch` and figures, as in metrics.jsonl."""
+    """Is given each row of the log."""
 
-    def log(self, row: Row) -> None:
+    def log(self, row: LogRow) -> None:
         """One more row."""
 
     def close(self) -> None:
         """The process ends; the run may go on in another."""
 
 
-Maker = Callable[[Path, Sequence[Row]], Logger]
+Figures = Mapping[str, str | int | float | None]
+"""A row as metrics.jsonl has it, for loggers of other packages: `event` (train, test, validation), `step`, `epoch` and figures."""
+
+
+class ForeignLogger(Protocol):
+    """A logger of another package."""
+
+    def log(self, row: Figures, /) -> None:
+        """One more row."""
+
+    def close(self) -> None:
+        """The process ends; the run may go on in another."""
+
+
+Maker = Callable[[Path, Sequence[Figures]], ForeignLogger]
 """Makes a logger from the run's folder and the rows that are there already, which it may have seen in a former process."""
 
 
@@ -43,15 +57,15 @@ class CsvLog:
     Its columns are the keys of all rows in the order of their first appearance. A row without a key leaves the cell empty.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[Row]) -> None:
+    def __init__(self, folder: Path, rows: Sequence[LogRow]) -> None:
         self._path = folder / CSV
         self._rows = list(rows)
         self._write()
 
-    def log(self, row: Row) -> None:
+    def log(self, row: LogRow) -> None:
         """One more row. Raises SpecError (exit 3)."""
         self._rows.append(row)
-        if row["event"] != "train":
+        if row.event != "train":
             self._write()
 
     def close(self) -> None:
@@ -62,9 +76,9 @@ class CsvLog:
         write_atomic(self._path, table(self._rows).encode())
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Iterable[LogRow]) -> str:
     """Rows as CSV."""
-    kept = list(rows)
+    kept = [row.to_dict() for row in rows]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in kept for key in row)), lineterminator="\n")
     if kept:
@@ -73,18 +87,18 @@ def table(rows: Iterable[Row]) -> str:
     return out.getvalue()
 
 
-class Tolerant:
-    """Another's logger. Where it fails it is not called again, and the run goes on: `say` is told once."""
+class GuardedLogger:
+    """A logger of another package. Where it fails it is not called again, and the run goes on: `say` is told once."""
 
-    def __init__(self, name: str, make: Maker, folder: Path, rows: Sequence[Row], say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, make: Maker, folder: Path, rows: Sequence[LogRow], say: Callable[[str], None]) -> None:
         self._name, self._say = name, say
-        self._logger: Logger | None = None
-        self._try(lambda: setattr(self, "_logger", make(folder, rows)))
+        self._logger: ForeignLogger | None = None
+        self._try(lambda: setattr(self, "_logger", make(folder, [r.to_dict() for r in rows])))
 
-    def log(self, row: Row) -> None:
+    def log(self, row: LogRow) -> None:
         """One more row, if it still listens."""
         if (logger := self._logger) is not None:
-            self._try(lambda: logger.log(row))
+            self._try(lambda: logger.log(row.to_dict()))
 
     def close(self) -> None:
         """Close it, if it still listens."""
@@ -106,15 +120,15 @@ def makers(names: Sequence[str]) -> dict[str, Maker]:
     for name in names:
         if name not in offered:
             help = did_you_mean(name, offered, what="a logger") if offered else f"install a package with the entry point {GROUP}"
-            raise refuse("unknown-name", f"{quote(name)} is no logger that is installed", help, at="--logger")
+            raise refuse("unknown-name", f"{quote(name)} is no logger that is installed", help, at=Argument("loggers", option="logger"))
         try:
             found[name] = offered[name].load()
         except Exception as e:  # noqa: BLE001 - nor must it end in a traceback
             raise refuse(
                 "environment",
                 f"the logger {name} cannot be loaded: {type(e).__name__}: {str(e)[:120]}",
-                "mend or remove its package",
-                at="--logger",
+                "fix or remove its package",
+                at=Argument("loggers", option="logger"),
                 exit_code=3,
             ) from None
     return found
@@ -128,4 +142,4 @@ def open_loggers(folder: Path, *, tensorboard: bool, others: Mapping[str, Maker]
         from resnet_dsl.training.loop.tensorboard import TensorBoard
 
         loggers.append(TensorBoard(folder, rows))
-    return [*loggers, *(Tolerant(name, make, folder, rows, say) for name, make in others.items())]
+    return [*loggers, *(GuardedLogger(name, make, folder, rows, say) for name, make in others.items())]

@@ -16,12 +16,14 @@ import torch
 
 from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.language.recipe import Recipe
+from resnet_dsl.records.log import LogRow
+from resnet_dsl.records.results import Scores
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.batches.batches import Batches, every, total_steps
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.loop import faults
-from resnet_dsl.training.loop.evaluate import Scores, score
+from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.optim import Pace, learning_rate
 from resnet_dsl.training.loop.progress import Snapshot, Watcher
 from resnet_dsl.training.loop.records import Record
@@ -33,7 +35,7 @@ from resnet_dsl.training.ranks.world import World
 class Keeper(Protocol):
     """Where a loop puts what must outlive it."""
 
-    def log(self, row: dict[str, Any]) -> None:
+    def log(self, row: LogRow) -> None:
         """One line of metrics."""
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -161,7 +163,7 @@ class Loop:
             self.stepper.average.load(state["average"])
         self._since_log.restore(state["since_log"], self.world)
         self._since_evaluation.restore(state["since_evaluation"], self.world)
-        self.scores = Scores(**state["scores"]) if state["scores"] else None
+        self.scores = Scores.measured(**state["scores"]) if state["scores"] else None
         self.last_train = tuple(state["last_train"]) if state["last_train"] else None
         self.pace = Pace(**state["pace"])
         self.best = Record.from_dict(state["best"]) if state["best"] else None
@@ -199,17 +201,11 @@ class Loop:
             mean_loss, accuracy = self._shown = self._since_log.take(self.world)
             self.pace = self.pace.trained(self.recipe, 1 - accuracy)
             self.keeper.log(
-                {
-                    "event": "train",
-                    "step": self.step,
-                    "epoch": self._epoch(),
-                    "lr": lr,
-                    "loss": mean_loss,
-                    "accuracy": accuracy,
-                    "images_per_s": round(self._rate, 1),
-                    "seconds": round(self.elapsed(), 3),
-                }
-            )
+                LogRow(
+                    event="train", step=self.step, epoch=self._epoch(), lr=lr, loss=mean_loss, accuracy=accuracy,
+                    images_per_s=round(self._rate, 1), seconds=round(self.elapsed(), 3),
+                )
+            )  # fmt: skip
         self._show(lr)
 
     def _evaluate(self) -> bool:
@@ -232,16 +228,11 @@ class Loop:
         self.last_train = self._shown = self._since_evaluation.take(self.world)
         train_loss, train_accuracy = self.last_train
         self.keeper.log(
-            {
-                "event": self.judge.on,
-                "step": self.step,
-                "epoch": self._epoch(),
-                **scores.to_finite(),
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
-                "seconds": round(self.elapsed(), 3),
-            }
-        )
+            LogRow(
+                event=self.judge.on, step=self.step, epoch=self._epoch(), **scores.to_dict(),
+                train_loss=train_loss, train_accuracy=train_accuracy, seconds=round(self.elapsed(), 3),
+            )
+        )  # fmt: skip
         self._show(self._lr(self.step - 1))
         return True
 

@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from resnet_dsl.table import duration
+
 PLAIN_INTERVAL = 5.0
 """Seconds between two plain lines."""
 
@@ -128,10 +130,3 @@ def watcher(stream: IO[str], quiet: bool) -> Watcher:
         return Silent()
     console = Console(file=stream)
     return Bar(console) if console.is_terminal and not console.is_dumb_terminal else Lines(stream)
-
-
-def duration(seconds: float) -> str:
-    """4:07, or 1:02:03."""
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from resnet_dsl.language.recipe import Metric
-from resnet_dsl.training.loop.evaluate import Scores
+from resnet_dsl.records.results import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,15 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
-        return asdict(self)
+        return {**asdict(replace(self, scores=None)), "scores": self.scores.to_dict() if self.scores else None}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Record:
         """The inverse of `to_dict`."""
-        return Record(**{**data, "scores": Scores(**data["scores"]) if data["scores"] else None})
+        return Record(**{**data, "scores": Scores.measured(**data["scores"]) if data["scores"] else None})
 
 
 def _merit(scores: Scores, metric: Metric) -> float:
     if metric != "loss":
         return scores.top1 if metric == "top1" else scores.top5
-    return -scores.loss if math.isfinite(scores.loss) else -math.inf
+    return -scores.loss if scores.loss is not None else -math.inf

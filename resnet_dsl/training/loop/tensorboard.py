@@ -9,7 +9,7 @@ from pathlib import Path
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.extras import require
 from resnet_dsl.files import discard
-from resnet_dsl.records.log import Row
+from resnet_dsl.records.log import LogRow
 
 FOLDER = "tensorboard"
 
@@ -28,7 +28,7 @@ class TensorBoard:
     begins by telling a TensorBoard that watches to drop what it has shown of this run.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[Row]) -> None:
+    def __init__(self, folder: Path, rows: Sequence[LogRow]) -> None:
         require_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 
@@ -40,22 +40,22 @@ class TensorBoard:
         except OSError as e:
             raise refuse("disk", f"cannot be written: {e.strerror}", "free some space, or leave it out", at=home, exit_code=3) from None
         # The times of rows are the run's own seconds, so that TensorBoard's relative time leaves out the pauses.
-        self._zero = time.time() - (rows[-1].get("seconds", 0.0) if rows else 0.0)
+        self._zero = time.time() - ((rows[-1].seconds or 0.0) if rows else 0.0)
         for row in rows:
             self._add(row)
         self._writer.flush()
 
-    def log(self, row: Row) -> None:
+    def log(self, row: LogRow) -> None:
         """One more row, on the disk at each evaluation."""
         self._add(row)
-        if row["event"] != "train":
+        if row.event != "train":
             self._writer.flush()
 
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
 
-    def _add(self, row: Row) -> None:
-        for key, value in row.items():
-            if key not in _NO_FIGURES and isinstance(value, int | float):
-                self._writer.add_scalar(f"{row['event']}/{key}", value, row["step"], walltime=self._zero + row.get("seconds", 0.0))
+    def _add(self, row: LogRow) -> None:
+        for key, value in row.to_dict().items():
+            if key not in _NO_FIGURES and value is not None:
+                self._writer.add_scalar(f"{row.event}/{key}", value, row.step, walltime=self._zero + (row.seconds or 0.0))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_dsl.datasets.catalog import fitting
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse, setting
 from resnet_dsl.graph import Graph, compile
-from resnet_dsl.language import Spec, load
+from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import recipe_named, recipe_of
-from resnet_dsl.records.folder import INITIAL, RECIPE, REQUEST, SPEC, WEIGHTS, RunFolder
+from resnet_dsl.language.recipes import recipe_of
+from resnet_dsl.records.folder import INITIAL, weights_file
+from resnet_dsl.records.log import LogRow
+from resnet_dsl.records.run import Run
+from resnet_dsl.records.target import find
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.table import shape_text
@@ -40,7 +44,7 @@ Drawn = Callable[[int], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
+class ProbedNetwork:
     """One network at one moment. `images` (N, *input) and `labels` (N,) are training images as they are, normalised, on the device.
 
     `name` is the network's with what `--set` changed; `said` says where the weights, before any training, and the images are from. `step` counts
@@ -63,13 +67,13 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What is asked to be looked at: `target` is a spec or a run's folder, `steps` the moments of a training (none: as it is).
+class ProbeRequest:
+    """What to look at: `target` is a spec or a name of a network, `steps` the moments of a training (none: as it is).
 
     The rest is as the command line's options; `data` None is the run's, or what fits the spec and is here, else noise.
     """
 
-    target: str
+    target: Spec | str | os.PathLike[str]
     overrides: Sequence[str] = ()
     data: str | None = None
     data_dir: Path | None = None
@@ -82,108 +86,127 @@ class Ask:
     say: Callable[[str], None] = field(default=lambda text: None)
 
 
-def subjects(ask: Ask) -> Iterator[Subject]:
+def moments(asked: ProbeRequest) -> Iterator[ProbedNetwork]:
     """The network at each moment, one after another: the model is the same one and trains on in between.
 
     A training is the one that `train` does, with the same batches, without a folder. Raises SpecError: exit 2 where the request does
     not fit, 3 for data, files and device, 1 where the training's loss is not finite.
     """
-    if Path(ask.target).is_dir():
-        return _of_run(Path(ask.target), ask)
-    return _of_spec(ask)
+    if isinstance(asked.target, Spec):
+        return _of_spec(_given(asked.target, asked), asked)
+    target = find(asked.target)
+    if target.kind == "run":
+        return _of_run(target.folder, asked)
+    # A file of weights is looked at as it is.
+    asked = asked if asked.weights is not None else replace(asked, weights=target.weights)
+    settings = [*asked.overrides, *([f"train.seed={asked.seed}"] if asked.seed is not None else [])]
+    spec = target.load(settings, recipe=asked.recipe)
+    return _of_spec((spec, recipe_of(spec, asked.recipe)), asked)
 
 
 # --- from a spec ---
 
 
-def _of_spec(ask: Ask) -> Iterator[Subject]:
-    settings = [*ask.overrides, *([f"train.seed={ask.seed}"] if ask.seed is not None else [])]
-    spec = load(ask.target, settings, recipe=ask.recipe)
-    recipe = recipe_of(spec, ask.recipe)
-    name = f"{spec.name} ({', '.join(ask.overrides)})" if ask.overrides else spec.name
-    if (source := _data(spec, ask)) == NOISE:
-        yield _on_noise(spec, recipe, ask, name)
+def _given(spec: Spec, asked: ProbeRequest) -> tuple[Spec, Recipe]:
+    """A spec that was loaded already, and its recipe."""
+    if asked.overrides:
+        help = "load it with them: rd.load(name, overrides)"
+        raise refuse("usage", "a loaded spec takes no overrides", help, at=Argument("overrides", option="set"))
+    recipe = recipe_of(spec, asked.recipe)
+    return spec, recipe if asked.seed is None else recipe.model_copy(update={"seed": asked.seed})
+
+
+def _of_spec(trained: tuple[Spec, Recipe], asked: ProbeRequest) -> Iterator[ProbedNetwork]:
+    spec, recipe = trained
+    name = f"{spec.name} ({', '.join(asked.overrides)})" if asked.overrides else spec.name
+    if (source := _data(spec, asked)) == NOISE:
+        yield _on_noise(spec, recipe, asked, name)
         return
-    request = Request(source, ask.data_dir, device=ask.device, plan=_FP32, weights=str(ask.weights) if ask.weights else None)
+    request = Request(source, asked.data_dir, device=asked.device, plan=_FP32, weights=str(asked.weights) if asked.weights else None)
     try:
         job = make(*settle(spec, recipe, request), request, Silent())
     except SpecError as e:
         # Nobody has asked for this data set by name, and what fits is not on this machine.
-        if ask.data is None and not any(ask.steps) and e.diagnostics[0].code == "data-missing":
-            yield _on_noise(spec, recipe, ask, name)
+        if asked.data is None and not any(asked.steps) and e.diagnostics[0].code == "data-missing":
+            yield _on_noise(spec, recipe, asked, name)
             return
         raise
-    yield from _trained(job, ask, name)
+    yield from _trained(job, asked, name)
 
 
-def _data(spec: Spec, ask: Ask) -> str:
-    if ask.data is not None:
-        return ask.data
+def _data(spec: Spec, asked: ProbeRequest) -> str:
+    if asked.data is not None:
+        return asked.data
     found = fitting(spec.input, spec.classes)
     return found.name if found is not None else NOISE
 
 
-def _on_noise(spec: Spec, recipe: Recipe, ask: Ask, name: str) -> Subject:
-    if any(ask.steps):
-        other = "" if ask.data else f", and no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes"
-        raise refuse("usage", f"noise teaches nothing{other}", "leave out --steps, or name a data set with --data", at="--steps")
-    plan = choose(ask.device, "fp32")
+def _on_noise(spec: Spec, recipe: Recipe, asked: ProbeRequest, name: str) -> ProbedNetwork:
+    if any(asked.steps):
+        other = "" if asked.data else f", and no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes"
+        raise refuse(
+            "usage",
+            f"noise teaches nothing{other}",
+            f"leave out {Argument('steps')}, or name a data set with {Argument('data')}",
+            at=Argument("steps"),
+        )
+    plan = choose(asked.device, "fp32")
     graph = compile(spec)
-    model = plan.place(build(graph, seed=recipe.seed)) if ask.weights is None else from_weights(spec, _file(ask.weights)).model(plan)
+    model = (
+        plan.place(build(graph, seed=recipe.seed)) if asked.weights is None else from_weights(spec, weights_file(asked.weights)).model(plan)
+    )
 
     def drawn(n: int, part: str) -> tuple[Tensor, Tensor]:
         draws = generator(recipe.seed, NOISE, part)
         images = torch.randn(n, *graph.input, generator=draws)
         return _placed(images, plan), torch.randint(graph.classes, (n,), generator=draws).to(plan.torch_device)
 
-    images, labels = drawn(ask.images, "train")
-    began = f"the weights of {ask.weights}" if ask.weights is not None else f"initial weights of seed {recipe.seed}"
-    said = f"{began}; {ask.images} images of standard normal noise, with random labels"
-    return Subject(name, graph, model, images, labels, recipe.seed, said, None if ask.weights else 0, lambda n: drawn(n, "test"))
+    images, labels = drawn(asked.images, "train")
+    began = f"the weights of {asked.weights}" if asked.weights is not None else f"initial weights of seed {recipe.seed}"
+    said = f"{began}; {asked.images} images of standard normal noise, with random labels"
+    return ProbedNetwork(name, graph, model, images, labels, recipe.seed, said, None if asked.weights else 0, lambda n: drawn(n, "test"))
 
 
 # --- from a run ---
 
 
-def _of_run(path: Path, ask: Ask) -> Iterator[Subject]:
-    if ask.overrides or ask.recipe is not None or ask.weights is not None:
-        at = "--set" if ask.overrides else "--recipe" if ask.recipe is not None else "--weights"
+def _of_run(path: Path, asked: ProbeRequest) -> Iterator[ProbedNetwork]:
+    if asked.overrides or asked.recipe is not None or asked.weights is not None:
+        at = Argument("overrides", option="set") if asked.overrides else Argument("recipe" if asked.recipe is not None else "weights")
         raise refuse("usage", "a run is looked at as it was trained", f"leave out {at}, or give a spec", at=at)
-    if ask.data == NOISE:
-        raise refuse("usage", "noise is for specs: a run has its data", "leave out --data, or name a data set", at="--data")
-    if ask.steps:
-        yield from _trained(_job(path, ask), ask, "")
+    if asked.data == NOISE:
+        raise refuse(
+            "usage", "noise is for specs: a run has its data", f"leave out {Argument('data')}, or name a data set", at=Argument("data")
+        )
+    if asked.steps:
+        yield from _trained(_job(path, asked), asked, "")
         return
-    trained, data, images = run_images(path, data=ask.data, data_dir=ask.data_dir, part="train")
+    trained, data, images = run_images(path, data=asked.data, data_dir=asked.data_dir, part="train")
     normalisation = trained.artifact.normalisation
     assert normalisation is not None  # `from_run` refuses weights without
-    seed = trained.recipe.seed if ask.seed is None else ask.seed
-    plan = choose(ask.device, "fp32")
+    seed = trained.recipe.seed if asked.seed is None else asked.seed
+    plan = choose(asked.device, "fp32")
     view = _View(normalisation, plan, seed)
-    pixels, labels = view(images, ask.images, "train")
+    pixels, labels = view(images, asked.images, "train")
     said = f"the weights of {path}; {_images(len(labels), data.name)}"
     test = data.test
-    yield Subject(trained.graph.name, trained.graph, trained.model(plan), pixels, labels, seed, said, None, lambda n: view(test, n, "test"))
+    yield ProbedNetwork(
+        trained.graph.name, trained.graph, trained.model(plan), pixels, labels, seed, said, None, lambda n: view(test, n, "test")
+    )
 
 
-def _job(path: Path, ask: Ask) -> Job:
+def _job(path: Path, asked: ProbeRequest) -> Job:
     """The run's job, from its beginning, in fp32 on one device."""
-    folder = RunFolder.open(path)
-    held = folder.read_json(REQUEST)
-    recipe = recipe_named(str(path / RECIPE))
-    if ask.seed is not None:
-        recipe = recipe.model_copy(update={"seed": ask.seed})
-    try:
-        where = ask.data_dir or (Path(held["data_dir"]) if held["data_dir"] else None)
-        same: dict[str, Any] = {k: held[k] for k in ("limit_train", "limit_batches", "overfit_batch", "freeze")}
-        request = Request(
-            ask.data or held["data"], where, device=ask.device, plan=_FP32, weights=str(path / INITIAL) if held["weights"] else None, **same
-        )
-    except (KeyError, TypeError):
-        raise refuse(
-            "run-damaged", "lacks what a run's record holds", "the run folder was edited or damaged", at=path / REQUEST, exit_code=3
-        ) from None
-    return make(load(str(path / SPEC)), recipe, request, Silent())
+    run = Run.open(path)
+    held, recipe = run.record, run.recipe
+    if asked.seed is not None:
+        recipe = recipe.model_copy(update={"seed": asked.seed})
+    request = Request(
+        asked.data or held.data, asked.data_dir or (Path(held.data_dir) if held.data_dir else None), held.limit_train,
+        device=asked.device, plan=_FP32, weights=str(path / INITIAL) if held.weights else None,
+        limit_batches=held.limit_batches, overfit_batch=held.overfit_batch, freeze=held.freeze,
+    )  # fmt: skip
+    return make(run.spec, recipe, request, Silent())
 
 
 # --- at moments of a training ---
@@ -192,7 +215,7 @@ def _job(path: Path, ask: Ask) -> Job:
 _FP32 = Wishes(precision="fp32", compile="no")
 
 
-def _trained(job: Job, ask: Ask, name: str) -> Iterator[Subject]:
+def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork]:
     if job.recipe.schedule != "plateau":
         # Nobody looks at what is evaluated on the way.
         job = job.with_recipe(job.recipe.model_copy(update={"eval_every": 1e9, "stop_early": None, "best": None}))
@@ -201,25 +224,25 @@ def _trained(job: Job, ask: Ask, name: str) -> Iterator[Subject]:
     target = 0
     loop = Loop(spread, batches, judge, _Forgetful(), Silent(), lambda: loop.step >= target, depth=job.depth, world=alone())
     total = total_steps(job.recipe, batches.per_epoch)
-    if ask.steps and max(ask.steps) > total:
+    if asked.steps and max(asked.steps) > total:
         raise refuse(
             "out-of-range",
-            f"step {max(ask.steps):,} is after the end of the training, which takes {total:,} steps",
-            f"use steps up to {total:,}, or lengthen it: --set train.steps={max(ask.steps)}",
-            at="--steps",
+            f"step {max(asked.steps):,} is after the end of the training, which takes {total:,} steps",
+            f"use steps up to {total:,}, or lengthen it: {setting('train.steps', str(max(asked.steps)))}",
+            at=Argument("steps"),
         )
     view = _View(batches.normalisation, job.plan, job.recipe.seed)
-    images, labels = view(batches.train, ask.images, "train")
+    images, labels = view(batches.train, asked.images, "train")
     test = job.data.test
     # What was taken of a file is said as it was found: a head may be new.
     began = job.start.said if job.start is not None else f"initial weights of seed {job.recipe.seed}"
     try:
-        for target in sorted(set(ask.steps)) or [0]:
+        for target in sorted(set(asked.steps)) or [0]:
             if target > loop.step:
                 loop.run()
-            if ask.steps:
-                ask.say(f"step {target:,} of {max(ask.steps):,}")
-            yield Subject(
+            if asked.steps:
+                asked.say(f"step {target:,} of {max(asked.steps):,}")
+            yield ProbedNetwork(
                 name or job.graph.name, job.graph, spread.model, images, labels, job.recipe.seed,
                 f"{began}; {_images(len(labels), job.data.name)}", target, lambda n: view(test, n, "test"),
             )  # fmt: skip
@@ -230,7 +253,7 @@ def _trained(job: Job, ask: Ask, name: str) -> Iterator[Subject]:
 class _Forgetful:
     """Keeps nothing of a training."""
 
-    def log(self, row: dict[str, Any]) -> None:
+    def log(self, row: LogRow) -> None:
         """Nothing."""
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -253,10 +276,6 @@ class _View:
         chunks = list(images.take(index).chunks(n))
         pixels, labels = (torch.cat(parts).to(self.plan.torch_device) for parts in zip(*chunks, strict=True))
         return self.normalisation.to(self.plan.torch_device).apply(pixels, self.plan.memory_format), labels
-
-
-def _file(given: Path) -> Path:
-    return given / WEIGHTS if given.is_dir() else given
 
 
 def _placed(images: Tensor, plan: Plan) -> Tensor:

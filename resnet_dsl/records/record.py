@@ -1,0 +1,88 @@
+"""run.json and env.json: what a run was asked for beside its spec and recipe, how it computes, and where its processes ran."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from resnet_dsl.records.document import Document, Text, Texts, Whole
+
+Precision = Literal["fp32", "bf16"]
+Placement = Literal["device", "host", "stream"]
+Extent = Literal["no", "blocks", "whole"]
+Wrapper = Literal["ddp", "fsdp"]
+
+
+class PlanRecord(Document):
+    """A device plan as it is stored. Runs from before there was a choice do not have the parts with a default."""
+
+    device: Text
+    precision: Precision
+    channels_last: bool
+    threads: Annotated[int, Field(ge=1, le=4096)]
+    reason: Text = ""
+    compile: Extent = "no"
+    fused: bool = True
+    data: Placement = "device"
+
+
+class Extension(Document):
+    """How a run was made longer: its steps before and after, and the SHA-256 of its recipe before."""
+
+    steps_before: Whole
+    steps_after: Whole
+    recipe_sha256: Text
+
+
+class RunRecord(Document):
+    """run.json. Runs of older versions do not have every key; what the newest ones add stays when the file is written again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: Whole = 1
+    data: Text
+    limit_train: Whole | None = None
+    limit_batches: Whole | None = None
+    overfit_batch: bool = False
+    weights: Text | None = None
+    tensorboard: bool = False
+    parallel: Wrapper = "ddp"
+    checkpoint_activations: bool = False
+    sync_batchnorm: bool = False
+    freeze: Texts = ()
+    loggers: Texts = ()
+    data_dir: Text | None = None
+    origin: Text = ""
+    data_sha256: Text | None = None
+    classes: Texts | None = None
+    frozen: Texts = ()
+    plan: PlanRecord | None = None
+    torch: Text | None = None
+    extensions: Annotated[tuple[Extension, ...], Field(strict=False)] = ()
+
+
+class Session(Document):
+    """One process of a run: when, where and with what it computed."""
+
+    from_step: Whole | None = None
+    time: Text | None = None
+    resnet_dsl: Text | None = None
+    python: Text | None = None
+    torch: Text | None = None
+    numpy: Text | None = None
+    platform: Text | None = None
+    device: Text | None = None
+    device_name: Text | None = None
+    cores: Whole | None = None
+    threads: Whole | None = None
+    processes: Whole | None = None
+    executable: Text | None = None
+    folder: Text | None = None
+    git: Text | None = None
+
+
+class Environment(Document):
+    """env.json: a run may be trained by several processes, one after the other."""
+
+    sessions: Annotated[tuple[Session, ...], Field(strict=False)] = ()

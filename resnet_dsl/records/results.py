@@ -1,0 +1,192 @@
+"""What a training ends with, and what is known before it begins: results, a rehearsal, a search for the learning rate. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from resnet_dsl.diagnostics import Argument
+from resnet_dsl.records.document import Document, Number, Text, Whole
+from resnet_dsl.records.log import Seconds
+from resnet_dsl.table import Answer, Column, Layout, Table, count, duration, share, size
+
+ROWS = 12
+"""Rows of a curve that are shown."""
+
+
+class Scores(Document):
+    """How good a network is on a set of images: mean cross-entropy (natural logarithm; None where it is not finite), and the shares of
+    images whose class is the first guess, and among the first five.
+    """
+
+    loss: Number | None
+    top1: Number
+    top5: Number
+    images: Whole
+
+    @classmethod
+    def measured(cls, loss: float | None, top1: float, top5: float, images: int) -> Self:
+        """From what was computed, where the loss may be nan: the running statistics of a network can leave the range of numbers."""
+        return cls(loss=loss if loss is not None and math.isfinite(loss) else None, top1=top1, top5=top5, images=images)
+
+
+_SOMETIMES = frozenset(("stopped_early", "best_step", "overfit_batch", "validation"))
+
+
+class Results(Answer, Document):
+    """results.json: what a training has come to. `test` is of the weights that the run ended with, on the test images; train_loss and
+    train_accuracy are means over the last stretch between two evaluations. Keys that do not apply are None. Accuracies are shares.
+    """
+
+    name: Text
+    data: Text
+    folder: Text | None = None
+    params: Whole
+    steps: Whole
+    epochs: Number
+    stopped_early: bool | None = None
+    best_step: Whole | None = None
+    overfit_batch: bool | None = None
+    train_loss: Number | None = None
+    train_accuracy: Number | None = None
+    test: Scores
+    validation: Scores | None = None
+    seconds: Seconds
+    images_per_s: Number | None = None
+    device: Text | None = None
+    precision: Text | None = None
+    weights_sha256: Text | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as results.json holds them: what does not apply is left out."""
+        return {key: value for key, value in Document.to_dict(self).items() if value is not None or key not in _SOMETIMES}
+
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """As `train` prints it."""
+        return [results_table([self])]
+
+    def summary(self) -> str:
+        """Network, data and test accuracy."""
+        return f"{self.name} on {self.data}: test {share(self.test.top1)} after {self.epochs:,.6g} epochs"
+
+
+def results_table(results: Sequence[Results]) -> Table:
+    """One row for each run."""
+    columns = (
+        Column("name", "network"),
+        Column("data", "data"),
+        Column("params", "params", count, right=True),
+        Column("epochs", "epochs", _number, right=True),
+        Column("train_loss", "train loss", _loss, right=True),
+        Column("train_accuracy", "train", share, right=True),
+        Column("test_top1", "the batch" if all(r.overfit_batch for r in results) else "test", share, right=True),
+        Column("seconds", "seconds", lambda v: f"{v:,.1f}", right=True),
+        Column("folder", "run folder"),
+    )
+    rows = [(r.name, r.data, r.params, r.epochs, r.train_loss, r.train_accuracy, r.test.top1, r.seconds, r.folder) for r in results]
+    return Table(columns, rows, upright=len(rows) == 1)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Rehearsal(Answer):
+    """What a run would take: `train --dry-run`. `images` are training images, `memory_bytes` what a step needs, `free_bytes` what the
+    device has (None where it does not say), `seconds` the training without evaluation and checkpoints.
+    """
+
+    name: str
+    data: str
+    images: int
+    params: int
+    plan: str
+    batch: int
+    steps: int
+    epochs: float
+    memory_bytes: int
+    free_bytes: int | None
+    seconds_per_step: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by its name."""
+        return asdict(self)
+
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """One table of names and values."""
+        columns = (
+            Column("name", "network"),
+            Column("data", "data"),
+            Column("images", "images", count, right=True),
+            Column("params", "params", count, right=True),
+            Column("plan", "device plan"),
+            Column("batch", "batch", count, right=True),
+            Column("epochs", "epochs", _number, right=True),
+            Column("steps", "steps", count, right=True),
+            Column("memory_bytes", "memory", lambda v: f"about {size(v)}", right=True),
+            Column("free_bytes", "free", size, right=True),
+            Column("seconds_per_step", "a step", lambda v: f"{v * 1000:,.1f} ms", right=True),
+            Column("seconds", "training", duration, right=True),
+        )
+        notes = ("Nothing was written. Evaluation and checkpoints come on top of the training time.",)
+        return [Table(columns, [[getattr(self, c.key) for c in columns]], upright=True, notes=notes)]
+
+    def summary(self) -> str:
+        """Network, data, steps and time."""
+        return f"{self.name} on {self.data}: {self.steps:,} steps, {duration(self.seconds)}, about {size(self.memory_bytes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class RatePoint:
+    """One step of a search for the learning rate: its rate, its loss, and the smoothed loss."""
+
+    lr: float
+    loss: float
+    smoothed: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RateSearch(Answer):
+    """A search for the learning rate: `train --find-lr`. `lowest` is the rate at which the smoothed loss is lowest, `suggested` a tenth
+    of it, `steepest` where the loss falls fastest along the logarithm of the rate.
+    """
+
+    name: str
+    data: str
+    optimizer: str
+    batch: int
+    suggested: float
+    lowest: float
+    steepest: float
+    curve: tuple[RatePoint, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by its name; the curve as a list."""
+        return {**asdict(self), "curve": [asdict(p) for p in self.curve]}
+
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """Some points of the curve, and what it suggests."""
+        columns = (
+            Column("lr", "lr", lambda v: f"{v:.3g}", right=True),
+            Column("loss", "loss", _loss, right=True),
+            Column("smoothed", "smoothed", _loss, right=True),
+        )
+        last = len(self.curve) - 1
+        shown = [self.curve[i] for i in sorted({round(i * last / (ROWS - 1)) for i in range(ROWS)})]
+        notes = (
+            f"suggested: {Argument('lr', f'{self.suggested:g}')} (a tenth of {self.lowest:.3g}, where the smoothed loss is lowest;",
+            f"it falls fastest at {self.steepest:.3g}). Nothing was written.",
+        )
+        return [Table(columns, [[p.lr, p.loss, p.smoothed] for p in shown], notes=notes)]
+
+    def summary(self) -> str:
+        """What it suggests."""
+        return f"{self.name} on {self.data}: {self.suggested:g} suggested, the loss is lowest at {self.lowest:.3g}"
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.6g}"
