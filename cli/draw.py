@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
+import resnet_dsl as rd
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments, ThemeOption
 from resnet_dsl.cli.output import note, show
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.graph import compile
-from resnet_dsl.language import load
-from resnet_dsl.pictures.draw import DPI, ENDINGS, Direction, Style, draw
-from resnet_dsl.pictures.drawing.levels import By
+from resnet_dsl.pictures.draw import DPI, ENDINGS, By, Direction, Style
 
 
 def command(
@@ -34,7 +32,7 @@ def command(
         Style,
         typer.Option(
             metavar="folded|overview|paper|full",
-            help="folded opens as --by says; overview is a card a stage; paper is a box a layer with arcs; full shows all.",
+            help="folded opens as --by says; overview is one card per stage; paper is one box per layer, with arcs; full shows all.",
         ),
     ] = "folded",
     theme: ThemeOption = "light",
@@ -55,8 +53,8 @@ def command(
             "leave them out, or write .svg",
             at="--out",
         )
-    drawing = draw([compile(load(spec, overrides or ())) for spec in specs], by, style, theme, direction, all=all)
-    for text in drawing.notes:
+    drawing = rd.draw(specs, overrides=overrides or (), by=by, style=style, theme=theme, direction=direction, all=all)
+    for text in drawing.left_out:
         note(text, quiet=quiet)
     if out == "-":
         show(drawing.svg)

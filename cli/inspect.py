@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
 
-from resnet_dsl.analysis import inspect as report
+import resnet_dsl as rd
 from resnet_dsl.analysis.cost import COUNTED, KINDS
-from resnet_dsl.analysis.figures import FIGURES, MEMORY, chosen, kinds
+from resnet_dsl.analysis.figures import FIGURES
+from resnet_dsl.analysis.inspect import By
 from resnet_dsl.analysis.memory import Optimizer, Precision
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument, input_shape
-from resnet_dsl.cli.output import note, show, show_json, show_table
-from resnet_dsl.diagnostics import COMMAND_LINE, quote, refuse
-from resnet_dsl.graph import compile
-from resnet_dsl.language import load
-from resnet_dsl.table import short
-
-UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+from resnet_dsl.analysis.quantities import input_setting
+from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument
+from resnet_dsl.cli.output import answer, note, show
+from resnet_dsl.diagnostics import COMMAND_LINE
+from resnet_dsl.verbs import networks
 
 
 def command(
     spec: SpecArgument,
-    by: Annotated[report.By, typer.Option(help="What a row is.", metavar="net|stage|block|op")] = "stage",
+    by: Annotated[By, typer.Option(help="What a row is.", metavar="net|stage|block|op")] = "stage",
     columns: Annotated[
         str | None, typer.Option(metavar="NAME,...", help=f"Which columns: {', '.join(FIGURES)}.", show_default=False)
     ] = None,
@@ -53,69 +50,19 @@ def command(
 
     MACs are the multiply-accumulates of convolutions and linear layers for one input; FLOPs are twice that.
     """
-    chosen_spec = load(spec, [*(overrides or ()), *([_input(input)] if input is not None else [])])
-    limit = _bytes(max_memory) if max_memory is not None else None
-    figures = chosen(columns) if columns is not None else ()
-    counted = kinds(count, KINDS) if count is not None else COUNTED
-    graph = compile(chosen_spec)
+    loaded = rd.load(spec, [*(overrides or ()), *([input_setting(input)] if input is not None else [])])
+    found = rd.inspect(
+        loaded, by=by, columns=() if columns is None else columns, counted=COUNTED if count is None else count, memory=memory, batch=batch,
+        precision=precision, optimizer=optimizer, checkpoint=checkpoint, max_memory=max_memory,
+    )  # fmt: skip
     if resolved:
-        from resnet_dsl.language.resolved import resolved as resolve
-
-        show(resolve(chosen_spec, speech=COMMAND_LINE))
-        return
-    if ir:
-        show(graph.text())
-        return
-    if symbolic:
-        from resnet_dsl.analysis.formulas import formulas
-
-        found = formulas(chosen_spec)
-        show_json(found.to_dict()) if format == "json" else show_table(found.table(), format, quiet=quiet)
-        return
-    if explain_count:
-        from resnet_dsl.analysis.counters import counters_document, counters_table
-
-        show_json(counters_document(graph)) if format == "json" else show_table(counters_table(graph), format, quiet=quiet)
-        return
-    asked = report.inspect(
-        graph, batch=batch or 1, precision=precision or "fp32", optimizer=optimizer or "sgd", checkpoint=checkpoint, counted=counted
-    )
-    largest = None
-    if limit is not None:
-        largest = asked.memory.largest_batch(limit)
-        asked = report.inspect(
-            graph,
-            batch=batch or max(1, largest),
-            precision=asked.precision,
-            optimizer=asked.optimizer,
-            checkpoint=checkpoint,
-            counted=counted,
-        )
-    if not figures and (memory or batch or precision or optimizer or checkpoint or limit is not None):
-        figures = (*(("shape",) if by != "net" else ("params",)), *MEMORY)
-    if format == "json":
-        show_json(asked.to_dict(by) | ({"largest_batch": largest} if limit is not None else {}))
-        return
-    show_table(asked.table(by, figures), format, quiet=quiet)
-    if limit is not None and largest is not None:
-        fits = f"a batch of {largest:,}" if largest else f"nothing, not even a batch of 1 ({short(asked.memory.total(1), 'B')})"
-        show(f"In {max_memory} fits {fits}.\n") if format == "table" else note(f"in {max_memory} fits {fits}")
-
-
-def _input(text: str) -> str:
-    """The override that `--input` stands for."""
-    sides = input_shape(text)
-    return f"input={{features: {text}}}" if len(sides) == 1 else "input={{channels: {}, height: {}, width: {}}}".format(*sides)
-
-
-def _bytes(text: str) -> int:
-    """A size: 24GiB is in powers of 1024, 24GB and 24G in powers of 1000."""
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([kmgt]?)(i?)b?", text.strip().lower())
-    if found is None or (found[3] and not found[2]):
-        raise refuse(
-            "usage",
-            f"a size is a number of bytes with its unit, not {quote(text)}",
-            "write --max-memory 24GiB, or 500MB",
-            at="--max-memory",
-        )
-    return int(float(found[1]) * (1024 if found[3] else 1000) ** UNITS[found[2]])
+        show(networks.resolved(loaded, speech=COMMAND_LINE))
+    elif ir:
+        show(found.graph.text())
+    elif symbolic:
+        answer(networks.formulas(loaded), format, quiet=quiet)
+    elif explain_count:
+        answer(networks.counters(found.graph), format, quiet=quiet)
+    else:
+        answer(found, format, quiet=quiet)
+        note(found.room, quiet=not found.room or format in ("table", "json"))

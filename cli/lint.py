@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from resnet_dsl.analysis.lint import RULES, lint
+import resnet_dsl as rd
+from resnet_dsl.analysis.lint import RULES, Lint, checked
 from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
-from resnet_dsl.cli.output import complain, show, show_json
-from resnet_dsl.diagnostics import COMMAND_LINE, Diagnostic, SpecError, did_you_mean, quote, refuse, render, visible
-from resnet_dsl.language import load
+from resnet_dsl.cli.output import answer, complain, show, show_json
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError
 
 LintFormat = Literal["table", "json", "github", "sarif"]
 
@@ -36,30 +36,24 @@ def command(
 
     `resnet-dsl explain CODE` says why a rule is one. A comment in the spec silences it: `# lint: allow CODE`.
     """
-    for code in allow or ():
-        if code not in RULES:
-            raise refuse("unknown-name", f"no such rule: {quote(code)}", did_you_mean(code, RULES, what="a rule"), at="--allow")
-    results: list[tuple[str, list[Diagnostic]]] = []
+    codes = checked(allow or ())
+    found = Lint(())
     refused: list[int] = []
     for spec in specs:
         try:
-            results.append((spec, lint(load(spec, overrides or ()), allow or ())))
+            found += rd.lint(spec, overrides=overrides or (), allow=codes)
         except SpecError as e:
             complain(e)
             refused.append(e.exit_code)
     if format == "json":
-        show_json([{"spec": visible(spec), "findings": [d.to_dict(COMMAND_LINE) for d in found]} for spec, found in results])
+        show_json(found.to_dict(COMMAND_LINE))
     elif format == "sarif":
-        show_json(sarif([d for _, found in results for d in found], RULES))
+        show_json(sarif(found.findings, RULES))
+    elif format == "github":
+        show("".join(map(github, found.findings)))
     else:
-        for spec, found in results:
-            if format == "github":
-                show("".join(github(d) for d in found))
-            elif found:
-                show(render(found) + "\n")
-            elif not quiet:
-                show(f"ok {visible(spec)}\n")
+        answer(found, format, quiet=quiet)
     if refused:
         raise typer.Exit(2 if 2 in refused else refused[0])
-    if strict and any(found for _, found in results):
+    if strict and found.findings:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from resnet_dsl.cli.output import note, write
 from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.language.extends import is_path, written
 from resnet_dsl.language.files import shipped_spec
+from resnet_dsl.language.forms import NAME
 from resnet_dsl.language.schema import FILE, MODELINE, written_schema
 
 STARTER = """\
@@ -40,7 +41,6 @@ expect: {{depth: 20}}       # what you believe; `check` says when it is not so
 """
 
 _OWN = re.compile(r"^(name|description|expect):[ ]*[^\s|>].*\n?", re.MULTILINE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def command(
@@ -59,7 +59,7 @@ def command(
     """
     path = out or (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     called = Path(name).stem if name.endswith((".yaml", ".yml")) else Path(name).name
-    if not _NAME.fullmatch(called):
+    if not NAME.match(called):
         raise refuse(
             "usage",
             f"{quote(called)} is no name of a network",

@@ -16,30 +16,42 @@ from typing import TYPE_CHECKING
 from resnet_dsl.version import __version__
 
 if TYPE_CHECKING:
-    from resnet_dsl.analysis.compare import compare
-    from resnet_dsl.analysis.diff import diff
-    from resnet_dsl.analysis.inspect import inspect
     from resnet_dsl.diagnostics import SpecError
-    from resnet_dsl.emission.source import emit
-    from resnet_dsl.graph import compile
-    from resnet_dsl.language import load
-    from resnet_dsl.pictures.draw import draw
     from resnet_dsl.runtime.build import build
     from resnet_dsl.training.train import train
     from resnet_dsl.verbs.lab import probe
+    from resnet_dsl.verbs.networks import compare, compile, diff, draw, emit, fit, inspect, lint
+    from resnet_dsl.verbs.targets import load
 
-__all__ = ["SpecError", "__version__", "build", "compare", "compile", "diff", "draw", "emit", "inspect", "load", "probe", "train"]
+__all__ = [
+    "SpecError",
+    "__version__",
+    "build",
+    "compare",
+    "compile",
+    "diff",
+    "draw",
+    "emit",
+    "fit",
+    "inspect",
+    "lint",
+    "load",
+    "probe",
+    "train",
+]
 
 _HOMES = {
     "SpecError": "resnet_dsl.diagnostics",
     "build": "resnet_dsl.runtime.build",
-    "compare": "resnet_dsl.analysis.compare",
-    "compile": "resnet_dsl.graph",
-    "diff": "resnet_dsl.analysis.diff",
-    "draw": "resnet_dsl.pictures.draw",
-    "emit": "resnet_dsl.emission.source",
-    "inspect": "resnet_dsl.analysis.inspect",
-    "load": "resnet_dsl.language",
+    "compare": "resnet_dsl.verbs.networks",
+    "compile": "resnet_dsl.verbs.networks",
+    "diff": "resnet_dsl.verbs.networks",
+    "draw": "resnet_dsl.verbs.networks",
+    "emit": "resnet_dsl.verbs.networks",
+    "fit": "resnet_dsl.verbs.networks",
+    "inspect": "resnet_dsl.verbs.networks",
+    "lint": "resnet_dsl.verbs.networks",
+    "load": "resnet_dsl.verbs.targets",
     "probe": "resnet_dsl.verbs.lab",
     "train": "resnet_dsl.training.train",
 }

@@ -28,6 +28,7 @@ COMMAND_LINE: Speech = "command line"
 
 # Around an argument in the text of a message, until it is known whom the message is for.
 _OPEN, _MIDDLE, _CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
+_MARKS = _OPEN + _MIDDLE + _CLOSE
 _MARKED = re.compile(f"{_OPEN}([^{_MIDDLE}]*){_MIDDLE}([^{_CLOSE}]*){_CLOSE}")
 
 
@@ -241,6 +242,11 @@ def visible(text: str) -> str:
 def clean(text: str) -> str:
     """Prose of our own that may quote a spec: line breaks stay, what cannot be shown safely is spelled out."""
     return "".join(c if c == "\n" or _shows(c) else f"<U+{ord(c):04X}>" for c in text)
+
+
+def inline(text: str) -> str:
+    """A name within a line, of a table or a message: as `clean`, with line breaks spelled out too."""
+    return text if text.isascii() and text.isprintable() else "".join(c if _shows(c) or c in _MARKS else f"<U+{ord(c):04X}>" for c in text)
 
 
 def quote(text: str) -> str:

@@ -1,6 +1,8 @@
-"""Rows to text: aligned columns for a person, Markdown, LaTeX, CSV. JSON documents are made by the reports themselves.
+"""Rows to text: aligned columns for a person, Markdown, LaTeX, HTML, CSV. JSON documents are made by the values themselves.
 
-A cell is a value; its column knows how people read it. CSV holds the bare values, so that nothing is parsed twice.
+A cell is a value; its column knows how people read it. CSV holds the bare values, so that nothing is parsed twice. Text that
+came from outside, such as a class's name, is safe in every format: what a terminal would obey or a reader could not see is
+spelled out (`<U+001B>`), and what has a meaning in the format is escaped.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ import csv
 import html
 import io
 import textwrap
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
-from resnet_dsl.diagnostics import speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, inline, speak
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,6 +28,8 @@ Format = Literal["table", "json", "csv", "markdown", "latex"]
 
 _GAP = "  "
 _NARROWEST = 16
+_LONGEST = 240
+"""Characters of a summary that a `repr` shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Table:
         """The text, with a line break at its end. `bold` sets off headings by terminal escapes, `width` is where prose wraps."""
         if format == "csv":
             return self._csv()
-        head = [c.title for c in self.columns]
+        head = [inline(c.title) for c in self.columns]
+        title, notes = _lines(self.title), tuple(map(_lines, self.notes))
         body = [self._texts(row) for row in self.rows]
         total = [self._texts(self.total)] if self.total is not None else []
         rights, wraps = [c.right for c in self.columns], [c.wrap for c in self.columns]
@@ -67,13 +73,13 @@ class Table:
             head, body = ["", ""], [list(pair) for pair in zip(head, body[0], strict=True) if pair[1]]
             rights = wraps = [False, False]
         if format == "markdown":
-            return _markdown(head, body, total, rights, self.title, self.notes)
+            return _markdown(head, body, total, rights, title, notes)
         if format == "html":
-            return _html(head, body, total, rights, self.title, self.notes)
+            return _html(head, body, total, rights, title, notes)
         if format == "latex":
-            return _latex(head, body, total, rights, self.title, self.notes)
+            return _latex(head, body, total, rights, title, notes)
         body = _wrapped(head, body, wraps, width)
-        return _aligned(head, body, total, rights, self.title, self.notes, bold)
+        return _aligned(head, body, total, rights, title, notes, bold)
 
     def to_dataframe(self) -> DataFrame:
         """The rows as a pandas DataFrame, one column per key, with the bare values. Needs pandas."""
@@ -87,18 +93,35 @@ class Table:
     @property
     def width(self) -> int:
         """The columns of a terminal that the rows take where nothing wraps."""
-        rows = [[c.title for c in self.columns], *map(self._texts, self.rows)]
+        rows = [[inline(c.title) for c in self.columns], *map(self._texts, self.rows)]
         return sum(max(map(len, cells)) for cells in zip(*rows, strict=True)) + len(_GAP) * (len(self.columns) - 1)
 
     def _texts(self, row: Sequence[object]) -> list[str]:
-        return ["" if v is None else c.text(v) for c, v in zip(self.columns, row, strict=True)]
+        return ["" if v is None else inline(c.text(v)) for c, v in zip(self.columns, row, strict=True)]
 
     def _csv(self) -> str:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([c.key for c in self.columns])
-        writer.writerows([[shape_text(v) if isinstance(v, tuple) else v for v in row] for row in self.rows])
+        writer.writerow([_bare(c.key) for c in self.columns])
+        writer.writerows([[_bare(v) for v in row] for row in self.rows])
         return out.getvalue()
+
+
+def _lines(text: str) -> str:
+    """A title or a note, which may have several lines."""
+    return "\n".join(map(inline, text.split("\n")))
+
+
+def _bare(value: object) -> object:
+    """A value as CSV holds it. A line break within a text is quoted; other control characters are spelled out."""
+    if isinstance(value, tuple):
+        return shape_text(value)
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else f"<U+{ord(c):04X}>" for c in value)
+
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
 def _aligned(
@@ -142,15 +165,19 @@ def _wrapped(head: list[str], body: list[list[str]], wraps: list[bool], width: i
 def _markdown(
     head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...]
 ) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+    def line(cells: Sequence[str], strong: str = "") -> str:
+        texts = ("".join(_MARKUP.get(c, c) for c in cell) for cell in cells)
+        return "| " + " | ".join(f"{strong}{text}{strong}" if text else "" for text in texts) + " |"
 
     lines = [f"**{title}**", ""] if title else []
     lines += [line(head), "|" + "|".join("---:" if r else ":---" for r in rights) + "|"]
     lines += [line(row) for row in body]
-    lines += [line([f"**{c}**" if c else c for c in row]) for row in total]
+    lines += [line(row, "**") for row in total]
     return "\n".join([*lines, *(x for n in notes for x in ("", n))]) + "\n"
 
+
+_MARKUP = {"|": "\\|", "<": "&lt;", "[": "\\[", "`": "\\`"}
+"""What Markdown would take for the end of a cell, for HTML, for a link or for code."""
 
 _SPECIAL = {**{c: f"\\{c}" for c in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
@@ -213,18 +240,26 @@ class Answer(ABC):
         return self.tables("csv")[0].to_dataframe()
 
     def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
-        """The text that the command prints in this format; without titles and notes where `quiet`. Tables are a line apart."""
+        """The text that the command prints in this format; without titles and notes where `quiet`. Tables are a line apart.
+
+        Its arguments are not yet written for a reader: `to_text` writes them for Python, the command line for itself.
+        """
         shown = (replace(t, title="", notes=()) if quiet else t for t in self.tables(format))
         return "\n".join(t.render(format, bold=bold, width=width) for t in shown)
 
+    def to_text(self, format: Layout = "table", width: int = 80) -> str:
+        """The text in a format: a table for a terminal of `width` columns, csv, markdown, latex or html."""
+        return speak(self.render(format, width=width))
+
     def __str__(self) -> str:
-        return speak(self.render())
+        return self.to_text()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.summary()}>"
+        about = inline(speak(self.summary()))
+        return f"<{type(self).__name__} {about if len(about) <= _LONGEST else about[:_LONGEST] + '...'}>"
 
     def _repr_html_(self) -> str:
-        return speak(self.render("html"))
+        return self.to_text("html")
 
 
 def count(value: int) -> str:
@@ -255,17 +290,17 @@ def times(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """Of a whole: 91.25%."""
+    """A share as a percentage: 91.25%."""
     return f"{value:.2%}"
 
 
 def size(value: float) -> str:
-    """Bytes: 12.3 MB."""
+    """Bytes: 51.1 MB."""
     return short(value, "B")
 
 
 def duration(seconds: float) -> str:
-    """A time in seconds as people read clocks: 0:10, 4:07, 1:02:03."""
+    """Hours, minutes and seconds: 4:07, or 1:02:03."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
@@ -274,3 +309,9 @@ def duration(seconds: float) -> str:
 def shape_text(shape: Sequence[int]) -> str:
     """64x56x56."""
     return "x".join(map(str, shape))
+
+
+def asked(format: Format) -> str:
+    """How a note says that another format has more: `--format csv`, and in Python `to_dataframe()`."""
+    python = {"json": "to_dict()", "csv": "to_dataframe()"}.get(format, f"to_text({format!r})")
+    return either(python, speak(str(Argument("format", format)), COMMAND_LINE))

@@ -15,10 +15,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from resnet_dsl.cli import app, inspect
+from resnet_dsl.analysis.vary import split
+from resnet_dsl.cli import app
 from resnet_dsl.cli.app import COMMANDS, main
-from resnet_dsl.cli.compare import split
 from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs import networks
 
 CASES = Path(__file__).parent / "data" / "cli"
 
@@ -173,7 +174,7 @@ def test_a_bug_of_ours_is_70(capsys: pytest.CaptureFixture[str], monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(inspect, "compile", broken)
+    monkeypatch.setattr(networks, "inspect", broken)
     out, err, code = run(capsys, "inspect", "resnet50")
     assert (out, code) == ("", 70)
     assert "this is a bug in resnet-dsl" in err
@@ -190,7 +191,7 @@ def test_interrupts_and_the_environment(
     def broken(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(inspect, "compile", broken)
+    monkeypatch.setattr(networks, "inspect", broken)
     assert run(capsys, "inspect", "resnet50")[2] == code
 
 

@@ -15,7 +15,7 @@ from resnet_dsl.analysis.papers import agreement, paper_table, presets
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.pictures.costplot import MAX_BARS, chart, save
+from resnet_dsl.pictures.costplot import MAX_BARS, CostPlot, chart
 from resnet_dsl.pictures.drawing.chart import Bar, Dot, Words
 
 # Exact counts of independent twins, by preset and row.
@@ -48,7 +48,7 @@ def test_agreement() -> None:
 
 
 def networks(*names: str) -> Comparison:
-    return rd.compare([rd.compile(rd.load(n)) for n in names], names)
+    return rd.compare([rd.compile(rd.load(n)) for n in names], labels=names)
 
 
 def test_sorting_keeps_what_all_are_measured_by() -> None:
@@ -89,16 +89,16 @@ def test_bars_are_to_scale() -> None:
 
 def test_many_networks_are_said_not_to_be_all_drawn() -> None:
     graph = rd.compile(rd.load("resnet20"))
-    drawn = chart(rd.compare([graph] * (MAX_BARS + 5), [f"n{i}" for i in range(MAX_BARS + 5)]))
+    drawn = chart(rd.compare([graph] * (MAX_BARS + 5), labels=[f"n{i}" for i in range(MAX_BARS + 5)]))
     assert any(isinstance(m, Words) and m.text == f"Bars: the first {MAX_BARS} of {MAX_BARS + 5} networks." for m in drawn.marks)
 
 
 def test_files(tmp_path: Path) -> None:
     found = networks("resnet18", "resnet34")
     for name in ("a.svg", "a.png", "a.html"):
-        save(found, tmp_path / name)
+        CostPlot(found).save(tmp_path / name)
         first = (tmp_path / name).read_bytes()
-        save(found, tmp_path / name)
+        CostPlot(found).save(tmp_path / name)
         assert (tmp_path / name).read_bytes() == first
     tree = ElementTree.parse(tmp_path / "a.svg")
     assert {"resnet18", "resnet34", "MACs by stage"} <= {"".join(e.itertext()) for e in tree.iter() if e.tag.endswith("text")}
@@ -107,7 +107,7 @@ def test_files(tmp_path: Path) -> None:
     assert "<svg" in page and "11,689,512" in page
     assert not re.search(r"(src|href)=\"?http", page)
     with pytest.raises(SpecError, match=r"no plot ends in '\.gif'"):
-        save(found, tmp_path / "a.gif")
+        CostPlot(found).save(tmp_path / "a.gif")
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_dsl.analysis.cost import KINDS, Costs, total_work
-from resnet_dsl.analysis.counters import COUNTERS, counters, counters_table
+from resnet_dsl.analysis.counters import COUNTERS, counters
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 from resnet_dsl.runtime.build import build
@@ -27,7 +27,7 @@ RECORDED = {name: case for name, case in json.loads((DATA / "recorded.json").rea
 
 
 def said(graph: Graph) -> dict[str, int]:
-    return {s.counter.name: s.count for s in counters(graph)}
+    return {s.counter.name: s.count for s in counters(graph).rows}
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -152,6 +152,6 @@ def test_every_quantity_that_a_counter_names_exists() -> None:
 
 
 def test_the_table_says_what_makes_a_figure_up() -> None:
-    text = counters_table(compile(load("resnet50"))).render("table", width=200)
+    text = counters(compile(load("resnet50"))).render(width=200)
     assert "MACs + 2 x 11,113,984 batch norm + 100,352 global avg pool inputs" in text
     assert "MACs - 231,211,008: the stride of each bottleneck in its first 1x1" in text

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from networks import NETWORKS, compiled, small
 
 from resnet_dsl.analysis.alignment import Keys, align
+from resnet_dsl.analysis.changes import Change
 from resnet_dsl.analysis.cost import Cost
-from resnet_dsl.analysis.diff import Change, Difference, diff
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.graph import Node, Program
 from resnet_dsl.graph.tensors import tensors
 from resnet_dsl.language import load
 from resnet_dsl.pictures import difftext
+from resnet_dsl.pictures.difference import Difference, diff
 from resnet_dsl.pictures.draw import draw_difference
 from resnet_dsl.runtime.build import build
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from networks import NETWORKS, compiled, small
 
-from resnet_dsl.analysis.diff import diff
 from resnet_dsl.analysis.inspect import inspect
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.emission.source import emit, excerpts
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
+from resnet_dsl.pictures.difference import diff
 from resnet_dsl.pictures.draw import draw, draw_difference
 from resnet_dsl.pictures.page.shell import Section, render
 

@@ -143,7 +143,7 @@ def test_csv_holds_bare_values_of_all_columns(by: str) -> None:
 def test_a_stage_may_be_called_like_the_ends(tmp_path: Path) -> None:
     stages = [{"depth": 1, "width": 4, "name": "head"}, {"depth": 1, "width": 4, "name": "stem"}]
     graph = report(tmp_path, stages=stages).graph
-    table = rd.compare([graph, graph], ["a", "b"]).table("stage")
+    table = rd.compare([graph, graph], labels=["a", "b"]).table("stage")
     assert [row[0] for row in table.rows[::2]] == ["stem", "head", "stem", "head"]
     assert sum(int(str(row[2])) for row in table.rows[::2]) == rd.inspect(graph).params
 
@@ -151,7 +151,7 @@ def test_a_stage_may_be_called_like_the_ends(tmp_path: Path) -> None:
 def test_stages_that_the_first_network_lacks_have_no_ratio(tmp_path: Path) -> None:
     short_one = report(tmp_path).graph
     long_one = report(tmp_path, stages=[{"depth": 1, "width": 4}, {"depth": 1, "width": 4}]).graph
-    rows = {(row[0], row[1]): row[2:] for row in rd.compare([short_one, long_one], ["a", "b"]).table("stage").rows}
+    rows = {(row[0], row[1]): row[2:] for row in rd.compare([short_one, long_one], labels=["a", "b"]).table("stage").rows}
     assert rows["layer2", "b"][1:3] == [None, None]
     assert ("layer2", "a") not in rows
 

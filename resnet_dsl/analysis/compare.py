@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from resnet_dsl.analysis.apart import apart
 from resnet_dsl.analysis.cost import CONVENTION
-from resnet_dsl.analysis.inspect import Part, Report, inspect
+from resnet_dsl.analysis.inspect import Report, inspect
+from resnet_dsl.analysis.report import Part
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.graph.graph import Graph
-from resnet_dsl.table import Column, Table, count, shape_text, short, signed, times
+from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text, short, signed, times
+
+By = Literal["net", "stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +34,28 @@ SORTS: Mapping[str, Callable[[Entry], int]] = {
 """What rows may be sorted by."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Networks and the `first` of those given, which all are measured by."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Answer):
+    """Networks and the `first` of those given, with which all are compared. `by` is what a row of the table is."""
 
     entries: tuple[Entry, ...]
     first: Entry
+    by: By = "net"
 
     def sorted(self, key: str, *, largest_first: bool = False) -> Comparison:
-        """The same with its rows in another order; equal ones keep theirs."""
+        """The same with its rows in another order; equal ones keep theirs. Raises SpecError for a key that is not in `SORTS`."""
+        if key not in SORTS:
+            help = did_you_mean(key, SORTS, what="a key")
+            raise refuse("unknown-name", f"no such key: {quote(key)}", help, at=Argument("sort"))
         return replace(self, entries=tuple(sorted(self.entries, key=SORTS[key], reverse=largest_first)))
 
-    def __str__(self) -> str:
-        return self.table().render("table")
+    def summary(self) -> str:
+        """How many networks, and which."""
+        return f"{len(self.entries)} networks: {', '.join(e.label for e in self.entries)}"
+
+    def tables(self, format: Layout = "table") -> list[Table]:
+        """The one table of `compare`."""
+        return [self.table()]
 
     def to_dict(self) -> list[dict[str, object]]:
         """The JSON document of `compare --format json`: `inspect`'s, each with `label`, `delta` and `ratio`."""
@@ -56,9 +70,9 @@ class Comparison:
             for e in self.entries
         ]
 
-    def table(self, by: Literal["net", "stage"] = "net") -> Table:
-        """One row a network, or one row a network of every stage."""
-        return self._by_stage() if by == "stage" else self._by_network()
+    def table(self, by: By | None = None) -> Table:
+        """One row per network, or one row per network of every stage."""
+        return self._by_stage() if (by or self.by) == "stage" else self._by_network()
 
     def _by_network(self) -> Table:
         first = self.first.report
@@ -95,11 +109,15 @@ class Comparison:
         return f"{name}{shape_text(shape)} to {classes} classes" if shape else name.rstrip(": ")
 
 
-def compare(graphs: Sequence[Graph], labels: Iterable[str] = ()) -> Comparison:
-    """The networks against the first of them; `labels` tell them apart where their names do not."""
-    names = tuple(labels) or tuple(g.name for g in graphs)
-    entries = tuple(Entry(name, inspect(graph)) for name, graph in zip(names, graphs, strict=True))
-    return Comparison(entries, entries[0])
+def compare(graphs: Sequence[Graph], labels: Sequence[str] = (), by: By = "net", sort: str | None = None) -> Comparison:
+    """The networks against the first of them.
+
+    `labels` tell them apart; left out, their names do, with what differs between networks of one name. `sort` is a key of
+    `SORTS`, with `-` before it for the largest first. Raises SpecError for another key.
+    """
+    entries = tuple(Entry(*pair) for pair in zip(labels or apart(graphs), map(inspect, graphs), strict=True))
+    found = Comparison(entries, entries[0], by)
+    return found if sort is None else found.sorted(sort.removeprefix("-"), largest_first=sort.startswith("-"))
 
 
 def _parts(report: Report) -> dict[tuple[int, str], Part]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from resnet_dsl.analysis.cost import total_work
 from resnet_dsl.analysis.structure import late_strides
 from resnet_dsl.graph.graph import Graph
-from resnet_dsl.table import Column, Table, count
+from resnet_dsl.table import Answer, Column, Layout, Table, count, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,40 @@ class Saying:
     makes: str
 
 
-def counters(graph: Graph) -> list[Saying]:
+@dataclass(frozen=True, slots=True, repr=False)
+class Counts(Answer):
+    """What every usual counter says of the network `name`, for one input."""
+
+    name: str
+    rows: tuple[Saying, ...]
+
+    def summary(self) -> str:
+        """The network, and the smallest and largest figure."""
+        figures = [s.count for s in self.rows]
+        return f"{self.name}: {len(figures)} counters say {short(min(figures))} to {short(max(figures))}"
+
+    def tables(self, format: Layout = "table") -> list[Table]:
+        """One row per counter."""
+        columns = (
+            Column("counter", "counter"), Column("count", "it says", count, True), Column("unit", "unit"),
+            Column("makes", "which is", wrap=True),
+        )  # fmt: skip
+        rows = [[f"{s.counter.name} {s.counter.version}".strip(), s.count, s.counter.unit, s.makes] for s in self.rows]
+        return [Table(columns, rows, f"{self.name}: what the usual counters say, for one input", notes=_NOTES)]
+
+    def to_dict(self) -> list[dict[str, object]]:
+        """The JSON document of `inspect --explain-count`."""
+        return [
+            {"counter": s.counter.name, "version": s.counter.version, "count": s.count, "unit": s.counter.unit, "makes": s.makes}
+            for s in self.rows
+        ]
+
+
+def counters(graph: Graph) -> Counts:
     """What each counter says of a network, for one input."""
     work = total_work(graph)
     spared = sum(late.spared for late in late_strides(graph))
-    return [_saying(c, work, spared if c.early else 0) for c in COUNTERS]
+    return Counts(graph.name, tuple(_saying(c, work, spared if c.early else 0) for c in COUNTERS))
 
 
 def _saying(c: Counter, work: Mapping[str, int], spared: int) -> Saying:
@@ -93,20 +122,3 @@ def _saying(c: Counter, work: Mapping[str, int], spared: int) -> Saying:
              for what, n in c.adds.items() if what not in _MACS and work.get(what)]  # fmt: skip
     moved = f" - {spared:,}: the stride of each bottleneck in its first 1x1" if spared else ""
     return Saying(c, c.count(work) - spared, double + "".join(terms) + moved)
-
-
-def counters_table(graph: Graph) -> Table:
-    """One row a counter."""
-    columns = (
-        Column("counter", "counter"), Column("count", "it says", count, True), Column("unit", "unit"), Column("makes", "which is", wrap=True),
-    )  # fmt: skip
-    rows = [[f"{s.counter.name} {s.counter.version}".strip(), s.count, s.counter.unit, s.makes] for s in counters(graph)]
-    return Table(columns, rows, f"{graph.name}: what the usual counters say, for one input", notes=_NOTES)
-
-
-def counters_document(graph: Graph) -> list[dict[str, object]]:
-    """The same as JSON has it."""
-    return [
-        {"counter": s.counter.name, "version": s.counter.version, "count": s.count, "unit": s.counter.unit, "makes": s.makes}
-        for s in counters(graph)
-    ]

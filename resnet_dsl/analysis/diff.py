@@ -9,220 +9,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import groupby, zip_longest
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
 
 from resnet_dsl.analysis.alignment import Keys, Pair, Run, align
-from resnet_dsl.analysis.cost import CONVENTION, Cost, Costs
-from resnet_dsl.analysis.weights import Fit, fit
-from resnet_dsl.graph.graph import Graph, Node, Program, Shape, Value, join
+from resnet_dsl.analysis.changes import SWAPPED, Attribute, Change, Changes, Side
+from resnet_dsl.analysis.cost import Cost, Costs
+from resnet_dsl.graph.graph import Graph, Node, Program, Value, join
 from resnet_dsl.graph.ops import OPS
-from resnet_dsl.table import Column, Table, count, short, signed
-
-SWAPPED = "swapped"
-"""The attribute of two steps that changed places."""
-
-Status = Literal["same", "changed", "added", "removed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A step, or a run of equal ones, in one of the networks. `path` is its full path, `name` its name in its scope.
-
-    `kind` is a block's or policy's name or an operation's label; `cost` is that of the whole run.
-    """
-
-    path: str
-    name: str
-    kind: str
-    times: int
-    shape: Shape
-    cost: Cost
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        cost = {"params": self.cost.params, "macs": self.cost.macs}
-        return {"path": self.path, "kind": self.kind, "times": self.times, "out": list(self.shape), **cost}
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """What changed of a step, from what and to what, as people write it; empty where one side has no such thing."""
-
-    name: str
-    before: str
-    after: str
-
-    def __str__(self) -> str:
-        if self.name == SWAPPED:
-            return f"{self.before} and {self.after} swapped"
-        return f"{self.name} {self.before or 'none'} -> {self.after or 'none'}"
-
-    def to_dict(self) -> dict[str, str]:
-        """The JSON form."""
-        return {"attribute": self.name, "from": self.before, "to": self.after}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A step of A and the same step of B; one of them alone where it was added or removed.
-
-    `status` is about the step with all that it holds, `attributes` about the step itself.
-    """
-
-    status: Status
-    role: str
-    a: Side | None
-    b: Side | None
-    attributes: tuple[Attribute, ...] = ()
-    inside: tuple[Change, ...] = ()
-
-    @property
-    def count(self) -> int:
-        """How many changes it stands for."""
-        own = len(self.attributes) if self.status == "changed" else int(self.status != "same")
-        return own + sum(c.count for c in self.inside)
-
-    @property
-    def side(self) -> Side:
-        """Where it is now, or was."""
-        side = self.b or self.a
-        assert side is not None
-        return side
-
-    def walk(self) -> Iterator[Change]:
-        """Itself and all that it holds, in order."""
-        yield self
-        for c in self.inside:
-            yield from c.walk()
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form; what holds no change is not opened."""
-        return {
-            "status": self.status,
-            "role": self.role,
-            "a": self.a.to_dict() if self.a else None,
-            "b": self.b.to_dict() if self.b else None,
-            "changes": [x.to_dict() for x in self.attributes],
-            "inside": [c.to_dict() for c in self.inside],
-        }
-
-
-def groups(changes: Sequence[Change]) -> list[list[Change]]:
-    """Neighbours that one line can tell: what did not change, and what changed in the same way but for the figures."""
-    return [list(run) for _, run in groupby(changes, _pattern)]
-
-
-def span(names: Sequence[str]) -> str:
-    """Neighbours by their names: `conv1 to act1`, `0-5` for `0` and `1-5`."""
-    first, last = names[0], names[-1]
-    if all(re.fullmatch(r"\d+(-\d+)?", x) for x in (first, last)):
-        ends = first.split("-")[0], last.split("-")[-1]
-        return ends[0] if ends[0] == ends[1] else "-".join(ends)
-    return first if len(names) == 1 else f"{first} to {last}"
-
-
-def _pattern(change: Change) -> tuple[object, ...]:
-    if change.status == "same":
-        return ("same",)
-    if change.status != "changed":
-        return (id(change),)
-    kinds = [x.kind if x and change.role != "step" else "" for x in (change.a, change.b)]
-    inside = tuple(_inner_pattern(c) for c in change.inside if c.status != "same")
-    return (change.role, *kinds, tuple(x.name for x in change.attributes), inside, *((id(change),) if change.role != "block" else ()))
-
-
-def _inner_pattern(change: Change) -> tuple[object, ...]:
-    names = tuple(x.name if x else "" for x in (change.a, change.b))
-    inside = tuple(_inner_pattern(c) for c in change.inside if c.status != "same")
-    return (change.status, *names, tuple(x.name for x in change.attributes), inside)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Two networks and what sets B apart from A. `attributes` are of the networks themselves: input, initial weights."""
-
-    a: Graph
-    b: Graph
-    labels: tuple[str, str]
-    attributes: tuple[Attribute, ...]
-    changes: tuple[Change, ...]
-    costs: tuple[Costs, Costs]
-
-    @property
-    def count(self) -> int:
-        """How many changes there are; 0 says that the networks are the same."""
-        return len(self.attributes) + sum(c.count for c in self.changes)
-
-    @property
-    def same(self) -> bool:
-        """Do they do the same, under the same names?"""
-        return self.count == 0
-
-    @cached_property
-    def weights(self) -> Fit:
-        """Do A's weights fit B?"""
-        return fit(self.a, self.b)
-
-    def parts(self) -> list[tuple[str, Cost, Cost]]:
-        """Stem, stages and head with their costs in A and in B; a renamed stage is one row, `layer3 -> mid`."""
-        rows: dict[tuple[str, str], list[Cost]] = {}
-        for c in self.changes:
-            names = [side.name for side in (c.a, c.b) if side is not None]
-            key = ("stage", " -> ".join(dict.fromkeys(names))) if c.role == "stage" else (c.role, c.role)
-            row = rows.setdefault(key, [Cost(), Cost()])
-            for i, side in enumerate((c.a, c.b)):
-                if side is not None:
-                    row[i] = row[i] + side.cost
-        return [(name, row[0], row[1]) for (_, name), row in rows.items()]
-
-    def table(self) -> Table:
-        """Costs by stage: A, B and the difference."""
-        columns = (
-            Column("stage", "stage"),
-            Column("params_a", "params A", count, True), Column("params_b", "params B", count, True),
-            Column("delta_params", "difference", signed(count), True),
-            Column("macs_a", "MACs A", short, True), Column("macs_b", "MACs B", short, True),
-            Column("delta_macs", "difference", signed(short), True),
-        )  # fmt: skip
-        total = (c.network for c in self.costs)
-        return Table(columns, [_row(*part) for part in self.parts()], total=_row("total", *total), notes=(CONVENTION,))
-
-    def rows(self) -> Table:
-        """One row a change, for CSV."""
-        columns = tuple(Column(key, key) for key in ("status", "a", "b", "what", "attribute", "from", "to"))
-        rows: list[list[object]] = [["changed", self.a.name, self.b.name, "network", x.name, x.before, x.after] for x in self.attributes]
-        for change in (c for top in self.changes for c in top.walk()):
-            ends = [change.a.path if change.a else "", change.b.path if change.b else ""]
-            rows += (["changed", *ends, change.side.kind, x.name, x.before, x.after] for x in change.attributes)
-            if change.status in ("added", "removed"):
-                rows.append([change.status, *ends, change.side.kind, "", "", ""])
-        return Table(columns, rows)
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON document of `diff --format json`."""
-        return {
-            "a": self._network(0),
-            "b": self._network(1),
-            "same": self.same,
-            "count": self.count,
-            "changes": [x.to_dict() for x in self.attributes],
-            "inside": [c.to_dict() for c in self.changes],
-            "stages": [
-                {"name": name, "params": {"a": a.params, "b": b.params}, "macs": {"a": a.macs, "b": b.macs}} for name, a, b in self.parts()
-            ],
-            "weights": self.weights.to_dict(),
-        }
-
-    def _network(self, i: int) -> dict[str, object]:
-        graph, cost = (self.a, self.b)[i], self.costs[i].network
-        return {"label": self.labels[i], "name": graph.name, "params": cost.params, "macs": cost.macs, "depth": cost.depth}
-
-
-def diff(a: Graph, b: Graph, labels: tuple[str, str] | None = None) -> Difference:
+def diff(a: Graph, b: Graph, labels: tuple[str, str] | None = None) -> Changes:
     """What changes from A to B; `labels` are what they are called where that is not their names."""
     costs = (Costs(a), Costs(b))
     own = [
@@ -230,7 +28,7 @@ def diff(a: Graph, b: Graph, labels: tuple[str, str] | None = None) -> Differenc
         Attribute("init", _init(a), _init(b)),
     ]
     changes = _Comparer(*costs).inside(a.root, b.root, "", "")
-    return Difference(a, b, labels or (a.name, b.name), tuple(x for x in own if x.before != x.after), changes, costs)
+    return Changes(a, b, labels or (a.name, b.name), tuple(x for x in own if x.before != x.after), changes, costs)
 
 
 class _Comparer:
@@ -377,7 +175,3 @@ def _figures(cost: Cost) -> tuple[int, ...]:
 
 def _share(total: int, part: int, of: int) -> int:
     return total * part // of
-
-
-def _row(name: str, a: Cost, b: Cost) -> list[object]:
-    return [name, a.params, b.params, b.params - a.params, a.macs, b.macs, b.macs - a.macs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.diagnostics import SpecError, mistake
+from resnet_dsl.diagnostics import SpecError, call, mistake
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.language.spec import Spec
 
@@ -26,4 +26,4 @@ def check_expect(spec: Spec, graph: Graph) -> None:
 def _help(key: str, is_: int, said: int) -> str:
     if key == "macs" and said == 2 * is_:
         return f"macs are multiply-accumulates; {said:,} are floating point operations (2 x macs): write {is_}"
-    return f"write {key}: {is_} if the network is right; `resnet-dsl inspect --by block` shows where it comes from"
+    return f"write {key}: {is_} if the network is right; `{call('inspect', by='block')}` shows where it comes from"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
-from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
-from resnet_dsl.table import Column, count, shape_text, short
+from resnet_dsl.analysis.cost import KINDS, Kind
+from resnet_dsl.analysis.report import Breakdown, Part
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
+from resnet_dsl.table import Column, count, shape_text, size
 
-if TYPE_CHECKING:
-    from resnet_dsl.analysis.inspect import Part, Report
+T = TypeVar("T", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,9 @@ class Figure:
     """A column: what a part of a network has of it, the network in all (None where parts do not add up), and a note."""
 
     column: Column
-    part: Callable[[Report, Part], object]
-    total: Callable[[Report], object]
+    part: Callable[[Breakdown, Part], object]
+    total: Callable[[Breakdown], object]
     note: str = ""
-
-
-def _bytes(value: int) -> str:
-    return short(value, "B")
 
 
 def _percent(value: float) -> str:
@@ -37,19 +34,19 @@ def _sides(pair: tuple[int, int] | str) -> str:
     return str(pair[0]) if pair[0] == pair[1] else shape_text(pair)
 
 
-def _field(r: Report, p: Part) -> object:
+def _field(r: Breakdown, p: Part) -> object:
     return (p.reach.size or "all") if len(r.input) == 3 else None
 
 
-def _nothing(r: Report) -> None:
+def _nothing(r: Breakdown) -> None:
     return None
 
 
-def _summed(name: str) -> tuple[Callable[[Report, Part], object], Callable[[Report], object]]:
+def _summed(name: str) -> tuple[Callable[[Breakdown, Part], object], Callable[[Breakdown], object]]:
     return (lambda r, p: getattr(p, name)), (lambda r: getattr(r, name))
 
 
-def _weighed(times: Callable[[Report], int]) -> tuple[Callable[[Report, Part], object], Callable[[Report], object]]:
+def _weighed(times: Callable[[Breakdown], int]) -> tuple[Callable[[Breakdown, Part], object], Callable[[Breakdown], object]]:
     """Bytes for each parameter."""
     return (lambda r, p: p.params * times(r)), (lambda r: r.params * times(r))
 
@@ -66,12 +63,12 @@ FIGURES: Mapping[str, Figure] = {
                           "Activations: output elements of conv and linear layers for one input."),
     "receptive": Figure(Column("receptive", "receptive", _sides, True), _field, _nothing, _SEEN),
     "jump": Figure(Column("jump", "jump", _sides, True), lambda r, p: p.reach.jump if len(r.input) == 3 else None, _nothing, _SEEN),
-    "bytes": Figure(Column("bytes", "bytes", _bytes, True), lambda r, p: p.elements * r.size * r.batch, _nothing,
+    "bytes": Figure(Column("bytes", "bytes", size, True), lambda r, p: p.elements * r.size * r.batch, _nothing,
                     "Bytes: of the output."),
-    "weights": Figure(Column("weights", "weights", _bytes, True), *_weighed(lambda r: 4)),
-    "gradients": Figure(Column("gradients", "gradients", _bytes, True), *_weighed(lambda r: 4)),
-    "optimizer": Figure(Column("optimizer", "optimizer", _bytes, True), *_weighed(lambda r: 4 * r.optimizer_state)),
-    "saved": Figure(Column("saved", "saved", _bytes, True), lambda r, p: p.saved.of(r.batch), lambda r: r.memory.saved.of(r.batch)),
+    "weights": Figure(Column("weights", "weights", size, True), *_weighed(lambda r: 4)),
+    "gradients": Figure(Column("gradients", "gradients", size, True), *_weighed(lambda r: 4)),
+    "optimizer": Figure(Column("optimizer", "optimizer", size, True), *_weighed(lambda r: 4 * r.optimizer_state)),
+    "saved": Figure(Column("saved", "saved", size, True), lambda r, p: p.saved.of(r.batch), lambda r: r.memory.saved.of(r.batch)),
     "shortcut_params": Figure(Column("shortcut_params", "shortcut params", count, True), *_summed("shortcut_params")),
     "shortcut_macs": Figure(Column("shortcut_macs", "shortcut MACs", count, True), *_summed("shortcut_macs")),
 }  # fmt: skip
@@ -84,24 +81,20 @@ OF_BATCH = frozenset({"bytes", "saved"})
 """What depends on the batch and the precision."""
 
 
-def chosen(text: str) -> tuple[str, ...]:
-    """The columns that a list with commas names. Raises SpecError with a suggestion."""
-    names = [name.strip() for name in text.split(",")]
+def chosen(columns: str | Iterable[str]) -> tuple[str, ...]:
+    """The columns of a list, or of a text with commas. Raises SpecError with a suggestion."""
+    return _known(columns, FIGURES, "column", Argument("columns"))
+
+
+def kinds(counted: str | Iterable[str]) -> tuple[Kind, ...]:
+    """The kinds of work of a list, or of a text with commas. Raises SpecError with a suggestion."""
+    return _known(counted, KINDS, "kind of work", Argument("counted", option="count"))
+
+
+def _known(given: str | Iterable[str], known: Collection[T], what: str, at: Argument) -> tuple[T, ...]:
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+    rows = {str(name): name for name in known}
     for name in names:
-        if name not in FIGURES:
-            raise _unknown(name, FIGURES, "column", "--columns")
-    return tuple(dict.fromkeys(names))
-
-
-def kinds(text: str, known: Sequence[Any] | Mapping[Any, object]) -> tuple[Any, ...]:
-    """The kinds of work that a list with commas names. Raises SpecError with a suggestion."""
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in known:
-            raise _unknown(name, known, "kind of work", "--count")
-    return tuple(dict.fromkeys(names))
-
-
-def _unknown(name: str, known: Sequence[str] | Mapping[str, object], what: str, at: str) -> SpecError:
-    help = did_you_mean(name, known, what=f"a {what}")
-    return refuse("unknown-name", f"no such {what}: {quote(name)}", help, at=at)
+        if name not in rows:
+            raise refuse("unknown-name", f"no such {what}: {quote(name)}", did_you_mean(name, rows, what=f"a {what}"), at=at)
+    return tuple(dict.fromkeys(rows[name] for name in names))

@@ -31,7 +31,7 @@ NEAR = Fraction(1, 50)
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class Scaled:
     """A network of the family: widths and depths of its stages, and what it costs, counted on the compiled graph."""
 
     widths: tuple[int, ...]
@@ -42,12 +42,12 @@ class Fitted:
 class OverBudget(Exception):
     """No network of the family is cheap enough; `least` is the cheapest."""
 
-    def __init__(self, least: Fitted) -> None:
+    def __init__(self, least: Scaled) -> None:
         super().__init__()
         self.least = least
 
 
-def fit(spec: Spec, budget: Budget, over: Sequence[Axis] = ("width",), multiple: int = 1) -> Fitted:
+def fit(spec: Spec, budget: Budget, over: Sequence[Axis] = ("width",), multiple: int = 1) -> Scaled:
     """The dearest network within the budget.
 
     With both axes, both grow or both shrink, and of all that come within 2 % of the dearest the one whose widths and depths
@@ -102,11 +102,11 @@ class _Family:
         """Of all stages: rounded to the grain, halves up."""
         return {i: self.grain * max(1, floor(Fraction(w * scale, max(self.own)) + Fraction(1, 2))) for i, w in enumerate(self.own)}
 
-    def fitted(self, scale: int, depths: Depths) -> Fitted:
+    def fitted(self, scale: int, depths: Depths) -> Scaled:
         """A member, counted on its compiled graph. Raises SpecError where there is none."""
         widths = self.widths(scale)
         graph = compile(variant(self.spec, widths=widths, depths=depths))
-        return Fitted(tuple(widths.values()), depths, Costs(graph).network)
+        return Scaled(tuple(widths.values()), depths, Costs(graph).network)
 
     def cost(self, scale: int, depths: Depths) -> Cost | None:
         """What a member costs; None where there is no such network."""

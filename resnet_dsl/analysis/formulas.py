@@ -23,7 +23,7 @@ from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.expand import expand
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.language.spec import Spec
-from resnet_dsl.table import Column, Table
+from resnet_dsl.table import Answer, Column, Layout, Table
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 MAX_DEGREE = 4
@@ -53,10 +53,12 @@ class Variable:
         return {"name": self.name, "is": self.meaning, "here": self.here, "step": self.step}
 
 
-@dataclass(frozen=True, slots=True)
-class Formulas:
-    """Of the parts of a network by name, the last the whole (`total`). `held` are variables that no polynomial holds in,
-    `least` is the smallest square input that the network takes."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Formulas(Answer):
+    """Costs of the parts of a network as polynomials, by the part's name; the last is the whole (`total`).
+
+    `held` are variables in which the costs are no polynomial, `least` is the smallest square input that the network takes.
+    """
 
     name: str
     variables: tuple[Variable, ...]
@@ -71,8 +73,12 @@ class Formulas:
         return {"name": self.name, "variables": [v.to_dict() for v in self.variables], "held": list(self.held),
                 "parts": parts, "smallest_input": self.least}  # fmt: skip
 
-    def table(self) -> Table:
-        """Two rows a part: its parameters and its multiply-accumulates."""
+    def summary(self) -> str:
+        """The network, and its parameters as a polynomial."""
+        return f"{self.name}: params = {self.params['total']}, in {', '.join(v.name for v in self.variables)}"
+
+    def tables(self, format: Layout = "table") -> list[Table]:
+        """Two rows per part: its parameters and its multiply-accumulates."""
         columns = (Column("part", "part"), Column("figure", "figure"), Column("formula", "formula", wrap=True))
         rows = [[n, figure, str(found[n])] for n in self.params for figure, found in (("params", self.params), ("MACs", self.macs))]
         notes = ["Exact: found from counts, and tested against counts at other points.", *map(_about, self.variables)]
@@ -83,7 +89,7 @@ class Formulas:
             ]
         if self.least is not None:
             notes.append(f"The smallest square input that it takes is {self.least}x{self.least}.")
-        return Table(columns, rows, f"{self.name}: costs as polynomials", notes=tuple(notes))
+        return [Table(columns, rows, f"{self.name}: costs as polynomials", notes=tuple(notes))]
 
 
 def formulas(spec: Spec) -> Formulas:

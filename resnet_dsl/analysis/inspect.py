@@ -1,204 +1,60 @@
-"""Costs and shapes of one network: as values, as the documented JSON, as tables."""
+"""What a network costs, and its shapes: one value for the terminal, a notebook and JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from math import prod
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from resnet_dsl.analysis.cost import COUNTED, Cost, Costs, Kind, convention
-from resnet_dsl.analysis.field import Reach, Reaches
+from resnet_dsl.analysis.cost import COUNTED, Costs, Kind, convention
 from resnet_dsl.analysis.figures import FIGURES, MEMORY, OF_BATCH
-from resnet_dsl.analysis.memory import BYTES, STATE, Amount, Memory, Optimizer, Precision, Saving, Storage, memory
-from resnet_dsl.graph.graph import CALL, SCOPE_INPUT, Graph, Node, Program, Shape, join
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.table import Column, Table, count, shape_text, short
+from resnet_dsl.analysis.memory import Optimizer, Precision, Saving
+from resnet_dsl.analysis.quantities import size as bytes_of
+from resnet_dsl.analysis.report import Breakdown, Part, figures_of
+from resnet_dsl.graph.graph import Graph
+from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text, short, size
 
 By = Literal["net", "stage", "block", "op"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part(Cost):
-    """A part of a network and what it costs: the stem, a stage, the head, a run of equal blocks, one operation.
-
-    `kind` is what it is (`stage`, a block's name, an op), `blocks` how many blocks it holds, `out` the shape it gives,
-    `shortcut` a block's policy (`identity` where it computes nothing), `label` an operation in a few words, `reach` what
-    its output sees of the input, `saved` what autograd saves first in it.
-    """
-
-    path: str
-    kind: str
-    out: Shape
-    blocks: int = 0
-    shortcut: str = ""
-    label: str = ""
-    reach: Reach
-    saved: Amount
-
-    @property
-    def name(self) -> str:
-        """The path, which is also the prefix in the state_dict."""
-        return self.path
-
-    @property
-    def elements(self) -> int:
-        """Of the output, for one input."""
-        return prod(self.out)
-
-    def to_dict(self, *keys: str) -> dict[str, object]:
-        """The named fields, as JSON has them."""
-        return {k: list(v) if isinstance(v := getattr(self, k), tuple) else v for k in keys}
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A node of a scope with its analyses: what its operands see and what it sees, the storage of its first operand."""
-
-    node: Node
-    cost: Cost
-    before: Reach
-    after: Reach
-    entry: Storage
-    saved: Amount
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report(Cost):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Report(Answer, Breakdown):
     """What a network costs for one input, in all and by part.
 
-    `batch`, `precision` and `optimizer` matter to bytes alone. `costs` say what is counted, `saving` what autograd saves.
+    `by` is what a row of its table is, `columns` name what a row tells (`figures.FIGURES`; empty: what suits `by`).
+    `largest_batch` is the largest batch that trains in `max_memory`, where that was asked for.
     """
 
-    graph: Graph = field(repr=False)
-    costs: Costs = field(repr=False)
-    saving: Saving = field(repr=False)
-    batch: int = 1
-    precision: Precision = "fp32"
-    optimizer: Optimizer = "sgd"
+    by: By = "stage"
+    columns: tuple[str, ...] = ()
+    max_memory: str = ""
+    largest_batch: int | None = None
 
     @property
-    def name(self) -> str:
-        """The network's name."""
-        return self.graph.name
+    def room(self) -> str:
+        """Which batch fits into `max_memory`, in words; empty where nobody asked."""
+        if self.largest_batch is None:
+            return ""
+        nothing = f"nothing, not even a batch of 1 ({size(self.memory.total(1))})"
+        return f"in {self.max_memory} fits {f'a batch of {self.largest_batch:,}' if self.largest_batch else nothing}"
 
-    @property
-    def input(self) -> Shape:
-        """The shape of one input."""
-        return self.graph.input
+    def summary(self) -> str:
+        """The network, its parameters, MACs and depth."""
+        costs = f"{self.params:,} params, {short(self.macs)} MACs, depth {self.depth:,}"
+        return f"{self.name}: {shape_text(self.input)} to {self.classes:,} classes, {costs}"
 
-    @property
-    def classes(self) -> int:
-        """How many outputs it has."""
-        return self.graph.classes
+    def tables(self, format: Layout = "table") -> list[Table]:
+        """The one table of `inspect`."""
+        return [self.table()]
 
-    @property
-    def size(self) -> int:
-        """Bytes of an element in `precision`."""
-        return BYTES[self.precision]
+    def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
+        """As `inspect` prints it; in a terminal with the batch that fits."""
+        text = super().render(format, bold=bold, width=width, quiet=quiet)
+        return f"{text}{self.room[:1].upper()}{self.room[1:]}.\n" if self.room and format == "table" else text
 
-    @property
-    def optimizer_state(self) -> int:
-        """Numbers that the optimizer keeps for each parameter."""
-        return STATE[self.optimizer]
-
-    @property
-    def weight_bytes(self) -> int:
-        """Of all trainable parameters in `precision`."""
-        return self.params * self.size
-
-    @property
-    def activation_bytes(self) -> int:
-        """Of the outputs of all convolutions and linear layers in `precision`, for `batch` inputs."""
-        return self.activations * self.size * self.batch
-
-    @cached_property
-    def memory(self) -> Memory:
-        """What training it keeps in memory."""
-        return memory(self.params, self.saving, self.optimizer)
-
-    @cached_property
-    def _reaches(self) -> Reaches:
-        return Reaches(self.graph)
-
-    @cached_property
-    def _root(self) -> tuple[_Place, ...]:
-        return tuple(self._places(self.graph.root, Reach(), self.saving.start))
-
-    @cached_property
-    def stages(self) -> tuple[Part, ...]:
-        """One part a stage."""
-        return tuple(
-            _part(p, p.node.path, "stage", blocks=sum(n.times for n in p.node.callee.nodes if n.role == "block"))
-            for p in self._root
-            if p.node.role == "stage"
-        )
-
-    @cached_property
-    def stem(self) -> Part:
-        """All steps before the stages."""
-        return self._ends("stem", self.graph.input, Reach())
-
-    @cached_property
-    def head(self) -> Part:
-        """All steps after the stages."""
-        return self._ends("head", self.stages[-1].out, self.stages[-1].reach)
-
-    @cached_property
-    def blocks(self) -> tuple[Part, ...]:
-        """One part a run of equal blocks (and a step around them), stage by stage, with the stem and the head."""
-        return (self.stem, *(part for p in self._root if p.node.role == "stage" for part in self._in_stage(p)), self.head)
-
-    @cached_property
-    def ops(self) -> tuple[Part, ...]:
-        """One part an operation, in order."""
-        return tuple(self._operations(self.graph.root, "", Reach(), self.saving.start))
-
-    def _places(self, program: Program, reach: Reach, storage: Storage) -> Iterator[_Place]:
-        """A scope's nodes, where its input sees `reach` and lies in `storage`."""
-        walks = zip(self.costs.nodes(program), self._reaches.nodes(program, reach), self.saving.nodes(program, storage), strict=True)
-        for (node, cost), (_, before, after), (_, entry, saved) in walks:
-            yield _Place(node, cost, before, after, entry, saved)
-
-    def _ends(self, role: Literal["stem", "head"], out: Shape, reach: Reach) -> Part:
-        total, saved = Cost(), Amount()
-        for p in self._root:
-            if p.node.role == role:
-                total, saved, out, reach = total + p.cost, saved + p.saved, p.node.shape, p.after
-        return Part(**_costs(total), path=role, kind=role, out=out, reach=reach, saved=saved)
-
-    def _in_stage(self, stage: _Place) -> Iterator[Part]:
-        for p in self._places(stage.node.callee, stage.before, stage.entry):
-            node, name = p.node, stage.node.path
-            if node.role == "block":
-                paths = node.paths[0] if node.times == 1 else f"{node.paths[0]}-{node.paths[-1]}"
-                yield _part(p, join(name, paths), node.callee.kind, blocks=node.times, shortcut=_policy(node))
-            else:
-                yield _part(p, join(name, node.path), node.callee.kind if node.op == CALL else node.op)
-
-    def _operations(self, program: Program, scope: str, reach: Reach, storage: Storage) -> Iterator[Part]:
-        for p in self._places(program, reach, storage):
-            node = p.node
-            if node.program is None:
-                shapes = program.in_shapes(node)
-                label = OPS[node.op].label(dict(node.attrs), shapes, node.shape) + _joined(program, node)
-                yield _part(p, join(scope, node.path), node.op, label=label)
-                continue
-            before, entry = p.before, p.entry
-            for name in node.paths:
-                done = self.saving.call(node, entry)
-                kept = done.saved if self.saving.checkpoint and node.role == "block" else None
-                for part in self._operations(node.program, join(scope, name), before, entry):
-                    yield part if kept is None else replace(part, saved=kept)
-                    kept = kept and Amount()  # a block that runs again keeps what its first operation reads
-                before, entry = before.then(self._reaches.scope(node.program)), done.out
-
-    def __str__(self) -> str:
-        return self.table().render("table")
-
-    def to_dict(self, by: By = "stage") -> dict[str, object]:
+    def to_dict(self, by: By | None = None) -> dict[str, object]:
         """The JSON document of `inspect --format json`: `blocks` is there by block, `ops` by op."""
+        by = by or self.by
         part = ("name", "out", "params", "macs", "activations")
         m = self.memory
         document: dict[str, object] = {
@@ -216,6 +72,8 @@ class Report(Cost):
             document["blocks"] = [self._figures(b, "path", "kind", "shortcut", "blocks", *part[1:]) for b in self.blocks]
         if by == "op":
             document["ops"] = [{"path": o.path, "op": o.kind, **self._figures(o, "label", *part[1:4])} for o in self.ops]
+        if self.largest_batch is not None:
+            document["largest_batch"] = self.largest_batch
         return document
 
     def _figures(self, p: Part, *keys: str) -> dict[str, object]:
@@ -224,9 +82,10 @@ class Report(Cost):
         seen = {"receptive": list(size) if size else "all", "jump": list(jump) if jump else None} if len(self.input) == 3 else {}
         return {**p.to_dict(*keys), **seen, "saved": p.saved.of(self.batch)}
 
-    def table(self, by: By = "stage", columns: Sequence[str] = ()) -> Table:
-        """One row a part. `columns` are names of `figures.FIGURES`; left out, what suits `by`."""
-        names = tuple(columns) or _USUAL[by]
+    def table(self, by: By | None = None, columns: Sequence[str] = ()) -> Table:
+        """One row per part, by another part or with other columns where they are given."""
+        by = by or self.by
+        names = tuple(columns) or self.columns or _USUAL[by]
         figures = [FIGURES[name] for name in names]
         if by == "net":
             pairs = [*_NET[:3], *((f.column, f.total(self)) for f in figures), *_NET[3:]]
@@ -265,30 +124,49 @@ class Report(Cost):
         if set(columns) & set(MEMORY):
             in_half = ", in fp32" if self.precision != "fp32" else ""
             notes = [
-                f"Training with {self.optimizer}, batch of {self.batch:,}, {self.precision}: {short(m.total(self.batch), 'B')} in all.",
+                f"Training with {self.optimizer}, batch of {self.batch:,}, {self.precision}: {size(m.total(self.batch))} in all.",
                 f"Weights, gradients and optimizer state{in_half}; saved: what autograd keeps for",
                 "the backward pass, memory that tensors share counted once. Not counted:",
                 "gradients of activations in flight, workspaces, what the allocator wastes.",
             ]
             if self.saving.checkpoint:
-                notes.insert(1, f"Each block saves its input and runs again: {short(again, 'B')} more, for one at a time.")
+                notes.insert(1, f"Each block saves its input and runs again: {size(again)} more, for one at a time.")
         return notes
 
 
 def inspect(
     graph: Graph,
     *,
-    batch: int = 1,
-    precision: Precision = "fp32",
-    optimizer: Optimizer = "sgd",
-    checkpoint: bool = False,
+    by: By = "stage",
+    columns: Sequence[str] = (),
     counted: Collection[Kind] = COUNTED,
+    memory: bool = False,
+    batch: int | None = None,
+    precision: Precision | None = None,
+    optimizer: Optimizer | None = None,
+    checkpoint: bool = False,
+    max_memory: str | int | None = None,
 ) -> Report:
-    """What a network costs. `counted` says what its MACs are, the rest what bytes are counted for; `checkpoint` saves each
-    block's input alone."""
+    """What a network costs.
+
+    `counted` says what its MACs are. Bytes are counted for `batch` inputs (1) in `precision` (fp32), training with
+    `optimizer` (sgd); `checkpoint` saves the input of each block alone. `max_memory` asks for the largest batch that trains in
+    so many bytes, and bytes are counted for that batch. Where any of these is given, or `memory` is, the table shows memory.
+    Raises SpecError for a size that is none.
+    """
+    limit = bytes_of(max_memory, "max_memory") if max_memory is not None else None
+    if not columns and (memory or batch or precision or optimizer or checkpoint or limit is not None):
+        columns = (*(("shape",) if by != "net" else ("params",)), *MEMORY)
     costs = Costs(graph, counted)
-    saving = Saving(graph, precision, checkpoint=checkpoint)
-    return Report(**_costs(costs.network), graph=graph, costs=costs, saving=saving, batch=batch, precision=precision, optimizer=optimizer)
+    saving = Saving(graph, precision or "fp32", checkpoint=checkpoint)
+    found = Report(
+        **figures_of(costs.network), graph=graph, costs=costs, saving=saving, batch=batch or 1, precision=precision or "fp32",
+        optimizer=optimizer or "sgd", by=by, columns=tuple(columns),
+    )  # fmt: skip
+    if limit is None:
+        return found
+    largest = found.memory.largest_batch(limit)
+    return replace(found, batch=batch or max(1, largest), max_memory=str(max_memory), largest_batch=largest)
 
 
 _PATH: tuple[Column, Callable[[Part], object]] = (Column("path", "path"), lambda p: p.path)
@@ -317,40 +195,6 @@ _NET: tuple[tuple[Column, Any], ...] = (
     (Column("shortcut_params", "shortcut params", count), lambda r: r.shortcut_params),
     (Column("shortcut_macs", "shortcut MACs", count), lambda r: r.shortcut_macs),
 )
-
-
-def _costs(cost: Cost) -> dict[str, Any]:
-    return {f.name: getattr(cost, f.name) for f in fields(Cost)}
-
-
-def _part(p: _Place, path: str, kind: str, *, blocks: int = 0, shortcut: str = "", label: str = "") -> Part:
-    return Part(
-        **_costs(p.cost),
-        path=path,
-        kind=kind,
-        out=p.node.shape,
-        blocks=blocks,
-        shortcut=shortcut,
-        label=label,
-        reach=p.after,
-        saved=p.saved,
-    )
-
-
-def _policy(block: Node) -> str:
-    """What the block's shortcut is: the policy's name, `identity` where a merge reads the input itself, or nothing."""
-    for node in block.callee.nodes:
-        if node.role == "shortcut":
-            return node.callee.kind
-    return "identity" if any(n.role == "merge" for n in block.callee.nodes) else "none"
-
-
-def _joined(program: Program, node: Node) -> str:
-    """What a block's merge joins its body with."""
-    if node.role != "merge" or program.kind == "branches":
-        return ""
-    kinds = [n.callee.kind for n in program.nodes if n.role == "shortcut" and n.path in node.inputs]
-    return f" shortcut {kinds[0]}" if kinds else " identity" if SCOPE_INPUT in node.inputs else ""
 
 
 def _lines(text: str, width: int = 78) -> list[str]:

@@ -7,14 +7,28 @@ is found there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from resnet_dsl.analysis import rules
 from resnet_dsl.analysis.rules import Finding, Subject
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, did_you_mean, quote, refuse, sort
+from resnet_dsl.diagnostics import (
+    Argument,
+    Collector,
+    Diagnostic,
+    Location,
+    Source,
+    Speech,
+    did_you_mean,
+    quote,
+    refuse,
+    render,
+    sort,
+    visible,
+)  # fmt: skip
 from resnet_dsl.graph import compile
 from resnet_dsl.language.spec import Spec
+from resnet_dsl.table import Answer, Column, Layout, Table
 
 _ALLOW = re.compile(r"#\s*lint:\s*allow\s+([a-z][a-z0-9, -]*)\s*$")
 
@@ -122,9 +136,65 @@ RULES: Mapping[str, Rule] = {
 """By code, in the order of `resnet-dsl lint --help`."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Lint(Answer):
+    """What the rules found in specs: by a spec's name its findings, by position, each a warning."""
+
+    results: tuple[tuple[str, tuple[Diagnostic, ...]], ...]
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """All findings, spec by spec."""
+        return tuple(d for _, found in self.results for d in found)
+
+    def __add__(self, other: Lint) -> Lint:
+        return Lint((*self.results, *other.results))
+
+    def summary(self) -> str:
+        """The specs and the codes of what was found, each code once."""
+        codes = ", ".join(dict.fromkeys(d.code for d in self.findings))
+        return f"{', '.join(spec for spec, _ in self.results)}: {codes or 'nothing found'}"
+
+    def tables(self, format: Layout = "table") -> list[Table]:
+        """One row per finding."""
+        columns = (
+            Column("spec", "spec"), Column("code", "code"), Column("file", "file"), Column("line", "line", right=True),
+            Column("column", "column", right=True), Column("message", "message", wrap=True), Column("help", "help", wrap=True),
+        )  # fmt: skip
+        rows = [
+            [spec, d.code, d.location.source.name, d.location.line or None, d.location.column or None, d.message, d.help]
+            for spec, found in self.results
+            for d in found
+        ]
+        return [Table(columns, rows)]
+
+    def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
+        """Findings as errors are shown, with the line they are about; `ok SPEC` where there is none."""
+        if format != "table":
+            return super().render(format, quiet=quiet)
+        ok = "" if quiet else "ok {}\n"
+        return "".join(render(found) + "\n" if found else ok.format(visible(spec)) for spec, found in self.results)
+
+    def to_dict(self, speech: Speech = "python") -> list[dict[str, object]]:
+        """The JSON document of `lint --format json`."""
+        return [{"spec": visible(spec), "findings": [d.to_dict(speech) for d in found]} for spec, found in self.results]
+
+
+def checked(allow: Iterable[str]) -> frozenset[str]:
+    """Codes of rules. Raises SpecError for one that is none, with a suggestion."""
+    codes = list(allow)
+    for code in codes:
+        if code in RULES:
+            continue
+        raise refuse("unknown-name", f"no such rule: {quote(code)}", did_you_mean(code, RULES, what="a rule"), at=Argument("allow"))
+    return frozenset(codes)
+
+
 def lint(spec: Spec, allow: Collection[str] = ()) -> list[Diagnostic]:
-    """What the rules find in a spec, by position; each finding a warning. Raises SpecError where the spec does not compile, or
-    where a comment allows what is no code."""
+    """What the rules find in a spec, by position; each finding is a warning.
+
+    Raises SpecError where the spec does not compile, or where a comment allows what is no code.
+    """
     subject = Subject(spec, compile(spec))
     own = spec.at.source
     found = Collector()

@@ -12,9 +12,10 @@ from textwrap import wrap
 from typing import Any
 
 from resnet_dsl.analysis.cost import CONVENTION, Costs
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.table import Column, Table, count
+from resnet_dsl.table import Answer, Column, Layout, Table, asked, count
 
 _UNITS = {"e9": Decimal(10**9), "M": Decimal(10**6)}
 
@@ -26,7 +27,7 @@ def presets() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PaperRow:
     """One line of a paper's table: what it prints, what we count, and how the two go together.
 
     `settings` are what `--set` would say to make the network of `spec`.
@@ -51,14 +52,14 @@ class Row:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class PaperTable:
+@dataclass(frozen=True, slots=True, repr=False)
+class PaperTable(Answer):
     """A paper's table beside ours."""
 
     title: str
     figure: str
     unit: str
-    rows: tuple[Row, ...]
+    rows: tuple[PaperRow, ...]
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
@@ -71,32 +72,35 @@ class PaperTable:
             "notes": list(self.notes),
         }
 
-    def table(self) -> Table:
-        """One row a network."""
+    def summary(self) -> str:
+        """The table, and how many networks it has."""
+        return f"{self.title}: {len(self.rows)} networks"
+
+    def tables(self, format: Layout = "table") -> list[Table]:
+        """One row per network."""
         columns = (
             Column("name", "network"), Column("spec", "spec"), Column("printed", f"paper ({self.unit})", right=True),
             Column("ours", "exact", count, True), Column("because", "how they differ", wrap=True),
         )  # fmt: skip
         notes = [*(line for note in self.notes for line in wrap(note, 80)), *([CONVENTION] if self.figure == "macs" else [])]
         if any(r.settings for r in self.rows):
-            notes.append("* with other blocks, widths and depths: --format json shows the settings.")
-        return Table(
-            columns,
-            [[r.name, f"{r.spec} *" if r.settings else r.spec, r.printed, r.ours, r.because] for r in self.rows],
-            self.title,
-            notes=tuple(notes),
-        )
+            notes.append(f"* with other blocks, widths and depths: {asked('json')} shows the settings.")
+        rows = [[r.name, f"{r.spec} *" if r.settings else r.spec, r.printed, r.ours, r.because] for r in self.rows]
+        return [Table(columns, rows, self.title, notes=tuple(notes))]
 
 
 def paper_table(name: str, overrides: Sequence[str] = ()) -> PaperTable:
-    """The table of a preset. Raises SpecError where overrides do not fit its specs."""
+    """The table of a preset. Raises SpecError for one that we do not have, and where overrides do not fit its specs."""
+    if name not in presets():
+        at = Argument("preset")
+        raise refuse("unknown-name", f"no such preset: {quote(name)}", did_you_mean(name, presets(), what="a preset"), at=at)
     preset = presets()[name]
     rows = []
     for row in preset["rows"]:
         cost = Costs(compile(load(row["spec"], [*row["set"], *overrides]))).network
         ours = cost.params if preset["figure"] == "params" else cost.macs
         because = row["because"] or agreement(row["printed"], ours, preset["unit"])
-        rows.append(Row(row["name"], row["spec"], tuple(row["set"]), row["printed"], ours, because))
+        rows.append(PaperRow(row["name"], row["spec"], tuple(row["set"]), row["printed"], ours, because))
     return PaperTable(preset["title"], preset["figure"], preset["unit"], tuple(rows), tuple(preset["notes"]))
 
 

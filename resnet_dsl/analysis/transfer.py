@@ -9,6 +9,7 @@ from functools import partial
 from itertools import groupby
 from typing import Literal
 
+from resnet_dsl.diagnostics import Argument
 from resnet_dsl.emission.initial import zeroed
 from resnet_dsl.graph.exactness import Fill
 from resnet_dsl.graph.graph import Graph, Shape
@@ -114,7 +115,11 @@ class Plan:
         told = (
             f"{', '.join(f'{n:,} {what}' for what, n in self.counts.items())}, of {sum(r.b is not None for r in self.rows):,} tensors of B"
         )
-        return (told, "initial: as in a network made new, drawn from --seed") if any(r.value == "initial" for r in self.rows) else (told,)
+        return (
+            (told, f"initial: as in a network made new, drawn from {Argument('seed')}")
+            if any(r.value == "initial" for r in self.rows)
+            else (told,)
+        )
 
 
 def plan(a: Graph, b: Graph) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
@@ -31,22 +32,30 @@ _LABEL = 8.5
 _CLIP = 34
 
 
-def save(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
-    """Write the picture in the format of the path's ending: svg, png, or an html page with the table.
+@dataclass(frozen=True, slots=True)
+class CostPlot:
+    """The plot of a comparison, ready to be written as svg, png, or an html page with the table."""
 
-    Raises SpecError as `Drawing.save` does.
-    """
-    target = Path(path)
-    ending = target.suffix.lower()
-    if ending not in ENDINGS:
-        raise refuse("usage", f"no plot ends in '{visible(ending)}'", f"end the file's name in one of {', '.join(ENDINGS)}", at=str(path))
-    write_whole(
-        target,
-        render(chart(comparison).dot("costs"), "png", DPI)
-        if ending == ".png"
-        else (page(comparison) if ending == ".html" else svg(comparison)).encode(),
-    )
-    return target
+    comparison: Comparison
+
+    def __repr__(self) -> str:
+        return f"<CostPlot of {len(self.comparison.entries)} networks>"
+
+    def _repr_svg_(self) -> str:
+        return svg(self.comparison)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the plot in the format of the path's ending; gives the path. Raises SpecError as `Drawing.save` does."""
+        target = Path(path)
+        ending = target.suffix.lower()
+        if ending not in ENDINGS:
+            help = f"end the file's name in one of {', '.join(ENDINGS)}"
+            raise refuse("usage", f"no plot ends in '{visible(ending)}'", help, at=str(path))
+        if ending == ".png":
+            write_whole(target, render(chart(self.comparison).dot("costs"), "png", DPI))
+        else:
+            write_whole(target, (page if ending == ".html" else svg)(self.comparison).encode())
+        return target
 
 
 def svg(comparison: Comparison) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator
 
-from resnet_dsl.analysis.diff import SWAPPED, Change, Difference, Side, groups, span
+from resnet_dsl.analysis.changes import SWAPPED, Change, Changes, Side, groups, span
 from resnet_dsl.analysis.weights import Fit
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.table import shape_text, short, signed
@@ -19,8 +19,8 @@ _TENSORS = 6
 _STEP = 2
 
 
-def tree(found: Difference, width: int = 80) -> str:
-    """The changes alone, a line each: unified, indented, `+ - ~` first."""
+def tree(found: Changes, width: int = 80) -> str:
+    """The changes alone, one line each: unified, indented, `+ - ~` first."""
     lines: list[str] = []
     for i, sign in enumerate(("---", "+++")):
         lines += textwrap.wrap(f"{sign} {found.labels[i]}: {_about(found, i)}", width, subsequent_indent="    ", break_on_hyphens=False)
@@ -47,7 +47,7 @@ def weights(fit: Fit) -> str:
 _TOGETHER = "the networks are the same"
 
 
-def _about(found: Difference, i: int) -> str:
+def _about(found: Changes, i: int) -> str:
     graph, cost = (found.a, found.b)[i], found.costs[i].network
     return f"{shape_text(graph.input)} to {graph.classes:,} classes, depth {cost.depth}, {cost.params:,} params"
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from resnet_dsl.analysis.changes import Changes
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.analysis.diff import Difference, diff
-from resnet_dsl.diagnostics import clean, did_you_mean, quote, refuse, visible
+from resnet_dsl.analysis.diff import diff
+from resnet_dsl.diagnostics import Argument, clean, did_you_mean, quote, refuse, speak, visible
 from resnet_dsl.graph.graph import Graph, Node
 from resnet_dsl.pictures.drawing.dot import to_dot
 from resnet_dsl.pictures.drawing.engine import dress, render
@@ -54,13 +55,15 @@ MIN_DPI, MAX_DPI = 10, 1200
 
 _DESCRIBED_STAGES = 20
 _DESCRIBED_SCOPES = 2_000
+_NAMES = 200
+"""Characters of the networks' names that a `repr` shows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawing:
     """A picture, ready to be written in any format. The same networks and options give the same bytes.
 
-    `found` is what a picture of a difference shows; `notes` say where it shows less than was asked for.
+    `found` is what a picture of a difference shows; `left_out` says where it shows less than was asked for.
     """
 
     scene: Scene
@@ -68,8 +71,16 @@ class Drawing:
     theme: str
     direction: Direction
     description: str
-    found: Difference | None = None
-    notes: tuple[str, ...] = ()
+    found: Changes | None = None
+    left_out: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Drawing {_clipped(self._name)}: {self.scene.width:.0f} x {self.scene.height:.0f} points, {self.theme}>"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """`left_out`, in the words of Python."""
+        return tuple(map(speak, self.left_out))
 
     @cached_property
     def dot(self) -> str:
@@ -108,7 +119,7 @@ class Drawing:
     def png(self, dpi: float = DPI) -> bytes:
         """A PNG at `dpi` dots an inch. Raises SpecError where it would have more than 100 million pixels, and as `svg` does."""
         if not MIN_DPI <= dpi <= MAX_DPI:
-            raise refuse("usage", f"{dpi:g} dots an inch", f"choose between {MIN_DPI} and {MAX_DPI}", at="draw")
+            raise refuse("usage", f"{dpi:g} dots an inch", f"choose between {MIN_DPI} and {MAX_DPI}", at=Argument("dpi"))
         pixels = self.scene.width * self.scene.height * (dpi / 72) ** 2
         if pixels > MAX_PIXELS:
             message = f"a PNG of this picture would have {pixels / 1e6:,.0f} million pixels, over the limit of {MAX_PIXELS / 1e6:.0f}"
@@ -185,12 +196,12 @@ def draw(
         ("direction", direction or "TB", DIRECTIONS),
     ):
         if value not in known:
-            raise refuse("usage", f"{what} is not {quote(str(value))}", did_you_mean(str(value), known, what=what), at="draw")
+            raise refuse("usage", f"{what} is not {quote(str(value))}", did_you_mean(str(value), known, what=what), at=Argument(what))
     if style != "folded" and by != "stage":
         raise refuse(
             "usage",
-            f"the style {style} has its own level of detail; --by {by} is for the style folded",
-            f"leave out --style {style}, or --by {by}",
+            f"the style {style} has its own level of detail; {Argument('by', by)} is for the style folded",
+            f"leave out {Argument('style', style)}, or {Argument('by', by)}",
             at="draw",
         )
     if style == "full":
@@ -198,23 +209,24 @@ def draw(
     folds = [(by == "op" or style == "paper") and not all and _operations(g) > FOLD_ABOVE for g in graphs]
     if by == "op" and all:
         # What is not folded can be counted, and refused, before it is built.
-        _keep_limit(sum(map(_operations, graphs)), "draw it --by stage")
+        _keep_limit(sum(map(_operations, graphs)), f"draw it {Argument('by', 'stage')}")
     costs = [Costs(g) for g in graphs]
     columns = [_column(c, "block" if by == "op" and fold else by, style, fold) for c, fold in zip(costs, folds, strict=True)]
     _keep_limit(
-        sum(1 for c in columns for _ in boxes(c.network)), "draw it --by stage" if by == "block" else "draw it with --style overview"
+        sum(1 for c in columns for _ in boxes(c.network)),
+        f"draw it {Argument('by', 'stage')}" if by == "block" else f"draw it with {Argument('style', 'overview')}",
     )
     way: Direction = direction or ("LR" if style == "overview" else "TB")
     scene = arrange(columns, way, smooth=style == "paper")
-    notes = tuple(
-        f"{visible(g.name)} has {_operations(g):,} operations: blocks that are alike are drawn once; --all draws each"
+    left_out = tuple(
+        f"{visible(g.name)} has {_operations(g):,} operations: blocks that are alike are drawn once; {Argument('all', True)} draws each"
         for g, fold in zip(graphs, folds, strict=True)
         if fold
     )
-    return Drawing(scene, graphs, theme, way, "\n".join(map(describe, costs)), notes=notes)
+    return Drawing(scene, graphs, theme, way, "\n".join(map(describe, costs)), left_out=left_out)
 
 
-def draw_difference(found: Difference, theme: Theme = "light") -> Drawing:
+def draw_difference(found: Changes, theme: Theme = "light") -> Drawing:
     """Two networks side by side, row by row, with what differs marked by sign, outline and colour.
 
     Raises SpecError as `draw` does.
@@ -253,6 +265,10 @@ def _operations(graph: Graph) -> int:
     for program in graph.programs:
         held[id(program)] = sum(n.times * (held[id(n.program)] if n.program is not None else 1) for n in program.nodes)
     return held[id(graph.root)]
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _NAMES else text[:_NAMES] + "..."
 
 
 def _blocks(stage: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from resnet_dsl.diagnostics import Argument, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
 from resnet_dsl.records.target import find
@@ -25,11 +26,38 @@ def load(target: str | os.PathLike[str], overrides: Settings = (), *, recipe: st
     return find(target).load(overrides, recipe=recipe)
 
 
+def listed(overrides: Settings) -> list[str]:
+    """Settings as `KEY=VALUE` texts."""
+    return [f"{k}={v}" for k, v in overrides.items()] if isinstance(overrides, Mapping) else list(overrides)
+
+
 def spec_of(network: Spec | str | os.PathLike[str], overrides: Settings = ()) -> Spec:
-    """The spec of a name, or the spec itself."""
-    return network if isinstance(network, Spec) else load(network, overrides)
+    """The spec of a name, or the spec itself. Raises SpecError, and for overrides of a spec that is loaded already."""
+    if not isinstance(network, Spec):
+        return load(network, overrides)
+    _refuse_settings(network, overrides)
+    return network
 
 
 def graph_of(network: Network, overrides: Settings = ()) -> Graph:
-    """The graph of whatever names a network. Raises SpecError."""
-    return network if isinstance(network, Graph) else compile(spec_of(network, overrides))
+    """The graph of whatever names a network. Raises SpecError, and for overrides of one that is loaded already."""
+    if not isinstance(network, Graph):
+        return compile(spec_of(network, overrides))
+    _refuse_settings(network, overrides)
+    return network
+
+
+def name_of(network: Network) -> str:
+    """What a network was called: its name as it was given, or its own."""
+    return network.name if isinstance(network, Graph | Spec) else os.fspath(network)
+
+
+def _refuse_settings(network: Graph | Spec, overrides: Settings) -> None:
+    settings = listed(overrides)
+    if settings:
+        raise refuse(
+            "usage",
+            f"{quote(network.name)} is loaded already, so {quote(settings[0])} cannot be set",
+            "give the settings where it is loaded: load(NAME, settings)",
+            at=Argument("overrides", option="set"),
+        )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from resnet_dsl.analysis.diff import SWAPPED, Attribute, Change, Difference, Side, groups, span
+from resnet_dsl.analysis.changes import SWAPPED, Attribute, Change, Changes, Side, groups, span
 from resnet_dsl.pictures.drawing.levels import caption, entrance
 from resnet_dsl.pictures.drawing.place import Column
 from resnet_dsl.pictures.drawing.text import Line, figures, soft, strong
@@ -35,14 +35,14 @@ class _Row:
     right: Box | Scope
 
 
-def twins(found: Difference) -> list[Column]:
+def twins(found: Changes) -> list[Column]:
     """Both networks as columns of as many rows."""
     rows = [_Row(_entrance(found, 0), _entrance(found, 1)), *_rows(found.changes)]
     legend = Box(_LEGEND, "text")
     return [Column(_column(rows, right), caption(found.costs[right]), None if right else legend) for right in (False, True)]
 
 
-def _entrance(found: Difference, side: int) -> Box:
+def _entrance(found: Changes, side: int) -> Box:
     return entrance((found.a, found.b)[side])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from resnet_dsl.analysis.changes import Change, Changes
 from resnet_dsl.analysis.cost import CONVENTION, Cost, Costs
-from resnet_dsl.analysis.diff import Change, Difference
 from resnet_dsl.diagnostics import Location, Source, refuse, visible
 from resnet_dsl.emission.source import excerpts
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program
@@ -18,14 +18,14 @@ _AROUND = 6
 """Lines of a spec that are shown before and after the one that something comes from."""
 
 
-def page(graphs: Sequence[Graph], theme: str = "light", found: Difference | None = None) -> str:
+def page(graphs: Sequence[Graph], theme: str = "light", found: Changes | None = None) -> str:
     """The page of a network, or of two side by side. Raises SpecError where there are more."""
     names = " | ".join(map(visible, found.labels) if found is not None else (visible(g.name) for g in graphs))
     about = "; ".join(f"{visible(g.name)}: {visible(g.description)}" for g in graphs if g.description)
     return render(names, [section(graphs, found)], theme, about)
 
 
-def section(graphs: Sequence[Graph], found: Difference | None = None, key: str = "network") -> Section:
+def section(graphs: Sequence[Graph], found: Changes | None = None, key: str = "network") -> Section:
     """One network, or two; `found` is what sets the second apart. Raises SpecError where there are more."""
     if len(graphs) > 2:
         raise refuse("usage", f"a page shows one network or two, not {len(graphs)}", "write .svg for more, side by side", at="draw")
@@ -45,7 +45,7 @@ def _figures(graph: Graph) -> str:
     return f"{cost.params:,} parameters, {cost.macs:,} MACs, depth {cost.depth}"
 
 
-def _about(found: Difference) -> str:
+def _about(found: Changes) -> str:
     fit = found.weights
     fits = "A's weights fit B" if fit.fits else f"{fit.common:,} of B's tensors fit A's weights"
     own = "".join(f"; {x}" for x in found.attributes)
