@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.analysis.bench import bench_table
+import resnet_dsl as rd
 from resnet_dsl.cli.options import CompileOption, FormatOption, PlanOption, PrecisionOption, QuietOption, SetOption, SpecArgument
-from resnet_dsl.cli.output import show_json, show_table
-from resnet_dsl.graph import compile
-from resnet_dsl.language import load
+from resnet_dsl.cli.output import answer
 
 
 def command(
@@ -33,14 +31,8 @@ def command(
     The plan is the one that a short run gets; --compile adds torch.compile, which can take minutes before the first step. The images
     are noise: reading and augmenting data is not part of it.
     """
-    graph = compile(load(spec, overrides or ()))
-
-    from resnet_dsl.training.device.plan import by_rule, wishes
-    from resnet_dsl.using.bench import bench
-
-    chosen = by_rule(wishes(device, precision, compiled, plan))
-    found = bench(graph, chosen, batch, seconds, fold_bn=fold_bn)
-    if format == "json":
-        show_json(found)
-    else:
-        show_table(bench_table(found, str(chosen)), format, quiet=quiet)
+    found = rd.bench(
+        spec, overrides=overrides or (), batch=batch, seconds=seconds, device=device, precision=precision, compile=compiled, plan=plan,
+        fold_bn=fold_bn,
+    )  # fmt: skip
+    answer(found, format, quiet=quiet)

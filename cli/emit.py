@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
+import resnet_dsl as rd
 from resnet_dsl.cli.options import OutOption, OutputsOption, QuietOption, SetOption, SpecArgument, named
 from resnet_dsl.cli.output import note, write
-from resnet_dsl.emission.source import class_name, emit
-from resnet_dsl.graph import compile
-from resnet_dsl.graph.folding import fold
-from resnet_dsl.graph.outputs import select
-from resnet_dsl.language import load
 
 
 def command(
@@ -24,8 +21,9 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Write a network as one standalone Python file that needs nothing but PyTorch."""
-    graph = compile(load(spec, overrides or ()))
-    graph = select(fold(graph) if fold_bn else graph, named(outputs))
-    write(out, emit(graph))
+    source = rd.emit(spec, overrides=overrides or (), fold_bn=fold_bn, outputs=named(outputs))
+    write(out, source)
     if out != "-":
-        note(f"wrote {out}: class {class_name(graph)}", quiet=quiet)
+        # The network's class is the last one; those before it are its blocks.
+        *_, name = re.findall(r"^class (\w+)", source, re.MULTILINE)
+        note(f"wrote {out}: class {name}", quiet=quiet)

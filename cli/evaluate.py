@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from resnet_dsl.analysis.confusion import classes_table, confusion_table
-from resnet_dsl.analysis.training import scores_table
+import resnet_dsl as rd
 from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
-from resnet_dsl.cli.output import show, show_json, show_table
+from resnet_dsl.cli.output import answer
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import quote, refuse
-from resnet_dsl.language.stored import ENDING
-
-MAX_SIDE = 8192
+from resnet_dsl.diagnostics import refuse
 
 
 def command(
@@ -65,46 +60,10 @@ def command(
 
     JSON always holds the confusion matrix and the classes; CSV is one table: the scores, the matrix or the classes.
     """
-    if weights is None and overrides:
-        raise refuse("usage", "a run is evaluated as it was trained", "leave out --set, or give a spec and --weights", at="--set")
-    if weights is None and target.endswith(ENDING):
-        weights = Path(target)
-    if weights is None and not Path(target).is_dir():
-        raise refuse("usage", f"{target} is no run's folder", "give a run's folder, or add --weights FILE to a spec", at=target)
     if format == "csv" and confusion and by:
         raise refuse("usage", "CSV is one table", "leave out --confusion or --by class", at="--format")
-    sides = _sides(scales)
-    if sides and crops != "1":
-        raise refuse("usage", "--crops and --scales exclude each other", "keep one of the two", at="--scales")
-
-    from resnet_dsl.language import load
-    from resnet_dsl.training.train import fitting_name
-    from resnet_dsl.using.assess import Views, assess_run, assess_weights
-
-    views = Views(10 if crops == "10" else 1, sides)
-    if weights is None:
-        found = assess_run(Path(target), data=data, data_dir=data_dir, device=device, precision=precision, part=part, views=views)
-    else:
-        spec = load(target, overrides or ())
-        found = assess_weights(
-            spec, weights, data=data or fitting_name(spec), data_dir=data_dir, device=device, precision=precision, part=part, views=views
-        )
-    if format == "json":
-        show_json(found)
-        return
-    tables = [scores_table(found)] if format != "csv" or not (confusion or by) else []
-    if confusion:
-        tables.append(confusion_table(found["confusion"], [c["class"] for c in found["classes"]], format))
-    if by:
-        tables.append(classes_table(found["classes"], format))
-    for i, table in enumerate(tables):
-        show("\n" if i else "")
-        show_table(table, format, quiet=quiet)
-
-
-def _sides(text: str | None) -> tuple[int, ...]:
-    """`--scales` as numbers."""
-    words = [] if text is None else text.split(",")
-    if not all(w.strip().isdecimal() and w.isascii() and 1 <= int(w) <= MAX_SIDE for w in words):
-        raise refuse("usage", f"{quote(text or '')} is no list of sides in pixels", "write --scales 224,256,384, say", at="--scales")
-    return tuple(int(w) for w in words)
+    found = rd.evaluate(
+        target, weights=weights, overrides=overrides or (), part=part, by=by, confusion=confusion, data=data, data_dir=data_dir,
+        crops=10 if crops == "10" else 1, scales=() if scales is None else scales, device=device, precision=precision,
+    )  # fmt: skip
+    answer(found, format, quiet=quiet)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,6 +13,7 @@ from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.pictures.page.run import METRICS, Shown, page
 from resnet_dsl.pictures.runs import find_runs, reason
+from resnet_dsl.records.assessment import Sampled
 
 
 def command(
@@ -54,7 +54,7 @@ def command(
         note(f"wrote {out}", quiet=quiet)
 
 
-def _predictions(path: Path, data_dir: Path | None) -> Mapping[str, Any] | str:
+def _predictions(path: Path, data_dir: Path | None) -> Sampled | str:
     """What a run makes of its test images, or why that is not known."""
     from resnet_dsl.using import samples
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.analysis.loading import loading_tables
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument
-from resnet_dsl.cli.output import show, show_json, show_table
+from resnet_dsl.cli.output import answer
+from resnet_dsl.verbs.using import match
 
 
 def command(
@@ -26,19 +26,7 @@ def command(
     The names may be those of torchvision, timm and others. A row a module that is not taken as it is; CSV and JSON hold every tensor. The exit
     code is 1 where the file does not fit.
     """
-    from resnet_dsl.graph import compile
-    from resnet_dsl.graph.folding import fold
-    from resnet_dsl.language import load
-    from resnet_dsl.runtime.fitting import match
-    from resnet_dsl.runtime.weights import load as load_weights
-
-    graph, artifact = compile(load(spec, overrides or ())), load_weights(file)
-    found = match(fold(graph) if artifact.folded else graph, artifact.tensors, file)
-    if format == "json":
-        show_json(found.to_dict())
-    else:
-        for i, table in enumerate(loading_tables(str(file), found.to_dict(), format)):
-            show("\n" if i else "")
-            show_table(table, format, quiet=quiet)
+    found = match(spec, file, overrides or ())
+    answer(found, format, quiet=quiet)
     if not found.fits:
         raise typer.Exit(1)

@@ -17,43 +17,57 @@ from resnet_dsl.version import __version__
 
 if TYPE_CHECKING:
     from resnet_dsl.diagnostics import SpecError
-    from resnet_dsl.runtime.build import build
     from resnet_dsl.training.train import train
     from resnet_dsl.verbs.lab import probe
+    from resnet_dsl.verbs.modules import bench, build
     from resnet_dsl.verbs.networks import compare, compile, diff, draw, emit, fit, inspect, lint
     from resnet_dsl.verbs.targets import load
+    from resnet_dsl.verbs.trained import open
+    from resnet_dsl.verbs.using import evaluate, export, predict, transfer
 
 __all__ = [
     "SpecError",
     "__version__",
+    "bench",
     "build",
     "compare",
     "compile",
     "diff",
     "draw",
     "emit",
+    "evaluate",
+    "export",
     "fit",
     "inspect",
     "lint",
     "load",
+    "open",
+    "predict",
     "probe",
     "train",
+    "transfer",
 ]
 
 _HOMES = {
     "SpecError": "resnet_dsl.diagnostics",
-    "build": "resnet_dsl.runtime.build",
+    "bench": "resnet_dsl.verbs.modules",
+    "build": "resnet_dsl.verbs.modules",
     "compare": "resnet_dsl.verbs.networks",
     "compile": "resnet_dsl.verbs.networks",
     "diff": "resnet_dsl.verbs.networks",
     "draw": "resnet_dsl.verbs.networks",
     "emit": "resnet_dsl.verbs.networks",
+    "evaluate": "resnet_dsl.verbs.using",
+    "export": "resnet_dsl.verbs.using",
     "fit": "resnet_dsl.verbs.networks",
     "inspect": "resnet_dsl.verbs.networks",
     "lint": "resnet_dsl.verbs.networks",
     "load": "resnet_dsl.verbs.targets",
+    "open": "resnet_dsl.verbs.trained",
+    "predict": "resnet_dsl.verbs.using",
     "probe": "resnet_dsl.verbs.lab",
     "train": "resnet_dsl.training.train",
+    "transfer": "resnet_dsl.verbs.using",
 }
 
 

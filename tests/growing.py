@@ -10,7 +10,7 @@ from networks import compiled, small
 from torch import Tensor
 
 from resnet_dsl.graph import Graph
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 Spec = dict[str, Any]
 Tensors = dict[str, Tensor]

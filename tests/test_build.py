@@ -21,7 +21,7 @@ from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 TESTS = Path(__file__).parent
 KEYS = json.loads((TESTS / "data" / "torchvision_keys.json").read_text())

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from resnet_dsl.analysis.vary import split
 from resnet_dsl.cli import app
 from resnet_dsl.cli.app import COMMANDS, main
-from resnet_dsl.runtime.build import build
 from resnet_dsl.verbs import networks
+from resnet_dsl.verbs.modules import build
 
 CASES = Path(__file__).parent / "data" / "cli"
 

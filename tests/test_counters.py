@@ -20,7 +20,7 @@ from resnet_dsl.analysis.cost import KINDS, Costs, total_work
 from resnet_dsl.analysis.counters import COUNTERS, counters
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 DATA = Path(__file__).parent / "data" / "counters"
 RECORDED = {name: case for name, case in json.loads((DATA / "recorded.json").read_text()).items() if name != "about"}

@@ -29,7 +29,7 @@ from resnet_dsl.language import load
 from resnet_dsl.pictures import difftext
 from resnet_dsl.pictures.difference import Difference, diff
 from resnet_dsl.pictures.draw import draw_difference
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "diff"

@@ -13,8 +13,8 @@ from torch import Tensor
 from resnet_dsl.graph.exactness import ANYTHING, Bounds, Fill, Goal
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
 from resnet_dsl.graph.ops import OPS
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.transfer import set_to
+from resnet_dsl.verbs.modules import build
 
 Attrs = dict[str, Any]
 CONV: Attrs = {"out": 8, "kernel": (3, 3), "stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1, "bias": False}

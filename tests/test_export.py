@@ -19,7 +19,6 @@ from networks import compiled, small
 from safetensors import safe_open
 from test_folding import NORMS, trained
 
-from resnet_dsl.cli import export as command
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.emission.source import class_name, emit
@@ -31,9 +30,10 @@ from resnet_dsl.language.stored import FORMAT
 from resnet_dsl.records.folder import WEIGHTS
 from resnet_dsl.runtime import export as room
 from resnet_dsl.runtime import weights
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.export import WRITERS, Network, export
 from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.verbs.modules import build
+from resnet_dsl.verbs.trained import ENDINGS
 
 
 def beginning(name: str, side: int = 32) -> Graph:
@@ -188,7 +188,7 @@ def test_equal_networks_give_equal_files(ending: str, tmp_path: Path) -> None:
 
 
 def test_the_endings_are_those_that_are_written() -> None:
-    assert set(command.ENDINGS) == set(WRITERS)
+    assert set(ENDINGS) == set(WRITERS)
 
 
 @pytest.mark.parametrize("opset", [18, 26])
@@ -317,7 +317,7 @@ SAID = {
         "  help: leave out --opset, or write an .onnx file\n"),
     "resnet20 --seed 1 -w w.safetensors -o a.pt2": (2, "--seed: error[usage]: --seed is for initial weights, and these are given\n"
         "  help: leave it out\n"),
-    "folder --set classes=3 -o a.pt2": (2, "--set: error[usage]: a run is exported as it was trained\n"
+    "run --set classes=3 -o a.pt2": (2, "--set: error[usage]: a run is exported as it was trained\n"
         "  help: leave out --set, or give a spec\n"),
     "folder -o a.pt2": (3, "folder: error[run-missing]: is no run folder: it has no spec.yaml\n"
         "  help: begin the run anew in another folder\n"),
@@ -331,6 +331,9 @@ SAID = {
 def test_what_the_command_says(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
+    Path("run").mkdir()
+    for name in ("spec.yaml", "recipe.yaml", "run.json"):
+        Path("run", name).touch()
     Path("w.safetensors").write_bytes(weights.encode({"w": torch.zeros(1)}, {"format": "another"}))
     code, said = SAID[line]
     assert (main(["export", *line.split()]), capsys.readouterr().err) == (code, said)

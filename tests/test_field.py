@@ -14,7 +14,7 @@ from resnet_dsl.analysis.field import Reach, Reaches
 from resnet_dsl.analysis.formulas import total_stride
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 from resnet_dsl.runtime import weights
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.finetune import FrozenNorm, freeze, normalisation_of, start, take
+from resnet_dsl.verbs.modules import build
 
 SPEC = """
 input: {channels: 1, height: 8, width: 8}

@@ -17,8 +17,8 @@ from resnet_dsl.graph.folding import Fold, fold, folds
 from resnet_dsl.graph.verify import verify
 from resnet_dsl.language import load
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.folding import fold_weights
+from resnet_dsl.verbs.modules import build
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 

@@ -17,7 +17,7 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.emission.initial import zeroed
 from resnet_dsl.graph.growth import growth
 from resnet_dsl.runtime import transfer
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 pytestmark = pytest.mark.usefixtures("one_thread_in_a_plain_terminal")
 

@@ -33,9 +33,9 @@ from resnet_dsl.language import load
 from resnet_dsl.language.files import shipped_specs
 from resnet_dsl.recovery import Recovered, recover
 from resnet_dsl.recovery.stored import Stored
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import match
 from resnet_dsl.runtime.weights import about, save
+from resnet_dsl.verbs.modules import build
 
 DATA = Path(__file__).parent / "data"
 KEYS: Mapping[str, Mapping[str, list[int]]] = json.loads((DATA / "torchvision_keys.json").read_text())

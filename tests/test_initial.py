@@ -10,7 +10,7 @@ import torch
 from networks import compiled, small
 from torch import nn
 
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 WIDE = {"stages": [{"depth": 2, "width": 64}, {"depth": 2, "width": 96, "stride": 2}]}
 

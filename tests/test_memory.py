@@ -17,7 +17,7 @@ import resnet_dsl as rd
 from resnet_dsl.analysis.memory import Amount, Memory, Saving, memory
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 BATCH = 3
 

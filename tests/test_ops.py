@@ -15,7 +15,7 @@ from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
 from resnet_dsl.graph.ops import OPS
 from resnet_dsl.graph.shapes import ShapeProblem
 from resnet_dsl.graph.torch_text import HELPERS
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 Attrs = dict[str, Any]
 

@@ -22,7 +22,7 @@ from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.outputs import select
 from resnet_dsl.graph.verify import verify
 from resnet_dsl.language import load
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 GOLDEN = Path(__file__).parent / "data" / "emitted_outputs.txt"
 

@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_dsl.analysis.confusion import by_class
 from resnet_dsl.cli.app import main
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import refuse
@@ -24,11 +23,12 @@ from resnet_dsl.language import load
 from resnet_dsl.pictures.drawing.png import picture
 from resnet_dsl.pictures.page.predictions import predictions as section
 from resnet_dsl.pictures.page.run import METRICS, Shown, page
+from resnet_dsl.records.assessment import Assessment, Sample, Sampled, by_class
 from resnet_dsl.records.run import Run
 from resnet_dsl.training.data.dataset import Part
 from resnet_dsl.training.data.digits import load as load_digits
 from resnet_dsl.using import samples
-from resnet_dsl.using.assess import assess_images, assess_run, run_images
+from resnet_dsl.using.assess import assess, assess_images, run_images
 from resnet_dsl.using.samples import MISTAKES, RIGHT, Guesses, predictions
 
 STORED = Path(__file__).parent / "data" / "runs"
@@ -226,38 +226,38 @@ def test_samples_are_the_most_confident_mistakes(trained: Path) -> None:
     plain = assess_images(run, data, images, "test", "cpu", None, watch=lambda o, _: outputs.append(o))
     shares, guesses = torch.cat(outputs).softmax(1).max(1)
     wrong = [i for i in shares.argsort(descending=True).tolist() if guesses[i] != test.labels[i]]
-    chosen = found["samples"]
-    mistakes = [s for s in chosen if s["guess"] != s["true"]]
+    chosen = list(found.samples)
+    mistakes = [s for s in chosen if s.guess != s.true]
     assert chosen[: len(mistakes)] == mistakes
     assert len(mistakes) == min(MISTAKES, len(wrong)) > 2
-    assert [s["index"] for s in mistakes] == wrong[: len(mistakes)]
+    assert [s.index for s in mistakes] == wrong[: len(mistakes)]
     assert len(chosen) - len(mistakes) == RIGHT
     for s in chosen:
-        i = s["index"]
-        assert (s["guess"], s["true"]) == (str(int(guesses[i])), str(int(test.labels[i])))
-        assert s["probability"] == pytest.approx(float(shares[i]))
-        assert s["pixels"] == bytes(test.pixels[i].flatten().tolist())
-    assert {k: v for k, v in found.items() if k != "samples"} == plain
-    assert plain == assess_run(trained, data=None, data_dir=None, device="cpu", precision=None)
+        i = s.index
+        assert (s.guess, s.true) == (str(int(guesses[i])), str(int(test.labels[i])))
+        assert s.probability == pytest.approx(float(shares[i]))
+        assert s.pixels == bytes(test.pixels[i].flatten().tolist())
+    assert found.scores == plain
+    assert plain == assess(run, device="cpu")
 
 
 def test_the_page_of_a_run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = written(str(trained))
     found, plain = Page(text), predictions(trained)
-    assert f"360 test images of digits: top-1 {plain['top1']:.2%}, top-5 {plain['top5']:.2%}, loss {plain['loss']:.4f}" in text
+    assert f"360 test images of digits: top-1 {plain.scores.top1:.2%}, top-5 {plain.scores.top5:.2%}, loss {plain.scores.loss:.4f}" in text
     (matrix,) = [rows for caption, rows in found.tables.items() if "confusion matrix" in caption]
     assert matrix[0] == ["true", *map(str, range(10))]
-    assert [[0 if cell == "." else int(cell) for cell in row[1:]] for row in matrix[1:]] == plain["confusion"]
+    assert tuple(tuple(0 if cell == "." else int(cell) for cell in row[1:]) for row in matrix[1:]) == plain.scores.confusion
     classes = found.tables["Predictions: classes"]
-    assert [int(row[1]) for row in classes[1:]] == [sum(row) for row in plain["confusion"]]
-    assert len(found.images) == len(plain["samples"])
+    assert [int(row[1]) for row in classes[1:]] == [sum(row) for row in plain.scores.confusion]
+    assert len(found.images) == len(plain.samples)
     pixels = load_digits(SOURCES["digits"]).test.pixels
-    for (png, alt), sample in zip(found.images, plain["samples"], strict=True):
-        assert alt == f"image {sample['index']}"
+    for (png, alt), sample in zip(found.images, plain.samples, strict=True):
+        assert alt == f"image {sample.index}"
         with Image.open(io.BytesIO(png)) as opened:
             assert opened.mode == "L"
-            assert np.array_equal(np.asarray(opened), pixels[sample["index"], 0].numpy())
+            assert np.array_equal(np.asarray(opened), pixels[sample.index, 0].numpy())
 
 
 def test_data_that_is_gone_leaves_the_rest(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,20 +306,19 @@ def test_samples_of_what_cannot_be_picked(trained: Path, monkeypatch: pytest.Mon
 def test_large_pictures_are_shrunk(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "SIDE", 4)
     pixels = load_digits(SOURCES["digits"]).test.pixels
-    for s in predictions(trained)["samples"]:
-        assert (s["height"], s["width"], s["channels"]) == (4, 4, 1)
-        means = pixels[s["index"], 0].float().view(4, 2, 4, 2).mean((1, 3))
-        assert list(s["pixels"]) == means.round().byte().flatten().tolist()
+    for s in predictions(trained).samples:
+        assert (s.height, s.width, s.channels) == (4, 4, 1)
+        means = pixels[s.index, 0].float().view(4, 2, 4, 2).mean((1, 3))
+        assert list(s.pixels) == means.round().byte().flatten().tolist()
 
 
 def test_many_classes_show_their_confusions() -> None:
     names = [f"class {i}" for i in range(30)]
     confusion = [[40 * (i == j) + 7 * (j == i + 1) for j in range(30)] for i in range(30)]
-    found = {
-        "classes": by_class(confusion, names), "confusion": confusion, "images": 1403, "part": "test", "data": "mine",
-        "top1": 0.85, "top5": 1.0, "loss": None,
-        "samples": [{"index": 3, "true": "class 1", "guess": "class 2", "probability": 0.5, "pixels": b"ab", "height": 1, "width": 1, "channels": 2}],
-    }  # fmt: skip
+    scores = Assessment(
+        "net", "mine", "test", None, 0.85, 1.0, 1403, "cpu", "fp32", by_class(confusion, names), tuple(map(tuple, confusion))
+    )
+    found = Sampled(scores, (Sample(3, "class 1", "class 2", 0.5, b"ab", 1, 1, 2),))
     text = section("predictions", "Predictions", found).body
     page = Page(text)
     assert len(page.tables["Predictions: the most frequent confusions"]) == 21

@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 
 import resnet_dsl as rd
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.runtime.build import build
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks import sharded
 from resnet_dsl.training.ranks import world as ranks
 from resnet_dsl.training.ranks.parallel import Layout, block_paths, require_layout, spread
 from resnet_dsl.training.ranks.world import World, alone, joined
+from resnet_dsl.verbs.modules import build
 
 SPEC = """
 input: {channels: 1, height: 8, width: 8}
@@ -380,7 +380,7 @@ SYNC = """
 import os, torch
 from torch import distributed
 import resnet_dsl as rd
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 from resnet_dsl.training.ranks.parallel import Layout, block_paths, spread
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks.world import World, alone

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.runtime import weights
-from resnet_dsl.runtime.build import build
 from resnet_dsl.training.loop.keeping import Keeping
 from resnet_dsl.training.train import train
+from resnet_dsl.verbs.modules import build
 
 TINY = """
 input: {channels: 1, height: 8, width: 8}

@@ -12,9 +12,10 @@ from networks import compiled
 
 from resnet_dsl.analysis.transfer import plan
 from resnet_dsl.cli.app import main
+from resnet_dsl.diagnostics import COMMAND_LINE, speak
 from resnet_dsl.runtime import transfer, weights
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.verbs.modules import build
 
 pytestmark = pytest.mark.usefixtures("one_thread_in_a_plain_terminal")
 
@@ -25,7 +26,7 @@ def test_a_plan_says_what_happens_to_each_tensor() -> None:
     made = plan(a, b)
     assert made.counts == {"copied": 30, "new": 12, "other shape": 2, "left behind": 18}
     assert (
-        made.by_part().render("table")
+        speak(made.by_part().render("table"), COMMAND_LINE)
         == """\
 b from a
 

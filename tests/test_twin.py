@@ -10,7 +10,7 @@ from networks import compiled, small
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_twin import Basic, Bottleneck, ResNet
 
-from resnet_dsl.runtime.build import build
+from resnet_dsl.verbs.modules import build
 
 # Our spec's keys, the twin's arguments.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -15,13 +15,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from resnet_dsl.analysis.confusion import by_class, classes_table, confusion_table
 from resnet_dsl.cli.app import main
 from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.diagnostics import COMMAND_LINE, speak
+from resnet_dsl.records.assessment import by_class, classes_table, confusion_table
 from resnet_dsl.runtime import weights
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.digits import load as load_digits
+from resnet_dsl.verbs.modules import build
 
 TINY = """
 input: {channels: 1, height: 8, width: 8}
@@ -177,7 +178,7 @@ stages: [{depth: 1, width: 8}]
 
 def test_evaluate_ten_crops_and_scales(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "photos.yaml").write_text(PHOTOS)
-    from resnet_dsl.runtime.build import build
+    from resnet_dsl.verbs.modules import build
 
     save_file(build(str(tmp_path / "photos.yaml"), seed=1).state_dict(), tmp_path / "photos.safetensors")
     draw = np.random.default_rng(0)
@@ -225,13 +226,13 @@ NAMES = [f"class {i}" for i in range(30)]
 def test_the_classes_of_a_matrix() -> None:
     confusion = [[8, 2, 0, 0], [3, 0, 3, 0], [0, 0, 5, 0], [0, 0, 0, 0]]
     found = by_class(confusion, "abcd")
-    assert [(c["images"], c["recall"], c["precision"], c["f1"], c["confused_with"], c["confused"]) for c in found] == [
+    assert [(c.images, c.recall, c.precision, c.f1, c.confused_with, c.confused) for c in found] == [
         (10, 0.8, 8 / 11, pytest.approx(2 * 0.8 * (8 / 11) / (0.8 + 8 / 11)), "b", 2),
         (6, 0.0, 0.0, 0.0, "a", 3),
         (5, 1.0, 5 / 8, pytest.approx(2 * 0.625 / 1.625), None, 0),
         (0, None, None, None, None, 0),
     ]
-    assert by_class([[3]], ["only"])[0]["recall"] == 1.0
+    assert by_class([[3]], ["only"])[0].recall == 1.0
 
 
 def test_tables_of_many_classes_show_the_worst_and_say_so() -> None:
@@ -240,11 +241,14 @@ def test_tables_of_many_classes_show_the_worst_and_say_so() -> None:
     table = confusion_table(confusion, NAMES, "table")
     assert list(table.rows[0]) == ["class 29", "class 0", 29, 0.29]
     assert len(table.rows) == 20
-    assert table.notes == ("The most frequent confusions, 20 of 29; --format csv holds the whole matrix of 30 classes.",)
+    assert tuple(speak(n, COMMAND_LINE) for n in table.notes) == (
+        "The most frequent confusions, 20 of 29; --format csv holds the whole matrix of 30 classes.",
+    )
     assert len(confusion_table(confusion, NAMES, "csv").rows) == 30
     classes = by_class(confusion, NAMES)
     worst = classes_table(classes, "table")
-    assert (len(worst.rows), worst.notes) == (20, ("The 20 of 30 classes with the lowest F1; --format csv holds all.",))
+    assert len(worst.rows) == 20
+    assert tuple(speak(n, COMMAND_LINE) for n in worst.notes) == ("The 20 of 30 classes with the lowest F1; --format csv holds all.",)
     assert worst.rows[0][0] == "class 29"
     assert len(classes_table(classes, "csv").rows) == 30
 
@@ -363,7 +367,7 @@ def test_predict_names_damaged_pictures_and_goes_on(home: Path, pictures: Path, 
 
 def test_predict_colours_for_a_network_that_reads_them(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "wide.yaml").write_text(WIDE)
-    from resnet_dsl.runtime.build import build
+    from resnet_dsl.verbs.modules import build
 
     model = build(str(tmp_path / "wide.yaml"), seed=0).eval()
     torch.save(model.state_dict(), tmp_path / "wide.pth")

@@ -19,9 +19,9 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.emission.naming import tables
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
-from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import match
 from resnet_dsl.training.finetune import start
+from resnet_dsl.verbs.modules import build
 
 KEYS = json.loads((Path(__file__).parent / "data" / "torchvision_keys.json").read_text())
 
@@ -378,7 +378,7 @@ REFUSALS: dict[str, tuple[Graph, Callable[[], dict[str, torch.Tensor]], str]] = 
 def test_refusals(name: str) -> None:
     graph, state, message = REFUSALS[name]
     with pytest.raises(SpecError) as e:
-        match(graph, state(), "w.pth").require("w.pth")
+        match(graph, state(), "w.pth").require()
     assert (
         str(e.value) == f"{message}\n  help: use the spec that the weights were made with; resnet-dsl weights SPEC FILE shows every tensor"
     )
@@ -403,7 +403,7 @@ def test_refusals(name: str) -> None:
 def test_what_no_file_says_and_the_library_does(case: Case, setting: str, message: str) -> None:
     state = changed(case, lambda s: None)
     with pytest.raises(SpecError) as e:
-        match(case.graph(setting), state, "w.pth").require("w.pth")
+        match(case.graph(setting), state, "w.pth").require()
     assert (str(e.value), e.value.exit_code) == (message, 2)
     help = str(e.value).partition("--set '")[2].rstrip("'")
     assert match(case.graph(setting, help), state, "w.pth").fits

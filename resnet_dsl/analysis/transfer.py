@@ -27,7 +27,7 @@ _LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TensorTransfer:
     """One tensor: its shapes in A and B (None where it is not), what happens to it, and what it is set to (None: see `what`)."""
 
     name: str
@@ -60,12 +60,12 @@ _WHY: Mapping[What, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TransferPlan:
     """The tensors of B in their order, then what only A has; `a` and `b` are the networks' names."""
 
     a: str
     b: str
-    rows: tuple[Row, ...]
+    rows: tuple[TensorTransfer, ...]
 
     @property
     def counts(self) -> Mapping[What, int]:
@@ -122,7 +122,7 @@ class Plan:
         )
 
 
-def plan(a: Graph, b: Graph) -> Plan:
+def plan(a: Graph, b: Graph) -> TransferPlan:
     """What of A fits B, by name and shape. A module of which one tensor has another shape keeps none of A's: half a layer is none."""
     of_a, of_b = tensors(a), tensors(b)
     unfit = {_owner(n) for n, shape in of_b.items() if of_a.get(n, shape) != shape}
@@ -134,16 +134,16 @@ def plan(a: Graph, b: Graph) -> Plan:
             return "other shape"
         return "new" if _owner(name) in unfit else "copied"
 
-    rows = [Row(n, of_a.get(n), shape, what(n, shape)) for n, shape in of_b.items()]
-    rows += [Row(n, shape, None, "left behind") for n, shape in of_a.items() if n not in of_b]
-    return Plan(a.name, b.name, tuple(rows))
+    rows = [TensorTransfer(n, of_a.get(n), shape, what(n, shape)) for n, shape in of_b.items()]
+    rows += [TensorTransfer(n, shape, None, "left behind") for n, shape in of_a.items() if n not in of_b]
+    return TransferPlan(a.name, b.name, tuple(rows))
 
 
-def plan_growth(a: Graph, b: Graph) -> Plan:
+def plan_growth(a: Graph, b: Graph) -> TransferPlan:
     """How B begins as A: blocks that A lacks are the identity (`graph.growth`). Raises SpecError (exit 2) where it cannot be."""
     fills = {f"{block}.{name}": fill for block, inside in growth(a, b, partial(zeroed, b)).items() for name, fill in inside.items()}
-    rows = (Row(r.name, r.a, r.b, "grown", fills.get(r.name)) if r.what == "new" else r for r in plan(a, b).rows)
-    return Plan(a.name, b.name, tuple(rows))
+    rows = (TensorTransfer(r.name, r.a, r.b, "grown", fills.get(r.name)) if r.what == "new" else r for r in plan(a, b).rows)
+    return TransferPlan(a.name, b.name, tuple(rows))
 
 
 def _shape(shape: Shape) -> str:
@@ -153,7 +153,7 @@ def _shape(shape: Shape) -> str:
 # --- folding -----------------------------------------------------------------------------------------------
 
 
-def _folded(rows: Iterable[Row]) -> Iterator[tuple[str, int, str, str]]:
+def _folded(rows: Iterable[TensorTransfer]) -> Iterator[tuple[str, int, str, str]]:
     """Runs of parts of which the same is to be said; shapes are those of the first."""
     parts = [(part, list(of)) for part, of in groupby(rows, lambda r: _part(r.name))]
     for _, run in groupby(parts, lambda p: (_region(p[0]), [(what, how) for what, how, _, _ in _told(*p)])):
@@ -166,7 +166,7 @@ def _folded(rows: Iterable[Row]) -> Iterator[tuple[str, int, str, str]]:
             yield _span(names), sum(each[i][3] for each in told), what, f"{how}{shapes}{first}"
 
 
-def _told(part: str, rows: Sequence[Row]) -> Iterator[tuple[What, str, str, int]]:
+def _told(part: str, rows: Sequence[TensorTransfer]) -> Iterator[tuple[What, str, str, int]]:
     """Of one part: what happens, how, the shapes that go with it, and to how many tensors."""
     for what in sorted(dict.fromkeys(r.what for r in rows), key=_ORDER.index):
         of = [r for r in rows if r.what == what]
@@ -181,7 +181,7 @@ def _told(part: str, rows: Sequence[Row]) -> Iterator[tuple[What, str, str, int]
             yield what, _list(modules) if some else "", "", len(of)
 
 
-def _grown(part: str, rows: Sequence[Row]) -> Iterator[str]:
+def _grown(part: str, rows: Sequence[TensorTransfer]) -> Iterator[str]:
     """What is set in each module, modules of which the same is to be said together."""
     modules: dict[str, str] = {}
     for owner, of in groupby((r for r in rows if r.fill is not None), lambda r: _owner(r.name)):

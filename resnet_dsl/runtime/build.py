@@ -15,43 +15,16 @@ from torch import nn
 
 from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import Graph
-from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.graph.network import checked
 from resnet_dsl.graph.outputs import select
 from resnet_dsl.graph.tensors import tensors as tensors_of
-from resnet_dsl.language import load
-from resnet_dsl.language.spec import Spec
 from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.runtime.weights import load as load_weights
 
 
-def build(
-    network: Graph | Spec | str, *, seed: int | None = None, weights: Path | str | None = None, outputs: Iterable[str] = ()
-) -> nn.Module:
-    """The network (a graph, a spec, or a spec's path or name) as a module, its weights initialised as the spec says.
-
-    It reads (batch, channels, height, width), or (batch, features), and gives (batch, classes). It is made on torch's
-    default device (`with torch.device("meta")` costs no memory) in the default dtype. With a `seed` the weights
-    are the same numbers on every device, and torch's global generators are left as they were.
-
-    With `outputs`, paths as `inspect` prints them (`layer2`, `layer2.1`, `stem`), it gives the list of these values in this order in
-    place of the classes. What they do not need is neither computed nor there: no head, no later stage. `module.feature_info` says of
-    each its `module`, `num_chs` and `reduction` (the stride against the input), in timm's words.
-
-    With `weights`, a `.safetensors` file or a state_dict that torch.save wrote, all its tensors come from there; the file may have
-    the names of another library (see `naming`). With `outputs` too, the file's tensors for what is left out are not read, whatever
-    their shapes, and need not be there.
-
-    The module and each block in it can be pickled: the pickle carries the source, which loading executes, so load
-    pickles only from those you trust (as with any pickle).
-
-    Raises SpecError where a spec is refused, where the network has no value of a name in `outputs` (exit 2), and where the file
-    cannot be read (exit 3) or does not fit (exit 2), about the first tensor that does not.
-    """
-    if isinstance(network, str):
-        network = load(network)
-    graph = compile_spec(network) if isinstance(network, Spec) else network
+def build(graph: Graph, *, seed: int | None = None, weights: Path | str | None = None, outputs: Iterable[str] = ()) -> nn.Module:
+    """The module of a graph: see `verbs.networks.build`. Raises SpecError."""
     return _made(select(graph, outputs), seed) if weights is None else _loaded(graph, Path(weights), tuple(outputs))
 
 

@@ -1,4 +1,4 @@
-"""Weights from one network to another, as a plan says (`reports.transfer`), and the proof that a grown network is its origin."""
+"""Weights from one network to another, as a plan says (`analysis.transfer`), and the proof that a grown network is its origin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from resnet_dsl.analysis.transfer import Plan, plan_growth
+from resnet_dsl.analysis.transfer import TransferPlan, plan_growth
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph.exactness import Fill
 from resnet_dsl.graph.graph import Graph
@@ -18,7 +18,7 @@ IMAGES = 4
 """Images of the proof: two of standard normal numbers, one ten times as large, one of zeros."""
 
 
-def carry_out(plan: Plan, tensors: Mapping[str, torch.Tensor], b: Graph, seed: int) -> Tensors:
+def carry_out(plan: TransferPlan, tensors: Mapping[str, torch.Tensor], b: Graph, seed: int) -> Tensors:
     """The state_dict of B: what `plan` copies from A's `tensors` and what it sets; the rest is as in a B made new from `seed`."""
     made: Tensors = build(b, seed=seed).state_dict()
     for row in plan.rows:

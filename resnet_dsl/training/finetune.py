@@ -16,13 +16,14 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from resnet_dsl.analysis.matching import FITS
 from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
 from resnet_dsl.emission.naming import owner
 from resnet_dsl.graph import Graph
 from resnet_dsl.records.folder import weights_file
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.runtime.fitting import FITS, match
+from resnet_dsl.runtime.fitting import match, renamed
 from resnet_dsl.runtime.normalisation import Normalisation
 
 
@@ -76,12 +77,12 @@ def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights
     Raises SpecError (exit 2) that names the first difference elsewhere.
     """
     matched = match(graph, source.tensors, at)
-    wanted, found = model.state_dict(), matched.own(source.tensors)
+    wanted, found = model.state_dict(), renamed(matched, source.tensors)
     heads = tuple(n.path for n in graph.root.nodes if n.role == "head")
     bad = [r for r in matched.rows if r.state not in FITS]
     if outside := [r for r in bad if not _inside(r.key or r.source, heads)]:
         raise _misfit(f"{outside[0]}{_more(outside)}", at)
-    matched.require_likeness(at)
+    matched.require_settings()
     wrong = [r.key for r in bad if r.key is not None]
     new = {owner(k) for k in wrong}
     if source.classes is not None and tuple(classes) != source.classes:

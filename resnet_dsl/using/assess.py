@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from resnet_dsl.analysis.confusion import by_class
-from resnet_dsl.diagnostics import refuse
-from resnet_dsl.language import Spec
+from resnet_dsl.diagnostics import Argument, either, refuse
+from resnet_dsl.records.assessment import Assessment, Part, by_class
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.plan import choose
 from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.using.crops import score_scales, score_ten_crops
-from resnet_dsl.using.trained import Trained, from_run, from_weights
-
-PartName = Literal["test", "validation", "train"]
+from resnet_dsl.using.trained import LoadedNetwork, from_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,88 +30,82 @@ class Views:
     crops: Literal[1, 10] = 1
     scales: tuple[int, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """For the result; nothing where it is the usual one."""
-        return {"crops": self.crops} if self.crops > 1 else {"scales": list(self.scales)} if self.scales else {}
-
 
 ONE = Views()
+
+_OTHERS = either("part='test' or 'train'", "--part test or train")
 
 Watch = Callable[[torch.Tensor, torch.Tensor], None]
 """Is shown the outputs (N, classes) and labels (N,) of each batch, in the order of the images."""
 
 
-def assess_run(
-    path: Path, *, data: str | None, data_dir: Path | None, device: str, precision: str | None, part: PartName = "test", views: Views = ONE
-) -> dict[str, Any]:
-    """What is found of a run's weights, on its own data set unless `data` says otherwise. Raises SpecError (exit 2 or 3)."""
-    trained, found, images = run_images(path, data=data, data_dir=data_dir, part=part, views=views)
+def assess(
+    trained: LoadedNetwork,
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    part: Part = "test",
+    views: Views = ONE,
+) -> Assessment:
+    """What is found of a network on a part of a data set: its run's own unless `data` names another.
+
+    Weights that bring no mean and deviation are used with those of the data. Raises SpecError (exit 2 or 3).
+    """
+    found, images = images_of(trained, data=data, data_dir=data_dir, part=part, views=views)
     return assess_images(trained, found, images, part, device, precision, views)
 
 
-def run_images(
-    path: Path, *, data: str | None, data_dir: Path | None, part: PartName = "test", views: Views = ONE
-) -> tuple[Trained, Dataset, Images]:
-    """A run's network, the data set, and the images of a part of it. Raises SpecError (exit 2 or 3)."""
-    trained = from_run(path)
+def images_of(
+    trained: LoadedNetwork, *, data: str | None, data_dir: Path | None, part: Part = "test", views: Views = ONE
+) -> tuple[Dataset, Images]:
+    """A data set, and the images of a part of it, as the run that trained the network split them. Raises SpecError (exit 2 or 3)."""
     record = trained.record
-    assert record is not None  # a run has one
-    own = data is None or data == record.data
-    where = data_dir or (Path(record.data_dir) if own and record.data_dir else None)
-    found = open_dataset(data or record.data, trained.graph.input, where, crop=_crop(trained, views))
-    return trained, found, _part(found, trained if own else None, part)
+    own = record is not None and data in (None, record.data)
+    where = data_dir or (Path(record.data_dir) if record is not None and own and record.data_dir else None)
+    name = data if record is None else data or record.data
+    assert name is not None  # weights without a run are evaluated on data that is named
+    found = open_dataset(name, trained.graph.input, where, crop=_crop(trained, views))
+    return found, _part(found, trained if own else None, part)
 
 
-def assess_weights(
-    spec: Spec,
-    file: Path,
-    *,
-    data: str,
-    data_dir: Path | None,
-    device: str,
-    precision: str | None,
-    part: PartName = "test",
-    views: Views = ONE,
-) -> dict[str, Any]:
-    """What is found of a file of weights in a network. A file that was not made here is used with the data's own mean and deviation.
-
-    Raises SpecError (exit 2 or 3).
-    """
-    trained = from_weights(spec, file)
-    found = open_dataset(data, trained.graph.input, data_dir, crop=_crop(trained, views))
-    return assess_images(trained, found, _part(found, None, part), part, device, precision, views)
+def run_images(path: Path, *, data: str | None, data_dir: Path | None, part: Part = "test") -> tuple[LoadedNetwork, Dataset, Images]:
+    """A run's network, its data set, and the images of a part of it. Raises SpecError (exit 2 or 3)."""
+    trained = from_run(path)
+    return trained, *images_of(trained, data=data, data_dir=data_dir, part=part)
 
 
-def _crop(trained: Trained, views: Views) -> int | None:
+def _crop(trained: LoadedNetwork, views: Views) -> int | None:
     """The side of the squares that are cut out of own pictures; None where they are taken as they are."""
     return trained.graph.input[-1] if trained.recipe.augment.crop is None and views != ONE else trained.recipe.augment.crop
 
 
-def _part(data: Dataset, trained: Trained | None, part: PartName) -> Images:
+def _part(data: Dataset, trained: LoadedNetwork | None, part: Part) -> Images:
     """The images of a part; training and validation images as the run split them. Raises SpecError (exit 2)."""
     if part == "test":
         return data.test
     if trained is None or trained.record is None:
         if part == "train":
             return data.train
-        raise refuse("usage", "only a run knows which images it held out", "use --part test or train, or give the run", at="--part")
+        raise refuse("usage", "only a run knows which images it held out", f"use {_OTHERS}, or give the run", at=Argument("part"))
     train, held_out = split(data.train, trained.recipe.validation, trained.record.limit_train)
     chosen = train if part == "train" else held_out
     if chosen is None:
-        raise refuse("usage", "the run held out no images for validation", "use --part test or train", at="--part")
+        raise refuse("usage", "the run held out no images for validation", f"use {_OTHERS}", at=Argument("part"))
     return chosen
 
 
 def assess_images(
-    trained: Trained,
+    trained: LoadedNetwork,
     data: Dataset,
     images: Images,
-    part: PartName,
+    part: Part,
     device: str,
     precision: str | None,
     views: Views = ONE,
     watch: Watch = lambda outputs, labels: None,
-) -> dict[str, Any]:
+) -> Assessment:
     """What is found of a network on images of a data set; of weights that bring no mean and deviation, with the data's own.
 
     Raises SpecError (exit 2 or 3).
@@ -137,17 +128,11 @@ def assess_images(
         scores = score(model, images, normalisation, plan, flip=trained.recipe.test_flip, seen=seen)
     assert scores is not None  # nothing asked it to stop
     counts = confusion.counts.view(trained.graph.classes, -1).tolist()
-    return {
-        "name": trained.graph.name,
-        "data": data.name,
-        "part": part,
-        **views.to_dict(),
-        **scores.to_dict(),
-        "device": plan.device,
-        "precision": plan.precision,
-        "classes": by_class(counts, data.classes),
-        "confusion": counts,
-    }
+    return Assessment(
+        name=trained.graph.name, data=data.name, part=part, loss=scores.loss,
+        top1=scores.top1, top5=scores.top5, images=scores.images, device=plan.device, precision=plan.precision,
+        classes=by_class(counts, data.classes), confusion=tuple(map(tuple, counts)), crops=views.crops, scales=views.scales,
+    )  # fmt: skip
 
 
 class Confusion:

@@ -10,15 +10,14 @@ import ctypes
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from resnet_dsl.graph import Graph
+from resnet_dsl.records.timing import Bench, Timing
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.inference import ready
 from resnet_dsl.training.batches.seeds import generator
@@ -33,26 +32,7 @@ WARM_UP = 3
 LEAST_PAIRS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One kind of work in interleaved pairs. `ratio` is the median of plan / plain in images a second, `low` and `high` its quartiles.
-
-    Memory is as `peak` gives it.
-    """
-
-    images_per_s: float
-    plain_images_per_s: float
-    ratio: float
-    low: float
-    high: float
-    pairs: int
-    memory_bytes: int | None
-    plain_memory_bytes: int | None
-
-
-def bench(
-    graph: Graph, plan: Plan, batch: int, seconds: float, clock: Clock = time.perf_counter, *, fold_bn: bool = False
-) -> dict[str, Any]:
+def bench(graph: Graph, plan: Plan, batch: int, seconds: float, clock: Clock = time.perf_counter, *, fold_bn: bool = False) -> Bench:
     """Time training and inference of a network, `seconds` for each but at least three pairs. `batch` images at once.
 
     `fold_bn`: inference under the plan is by the network that `runtime.inference` makes, in the plan's precision.
@@ -63,13 +43,13 @@ def bench(
     draws = generator(0, "bench")
     images = torch.randn(batch, *graph.input, generator=draws)
     labels = torch.randint(graph.classes, (batch,), generator=draws).to(plan.torch_device)
-    found: dict[str, Any] = {"name": graph.name, "batch": batch, "plan": plan.record().to_dict(), "fold_bn": fold_bn}
-    for what, make in (("training", training), ("inference", inference)):
+    times = []
+    for make in (training, inference):
         pair = [make(build(graph, seed=0), p, images, labels) for p in (plan, plain)]
-        if fold_bn and what == "inference":
+        if fold_bn and make is inference:
             pair[0] = prepared(graph, plan, images)
-        found[what] = asdict(compare(pair, batch, seconds, plan.torch_device, clock))
-    return found
+        times.append(compare(pair, batch, seconds, plan.torch_device, clock))
+    return Bench(graph.name, batch, plan.record().to_dict(), str(plan), fold_bn, *times)
 
 
 def training(model: nn.Module, plan: Plan, images: torch.Tensor, labels: torch.Tensor) -> Work:

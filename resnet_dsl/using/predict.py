@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, either, refuse
+from resnet_dsl.records.prediction import Guess, Prediction, Predictions
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.measure import measure
@@ -20,7 +21,7 @@ from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.reading import blame
 from resnet_dsl.training.data.views import ENDINGS, GREY, CentreCrop, Pixels, View, open_picture, pixels, require_pillow, scaled
 from resnet_dsl.training.device.plan import Plan, choose
-from resnet_dsl.using.trained import Trained
+from resnet_dsl.using.trained import LoadedNetwork
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Resize = Literal["crop", "stretch", "refuse"]
 
 BATCH = 64
+
+_SCALED = either("resize='crop' or 'stretch'", "--resize crop or stretch")
 
 _CHANGED: Mapping[str, str] = {"crop": "resized and cropped", "stretch": "stretched"}
 
@@ -52,7 +55,7 @@ class Fitted:
             raise refuse(
                 "data-size",
                 f"is {picture.height}x{picture.width}, the network reads {self.height}x{self.width}",
-                "use --resize crop or stretch, or bring it to that size first",
+                f"use {_SCALED}, or bring it to that size first",
                 at=str(getattr(picture, "filename", "a picture")),
             )
         if self.how == "stretch":
@@ -64,13 +67,13 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Eye:
-    """How a network sees a picture file: its channels, and which part of the picture at which size."""
+class Preprocessing:
+    """From a picture file to what a network reads: how many channels, and which part of the picture at which size."""
 
     channels: int
     view: View
 
-    def look(self, path: Path) -> tuple[Pixels, str]:
+    def __call__(self, path: Path) -> tuple[Pixels, str]:
         """Pixels (channels, height, width), and what was changed in words, empty for nothing. Raises SpecError (exit 2 or 3)."""
         with open_picture(path) as picture:
             changes = []
@@ -82,7 +85,7 @@ class Eye:
             return pixels(picture, path, self.channels, self.view), ", ".join(changes)
 
 
-def eye_of(trained: Trained, resize: Resize | None) -> Eye:
+def preprocessing(trained: LoadedNetwork, resize: Resize | None) -> Preprocessing:
     """How a network's pictures are brought to what it reads.
 
     `resize` left out: as in evaluation where its recipe cuts squares out of picture files, else `crop`.
@@ -98,8 +101,8 @@ def eye_of(trained: Trained, resize: Resize | None) -> Eye:
         )
     crop = trained.recipe.augment.crop
     if resize is None and crop is not None and shape[1:] == (crop, crop):
-        return Eye(shape[0], CentreCrop(crop))
-    return Eye(shape[0], Fitted(shape[1], shape[2], resize or "crop"))
+        return Preprocessing(shape[0], CentreCrop(crop))
+    return Preprocessing(shape[0], Fitted(shape[1], shape[2], resize or "crop"))
 
 
 def files(given: Sequence[Path]) -> list[Path]:
@@ -122,7 +125,7 @@ def files(given: Sequence[Path]) -> list[Path]:
     return found
 
 
-def manner(trained: Trained, data: str | None, data_dir: Path | None) -> tuple[Sequence[str], Normalisation]:
+def _classes_and_normalisation(trained: LoadedNetwork, data: str | None, data_dir: Path | None) -> tuple[Sequence[str], Normalisation]:
     """Class names, and how pixels become numbers: the weights' own, or else those of a data set.
 
     Raises SpecError: exit 2 where the weights bring neither and no data set is named, and as `open_dataset`.
@@ -133,7 +136,7 @@ def manner(trained: Trained, data: str | None, data_dir: Path | None) -> tuple[S
             raise refuse(
                 "usage",
                 "does not hold the mean and deviation that its network was trained with, nor the names of its classes",
-                "name the data with --data NAME: its training images are measured",
+                f"name the data with {Argument('data', 'NAME')}: its training images are measured",
                 at=trained.file,
             )
         return trained.classes, own
@@ -143,59 +146,63 @@ def manner(trained: Trained, data: str | None, data_dir: Path | None) -> tuple[S
 
 
 def predict(
-    trained: Trained,
+    trained: LoadedNetwork,
     pictures: Sequence[Path],
     *,
-    normalisation: Normalisation,
-    classes: Sequence[str],
-    top: int,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    top: int = 3,
     resize: Resize | None = None,
     device: str = "auto",
     precision: str | None = None,
-) -> Iterator[dict[str, Any] | SpecError]:
-    """For each picture, in order, what it is taken for; an error, not raised, for one that cannot be read or does not fit.
+) -> Predictions:
+    """What each picture is taken for, in order; an error, not raised, for one that cannot be read or does not fit.
 
-    {"file", "class", "probability", "changed": what was done to the picture, "top": [{"class", "probability"}, ...] falling}.
-    Raises SpecError as `eye_of`, and where Pillow lacks (exit 3).
+    `data` is asked for what the weights do not bring: class names, mean and deviation.
+    Raises SpecError: exit 2 where they bring neither and no data is named, and where the network reads no pictures; 3 where Pillow is missing.
     """
+    classes, normalisation = _classes_and_normalisation(trained, data, data_dir)
     require_pillow(at="predict")
-    eye = eye_of(trained, resize)
+    read = preprocessing(trained, resize)
     plan = choose(device, precision or trained.precision)
     model = trained.model(plan).eval()
-    return _predict(model, normalisation.to(plan.torch_device), plan, eye, pictures, classes, min(top, len(classes)))
+    found = list(_predict(model, normalisation.to(plan.torch_device), plan, read, pictures, classes, min(top, len(classes))))
+    return Predictions(tuple(p for p in found if isinstance(p, Prediction)), tuple(e for e in found if isinstance(e, SpecError)))
 
 
 def _predict(
-    model: torch.nn.Module, normalisation: Normalisation, plan: Plan, eye: Eye, pictures: Iterable[Path], classes: Sequence[str], top: int
-) -> Iterator[dict[str, Any] | SpecError]:
+    model: torch.nn.Module,
+    normalisation: Normalisation,
+    plan: Plan,
+    read: Preprocessing,
+    pictures: Iterable[Path],
+    classes: Sequence[str],
+    top: int,
+) -> Iterator[Prediction | SpecError]:
     left = iter(pictures)
     while chunk := list(islice(left, BATCH)):
-        seen = [_seen(eye, path) for path in chunk]
+        seen = [_seen(read, path) for path in chunk]
         whole = [s[0] for s in seen if not isinstance(s, SpecError)]
         guesses = iter(_guesses(model, normalisation, plan, whole, classes, top) if whole else [])
         for path, answer in zip(chunk, seen, strict=True):
-            if isinstance(answer, SpecError):
-                yield answer
-            else:
-                best = next(guesses)
-                yield {"file": str(path), **best[0], "changed": answer[1] or None, "top": best}
+            yield answer if isinstance(answer, SpecError) else Prediction(str(path), next(guesses), answer[1] or None)
 
 
-def _seen(eye: Eye, path: Path) -> tuple[Pixels, str] | SpecError:
+def _seen(read: Preprocessing, path: Path) -> tuple[Pixels, str] | SpecError:
     try:
-        return eye.look(path)
+        return read(path)
     except SpecError as e:
         return e
 
 
 def _guesses(
     model: torch.nn.Module, normalisation: Normalisation, plan: Plan, whole: Sequence[Pixels], classes: Sequence[str], top: int
-) -> list[list[dict[str, Any]]]:
+) -> list[tuple[Guess, ...]]:
     batch = torch.from_numpy(np.stack(whole)).to(plan.torch_device)
     with torch.inference_mode(), plan.autocast():
         logits = model(normalisation.apply(batch, plan.memory_format))
     shares, indices = logits.float().softmax(1).topk(top, dim=1)
     return [
-        [{"class": classes[i], "probability": p} for i, p in zip(row, values, strict=True)]
+        tuple(Guess(classes[i], p) for i, p in zip(row, values, strict=True))
         for row, values in zip(indices.tolist(), shares.tolist(), strict=True)
     ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn import functional
 
 from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.records.assessment import Sample, Sampled
 from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.using.assess import assess_images, run_images
 
@@ -21,12 +21,9 @@ SIDE = 128
 _TOGETHER = 100
 
 
-def predictions(path: Path, data_dir: Path | None = None) -> dict[str, Any]:
-    """What `assess_run` finds of a run on its test images, with `samples`: mistakes, the most confident first, then right guesses
-    that lie evenly over the test images.
-
-    A sample is {"index", "true", "guess": names of classes, "probability": of the guess, "pixels": bytes (height, width, channels),
-    "height", "width", "channels"}. Raises SpecError (exit 2 or 3).
+def predictions(path: Path, data_dir: Path | None = None) -> Sampled:
+    """What is found of a run on its test images, with mistakes, the most confident first, then right guesses
+    that lie evenly over the test images. Raises SpecError (exit 2 or 3).
     """
     trained, data, images = run_images(path, data=None, data_dir=data_dir)
     guesses = Guesses()
@@ -35,10 +32,9 @@ def predictions(path: Path, data_dir: Path | None = None) -> dict[str, Any]:
     pixels = _at(images, chosen)
     guess, share, true = (column[chosen].tolist() for column in guesses.columns)
     samples = [
-        {"index": i, "true": data.classes[t], "guess": data.classes[g], "probability": s, **_picture(pixels[i])}
-        for i, g, s, t in zip(chosen.tolist(), guess, share, true, strict=True)
+        _sample(i, data.classes[t], data.classes[g], s, pixels[i]) for i, g, s, t in zip(chosen.tolist(), guess, share, true, strict=True)
     ]
-    return {**found, "samples": samples}
+    return Sampled(found, tuple(samples))
 
 
 class Guesses:
@@ -86,15 +82,10 @@ def _at(images: Images, index: torch.Tensor) -> dict[int, torch.Tensor]:
     return dict(zip(index.tolist(), (p for pixels, _ in taken for p in pixels), strict=True))
 
 
-def _picture(pixels: torch.Tensor) -> dict[str, Any]:
+def _sample(index: int, true: str, guess: str, probability: float, pixels: torch.Tensor) -> Sample:
     shown = _small(pixels)
     channels, height, width = shown.shape
-    return {
-        "pixels": shown.permute(1, 2, 0).contiguous().cpu().numpy().tobytes(),
-        "height": height,
-        "width": width,
-        "channels": channels,
-    }
+    return Sample(index, true, guess, probability, shown.permute(1, 2, 0).contiguous().cpu().numpy().tobytes(), height, width, channels)
 
 
 def _small(pixels: torch.Tensor) -> torch.Tensor:

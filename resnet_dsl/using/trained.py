@@ -22,7 +22,7 @@ from resnet_dsl.training.device.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
+class LoadedNetwork:
     """A network with its weights, read from `file`. `record` is run.json of the run that made them, None for a spec with a
     file of weights; `recipe` is the run's, or the spec's.
     """
@@ -55,19 +55,19 @@ class Trained:
         return plan.place(self.module())
 
 
-def from_run(path: Path) -> Trained:
+def from_run(path: Path) -> LoadedNetwork:
     """A run's network with its newest weights. Raises SpecError (exit 3) where the folder is no run's, or has none yet."""
     run = Run.open(path)
     record, file = run.record, run.weights
     artifact = weights.load(file)
     if artifact.normalisation is None:
         raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file, exit_code=3)
-    return Trained(run.graph, artifact, file, run.recipe, record)
+    return LoadedNetwork(run.graph, artifact, file, run.recipe, record)
 
 
-def from_weights(spec: Spec, file: Path) -> Trained:
+def from_weights(spec: Spec, file: Path) -> LoadedNetwork:
     """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
     artifact, graph = weights.load(file), compile(spec)
     graph = fold(graph) if artifact.folded else graph
     artifact = replace(artifact, tensors=fitted(graph, artifact.tensors, file))
-    return Trained(graph, artifact, file, recipe_of(spec), None)
+    return LoadedNetwork(graph, artifact, file, recipe_of(spec), None)

@@ -207,13 +207,18 @@ def fit(
     return fitted.fit(load(network, overrides), parent, settings, budget, axes, multiple, os.fspath(out))
 
 
-def emit(network: Network, overrides: Settings = (), *, fold_bn: bool = False) -> str:
-    """The network as one Python file that needs nothing but PyTorch; with `fold_bn`, its batch norms folded. Raises SpecError."""
+def emit(network: Network, overrides: Settings = (), *, fold_bn: bool = False, outputs: Iterable[str] = ()) -> str:
+    """The network as one Python file that needs nothing but PyTorch.
+
+    `fold_bn` folds its batch norms into the layers before them; with `outputs` it gives these values in place of the classes, as
+    `build` does. Raises SpecError.
+    """
     from resnet_dsl.emission import source
     from resnet_dsl.graph.folding import fold
+    from resnet_dsl.graph.outputs import select
 
     graph = graph_of(network, overrides)
-    return source.emit(fold(graph) if fold_bn else graph)
+    return source.emit(select(fold(graph) if fold_bn else graph, outputs))
 
 
 def _each(networks: Iterable[Network | Iterable[Network]]) -> list[Network]:

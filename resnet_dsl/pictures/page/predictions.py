@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import ceil, sqrt
-from typing import Any
 
-from resnet_dsl.analysis.confusion import SHOWN, Matrix, classes_table, confusion_table
 from resnet_dsl.pictures.drawing.png import picture
 from resnet_dsl.pictures.page.shell import Section, text
 from resnet_dsl.pictures.page.tables import folded, held, table_html
+from resnet_dsl.records.assessment import SHOWN, Matrix, Sample, Sampled, classes_table, confusion_table
 from resnet_dsl.table import count, share
 
 _SHADES = 5
@@ -18,19 +17,17 @@ _TINY = 64
 """Pictures with a shorter side than that are enlarged as they are, pixel by pixel."""
 
 
-def predictions(key: str, title: str, found: Mapping[str, Any] | str) -> Section:
-    """`found` is what `training.samples.predictions` gives; words say why there is nothing."""
+def predictions(key: str, title: str, found: Sampled | str) -> Section:
+    """`found` is what a run makes of its test images; words say why there is nothing."""
     if isinstance(found, str):
         return Section(key, title, f'<p class="note">No predictions: {text(found)}</p>')
-    names = [str(c["class"]) for c in found["classes"]]
+    of = found.scores
     # A loss that is not finite is None.
-    loss = "" if found["loss"] is None else f", loss {found['loss']:.4f}"
-    scores = (
-        f"{found['images']:,} {found['part']} images of {found['data']}: top-1 {share(found['top1'])}, top-5 {share(found['top5'])}{loss}"
-    )
-    wrong, right = ([s for s in found["samples"] if (s["guess"] == s["true"]) is hit] for hit in (False, True))
-    body = [f'<p class="about">{text(scores)}</p>', _confusion(found["confusion"], names, title)]
-    body.append(folded("Classes as a table", table_html(classes_table(found["classes"], "csv"), f"{title}: classes")))
+    loss = "" if of.loss is None else f", loss {of.loss:.4f}"
+    scores = f"{of.images:,} {of.part} images of {of.data}: top-1 {share(of.top1)}, top-5 {share(of.top5)}{loss}"
+    wrong, right = ([s for s in found.samples if (s.guess == s.true) is hit] for hit in (False, True))
+    body = [f'<p class="about">{text(scores)}</p>', _confusion(of.confusion, of.class_names, title)]
+    body.append(folded("Classes as a table", table_html(classes_table(of.classes, "csv"), f"{title}: classes")))
     about = "Under each image the guess and its probability, then what it is." if wrong else "There are none."
     body.append(f'<h3>Mistakes, the most confident first</h3>\n<p class="about">{about}</p>')
     if wrong:
@@ -61,19 +58,19 @@ def _count(n: int, whole: int, hit: bool) -> str:
     return f'<td class="number {"right" if hit else "wrong"} s{shade}">{count(n)}</td>'
 
 
-def _samples(samples: Sequence[Mapping[str, Any]]) -> str:
+def _samples(samples: Sequence[Sample]) -> str:
     return '<ul class="samples">\n' + "\n".join(map(_sample, samples)) + "\n</ul>"
 
 
-def _sample(s: Mapping[str, Any]) -> str:
-    true = "" if s["guess"] == s["true"] else f"<small>is {text(s['true'])}</small>"
-    return f"<li>{_image(s)}<p><b>{text(s['guess'])}</b> {share(s['probability'])}{true}</p></li>"
+def _sample(s: Sample) -> str:
+    true = "" if s.guess == s.true else f"<small>is {text(s.true)}</small>"
+    return f"<li>{_image(s)}<p><b>{text(s.guess)}</b> {share(s.probability)}{true}</p></li>"
 
 
-def _image(s: Mapping[str, Any]) -> str:
+def _image(s: Sample) -> str:
     """The picture in the page itself; none of what is neither grey nor coloured."""
-    if s["channels"] not in (1, 3):
+    if s.channels not in (1, 3):
         return ""
-    data = b64encode(picture(s["pixels"], s["width"], s["height"], s["channels"])).decode()
-    tiny = ' class="tiny"' if min(s["width"], s["height"]) < _TINY else ""
-    return f'<img{tiny} src="data:image/png;base64,{data}" width="{s["width"]}" height="{s["height"]}" alt="image {s["index"]:,}">'
+    data = b64encode(picture(s.pixels, s.width, s.height, s.channels)).decode()
+    tiny = ' class="tiny"' if min(s.width, s.height) < _TINY else ""
+    return f'<img{tiny} src="data:image/png;base64,{data}" width="{s.width}" height="{s.height}" alt="image {s.index:,}">'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from resnet_dsl.analysis.diff import diff
 from resnet_dsl.diagnostics import visible
@@ -16,6 +16,7 @@ from resnet_dsl.pictures.page.predictions import predictions
 from resnet_dsl.pictures.page.shell import Section, render, text
 from resnet_dsl.pictures.page.tables import folded, table_html
 from resnet_dsl.pictures.runs import curves_svg
+from resnet_dsl.records.assessment import Sampled
 from resnet_dsl.records.summary import TITLES, Curve, Metric, Summary, curves_table, differences, differences_table
 from resnet_dsl.table import Column, Table, count, duration, share
 
@@ -33,7 +34,7 @@ class Shown:
     spec: str
     graph: Graph
     curves: Mapping[Metric, Sequence[Curve]]
-    predictions: Mapping[str, Any] | str | None = None
+    predictions: Sampled | str | None = None
 
     @property
     def folder(self) -> str:

@@ -1,0 +1,192 @@
+"""How the tensors of a file meet those of a network: which fits, under which name, and what is left over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resnet_dsl.diagnostics import quote, refuse
+from resnet_dsl.emission.naming import Table as Names
+from resnet_dsl.emission.naming import tables as known_names
+from resnet_dsl.graph.graph import Shape
+from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text
+
+State = Literal["mapped", "renamed", "reshaped", "reordered", "filled", "misfit", "missing", "unexpected"]
+"""mapped: name and shape are the network's. reshaped: a 1x1 conv for a linear layer, or the like: the same numbers in the same order.
+reordered: channels in another order. filled: a count of batches that old files lack, which is 0. misfit: another shape, or no real numbers.
+missing, unexpected: in one of the two alone.
+"""
+FITS = frozenset({"mapped", "renamed", "reshaped", "reordered", "filled"})
+_WORST: tuple[State, ...] = ("misfit", "missing", "unexpected")
+
+_ABOUT: Mapping[State, str] = {
+    "mapped": "taken as they are",
+    "renamed": "under another name",
+    "reshaped": "the same numbers in another shape",
+    "reordered": "channels in another order",
+    "filled": "counts of batches, 0",
+    "misfit": "of another shape or type",
+    "missing": "in the network alone",
+    "unexpected": "in the file alone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMatch:
+    """A tensor: its name and shape in the network, `key` and `shape`, and in the file, `source` and `found`; what one lacks has no shape there.
+    `order` is that of the channels along `axis` where it is another, and `kind` the type of numbers that do not do.
+    """
+
+    state: State
+    key: str | None
+    shape: Shape | None
+    source: str
+    found: Shape | None
+    kind: str | None = None
+    axis: int = 0
+    order: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        shapes = {"shape": self.shape, "found": self.found}
+        return {
+            "state": self.state,
+            "tensor": self.key,
+            "source": self.source,
+            **{name: None if s is None else list(s) for name, s in shapes.items()},
+            **({"type": self.kind} if self.kind else {}),
+        }
+
+    def __str__(self) -> str:
+        """What is wrong with it."""
+        ours = f" {self.key}" if self.key != self.source else ""
+        if self.state == "missing":
+            return f"lacks {self.source} {self.shape}" + (f", in the network{ours}" if ours else "")
+        if self.state == "unexpected":
+            return f"has {self.source} {self.found}, which the network lacks"
+        if self.kind is not None:
+            return f"{self.source} holds {self.kind}, in the network{ours} real numbers"
+        return f"{self.source} is {self.found}, in the network{ours} {self.shape}"
+
+
+@dataclass(frozen=True, repr=False)
+class Match(Answer):
+    """How the tensors of `file` meet a network. `table` is the one whose names the file has, None where they are ours; `prefix` stands before
+    each of them. `converted` counts the tensors of other types of numbers than torch's default.
+    """
+
+    file: str
+    network: str
+    table: Names | None
+    prefix: str
+    rows: tuple[TensorMatch, ...]
+    converted: Mapping[str, int]
+    unmet: float | None
+
+    @property
+    def fits(self) -> bool:
+        """Does every tensor of the network come from the file, and every tensor of the file go to the network?"""
+        return self.unmet is None and all(r.state in FITS for r in self.rows)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Tensors by state."""
+        return dict(Counter(r.state for r in self.rows))
+
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """How many tensors fit and how, and one row per module that is not taken as it is; in CSV one row per tensor."""
+        if format == "csv":
+            columns = tuple(Column(n, n) for n in ("state", "tensor", "shape", "source", "found"))
+            return [Table(columns, [[r.state, r.key, _shape(r.shape), r.source, _shape(r.found)] for r in self.rows])]
+        # The first tensor of a module says its shape.
+        modules = {(r.state, _owner(r.key), _owner(r.source)): _shapes(r) for r in reversed(self.rows) if r.state != "mapped"}
+        rows = [[state, here, there, shape] for (state, here, there), shape in reversed(modules.items())]
+        columns = (Column("state", "state"), Column("here", "here"), Column("there", "in the file"), Column("shape", "shape"))
+        return [self._summary(), *([Table(columns, rows)] if rows else [])]
+
+    def _summary(self) -> Table:
+        columns = (Column("state", "state"), Column("tensors", "tensors", count, right=True), Column("about", "", wrap=True))
+        counts = self.counts
+        whose = "the network's own" if self.table is None else f"those of {self.table}"
+        notes = (
+            f"Its names are {whose}{'; each begins with ' + quote(self.prefix) if self.prefix else ''}.",
+            *(f"{n:,} tensors are converted from {kind}." for kind, n in self.converted.items()),
+            *([f"{self.requirement}."] if self.requirement else []),
+        )
+        rows = [[state, counts[state], text] for state, text in _ABOUT.items() if state in counts]
+        return Table(columns, rows, title=f"{self.file} {self._verdict} {self.network}", notes=notes)
+
+    @property
+    def _verdict(self) -> str:
+        return "fits" if self.fits else "does not fit"
+
+    def summary(self) -> str:
+        """Whether it fits, and how many tensors there are of each state."""
+        states = ", ".join(f"{n:,} {state}" for state, n in self.counts.items())
+        return f"{self.file[-100:]} {self._verdict} {self.network:.80}: {states}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `weights` prints as JSON."""
+        return {
+            "fits": self.fits,
+            "network": self.network,
+            "names": None if self.table is None else {"family": self.table.family, "library": self.table.library},
+            "prefix": self.prefix,
+            "counts": self.counts,
+            "converted": dict(self.converted),
+            "requires": self.requirement,
+            "tensors": [r.to_dict() for r in self.rows],
+        }
+
+    @property
+    def requirement(self) -> str | None:
+        """What the library does and the network does not, where a file does not say so."""
+        if self.unmet is None or self.table is None or self.table.requires is None:
+            return None
+        need = self.table.requires
+        return (
+            f"{self.table} has {need.op.replace('_', ' ')} with {need.attribute} {need.value:g}, "
+            f"the network {self.unmet:g}: its outputs would be others"
+        )
+
+    def require(self) -> None:
+        """Raise SpecError (exit 2) where it does not fit: about the first tensor of another shape, else the first that one of the two lacks."""
+        bad = [r for r in self.rows if r.state not in FITS]
+        if bad:
+            help = "use the spec that the weights were made with; resnet-dsl weights SPEC FILE shows every tensor"
+            raise refuse("weights-fit", f"does not fit {self.network}: {self._first(bad)}", help, at=self.file)
+        self.require_settings()
+
+    def require_settings(self) -> None:
+        """Raise SpecError (exit 2) where the library does what the network does not."""
+        if self.requirement is not None and self.table is not None and self.table.requires is not None:
+            raise refuse("weights-fit", self.requirement, f"--set '{self.table.requires.set}'", at=self.file)
+
+    def _first(self, bad: Sequence[TensorMatch]) -> str:
+        first = min(bad, key=lambda r: _WORST.index(r.state))
+        more = len(bad) - 1
+        rest = f" (and {more:,} more {'does' if more == 1 else 'do'} not fit)" if more else ""
+        theirs = self.table or self._signed()
+        return f"{first}{rest}" + (f"; its names are those of {theirs}" if theirs is not None else "")
+
+    def _signed(self) -> Names | None:
+        """The table whose sign a file has that shares few names with the network."""
+        held = {r.source for r in self.rows if r.found is not None}
+        common = sum(r.key is not None and r.source in held for r in self.rows)
+        return None if 2 * common >= len(held) else next((t for t in known_names() if t.sign in held), None)
+
+
+def _shapes(row: TensorMatch) -> str | None:
+    """The shape, or both where they differ."""
+    here, there = _shape(row.shape), _shape(row.found)
+    return here or there if here == there or not (here and there) else f"{here} from {there}"
+
+
+def _owner(name: str | None) -> str:
+    return (name or "").rpartition(".")[0]
+
+
+def _shape(shape: Shape | None) -> str | None:
+    return None if shape is None else shape_text(shape)

@@ -1,0 +1,71 @@
+"""A network as a PyTorch module: built, and timed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from resnet_dsl.verbs.targets import Network, Settings, graph_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from resnet_dsl.records.timing import Bench
+
+
+def build(
+    network: Network,
+    overrides: Settings = (),
+    *,
+    seed: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    outputs: Iterable[str] = (),
+) -> nn.Module:
+    """The network as a module, its weights initialised as the spec says.
+
+    It reads (batch, channels, height, width), or (batch, features), and gives (batch, classes). It is made on torch's
+    default device (`with torch.device("meta")` costs no memory) in the default dtype. With a `seed` the weights
+    are the same numbers on every device, and torch's global generators are left as they were.
+
+    With `outputs`, paths as `inspect` prints them (`layer2`, `layer2.1`, `stem`), it gives the list of these values in this order in
+    place of the classes. What they do not need is neither computed nor there: no head, no later stage. `module.feature_info` says of
+    each its `module`, `num_chs` and `reduction` (the stride against the input), in timm's words.
+
+    With `weights`, a `.safetensors` file or a state_dict that torch.save wrote, all its tensors come from there; the file may have
+    the names of another library. With `outputs` too, the file's tensors for what is left out are not read, whatever
+    their shapes, and need not be there.
+
+    The module and each block in it can be pickled: the pickle carries the source, which loading executes, so load
+    pickles only from those you trust (as with any pickle).
+
+    Raises SpecError where a spec is refused, where the network has no value of a name in `outputs` (exit 2), and where the file
+    cannot be read (exit 3) or does not fit (exit 2), about the first tensor that does not.
+    """
+    from resnet_dsl.runtime.build import build
+
+    return build(graph_of(network, overrides), seed=seed, weights=None if weights is None else os.fspath(weights), outputs=outputs)
+
+
+def bench(
+    network: Network,
+    overrides: Settings = (),
+    *,
+    batch: int = 128,
+    seconds: float = 10.0,
+    device: str = "auto",
+    precision: str | None = None,
+    compile: bool | None = None,
+    plan: str | None = None,
+    fold_bn: bool = False,
+) -> Bench:
+    """Images per second and memory of training and inference, against the plain module in the same process.
+
+    Each is timed for `seconds`, with `batch` images at once. `device`, `precision`, `compile` and `plan` say how the network computes;
+    `fold_bn`: inference with batch norms folded. Raises SpecError (exit 2 or 3).
+    """
+    graph = graph_of(network, overrides)
+    from resnet_dsl.training.device.plan import by_rule, wishes
+    from resnet_dsl.using.bench import bench
+
+    return bench(graph, by_rule(wishes(device, precision, compile, plan)), batch, seconds, fold_bn=fold_bn)

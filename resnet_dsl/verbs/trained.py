@@ -1,0 +1,346 @@
+"""A trained network put to use: `open`, and what can be done with what it gives. torch is imported when a verb is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.analysis.transfer import TransferPlan, plan, plan_growth
+from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.diagnostics import OVERRIDES, Argument, SpecError, call, did_you_mean, either, quote, refuse, suggest
+from resnet_dsl.graph import Graph, compile
+from resnet_dsl.graph.folding import fold
+from resnet_dsl.language import Spec
+from resnet_dsl.language.stored import ENDING
+from resnet_dsl.records.assessment import Assessment, Part
+from resnet_dsl.records.exported import Exported
+from resnet_dsl.records.metadata import NOTHING, WeightsMetadata
+from resnet_dsl.records.prediction import Predictions
+from resnet_dsl.records.run import Run
+from resnet_dsl.records.target import Target, find, find_trained
+from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text
+from resnet_dsl.verbs.targets import Settings, spec_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from resnet_dsl.using.trained import LoadedNetwork
+
+Name = str | os.PathLike[str]
+Precision = Literal["auto", "fp32", "bf16"]
+Resize = Literal["crop", "stretch", "refuse"]
+
+ENDINGS = (".onnx", ".pt2", ENDING)
+MAX_SIDE = 8192
+
+
+def silent(text: str) -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trained:
+    """A network that is ready to be used: of a run, of a spec with a file of weights, or of a `.safetensors` file with its spec.
+
+    `weights` is the file that holds its weights, None for a spec without any and for a run that has none yet.
+    """
+
+    target: Target
+    spec: Spec
+    weights: Path | None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The network, its batch norms folded if the weights are those of the folded one."""
+        graph = compile(self.spec)
+        return fold(graph) if self._metadata.folded else graph
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The run that trained it, None where it is no run's."""
+        return Run.open(self.target.folder) if self.target.kind == "run" else None
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; their numbers where the weights do not say them."""
+        return self._metadata.classes or tuple(map(str, range(self.spec.classes)))
+
+    @cached_property
+    def _metadata(self) -> WeightsMetadata:
+        of_ours = self.weights is not None and self.weights.suffix == ENDING
+        return WeightsMetadata.of_file(self.weights) if of_ours and self.weights is not None else NOTHING
+
+    def evaluate(
+        self,
+        *,
+        part: Part = "test",
+        by: Literal["class"] | None = None,
+        confusion: bool = False,
+        data: str | None = None,
+        data_dir: Name | None = None,
+        crops: Literal[1, 10] = 1,
+        scales: str | Sequence[int] = (),
+        device: str = "auto",
+        precision: Precision | None = None,
+    ) -> Assessment:
+        """Top-1 and top-5 accuracy and the loss on the images of a part of a data set.
+
+        `data` left out is the run's own data set, or the one that fits the spec; `precision` left out is the run's. `by="class"` and
+        `confusion` say what is printed besides the scores. `crops=10`: ten crops of each picture file; `scales`: whole pictures with
+        the shorter side scaled to each.
+        Raises SpecError: exit 2 for the request, 3 for files, data and device.
+        """
+        one_of("part", part, ("test", "validation", "train"))
+        one_of("by", by, ("class", None))
+        one_of("crops", crops, (1, 10))
+        one_of("precision", precision, ("auto", "fp32", "bf16", None))
+        sides = _sides(scales)
+        if sides and crops != 1:
+            both = f"{Argument('crops')} and {Argument('scales')}"
+            raise refuse("usage", f"{both} exclude each other", "keep one of the two", at=Argument("scales"))
+        find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
+        from resnet_dsl.training.train import fitting_name
+        from resnet_dsl.using.assess import Views, assess
+
+        name = data or (None if self.target.kind == "run" else fitting_name(self.spec))
+        found = assess(
+            self._loaded(), data=name, data_dir=_path(data_dir), device=device, precision=precision, part=part, views=Views(crops, sides)
+        )
+        return replace(found, show_classes=by == "class", show_confusion=confusion)
+
+    def predict(
+        self,
+        *pictures: Name | Iterable[Name],
+        top: int = 3,
+        resize: Resize | None = None,
+        data: str | None = None,
+        data_dir: Name | None = None,
+        device: str = "auto",
+        precision: Precision | None = None,
+    ) -> Predictions:
+        """The `top` likeliest classes of each picture: files, and folders of them at any depth.
+
+        `resize` is for pictures of another size: `crop` (scaled, the middle kept), `stretch`, `refuse`; left out: as the run evaluated
+        its pictures if it cropped them, else `crop`. `data` names the data set whose class names, mean and deviation are used where the
+        weights do not bring their own. Pictures that cannot be read are in `failed`.
+        Raises SpecError: exit 2 for the request, 3 for files and device.
+        """
+        if self.target.kind != "spec" and (data or data_dir):
+            raise fixed("predicts", Argument("data" if data else "data_dir"))
+        if top < 1:
+            raise refuse("usage", f"the {top} likeliest classes are none", "ask for 1 or more", at=Argument("top"))
+        one_of("resize", resize, ("crop", "stretch", "refuse", None))
+        one_of("precision", precision, ("auto", "fp32", "bf16", None))
+        find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
+        if data is not None and data not in SOURCES:
+            raise refuse("unknown-name", f"{data} is no data set", f"use one of {', '.join(SOURCES)}", at=Argument("data"))
+        from resnet_dsl.using.predict import files, predict
+
+        paths = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
+        return predict(
+            self._loaded(), paths, data=data, data_dir=_path(data_dir), top=top, resize=resize, device=device, precision=precision
+        )  # fmt: skip
+
+    def export(
+        self,
+        path: Name,
+        *,
+        fold_bn: bool = False,
+        opset: int | None = None,
+        seed: int | None = None,
+        tell: Callable[[str], object] = silent,
+    ) -> Exported:
+        """Write the network for other programs, with its spec, class names and normalisation: ONNX, torch.export's program, or safetensors.
+
+        The ending of `path` decides: .onnx, .pt2 or .safetensors. `fold_bn` folds batch norms into the layers before them; `opset` is that of
+        an ONNX file, 18 to 26; `seed` draws the initial weights of a spec that has none. `tell` is told what a user should know before
+        anything slow begins. The file is checked against torch before it is written, and is whole or absent.
+        Raises SpecError: exit 2 for the request, 1 where the exporter fails or the file computes something else, 3 for files and packages.
+        """
+        out = os.fspath(path)
+        require_ending(out, self.target.name, opset)
+        if seed is not None and (self.weights is not None or self.target.kind == "run"):
+            problem = f"{either('seed', '--seed')} is for initial weights, and these are given"
+            raise refuse("usage", problem, "leave it out", at=Argument("seed"))
+        from resnet_dsl.using.export import export
+
+        trained = None if self.weights is None and self.target.kind == "spec" else self._loaded()
+        return export(self.spec, trained, out, fold_bn=fold_bn, opset=opset, seed=seed or 0, tell=tell)
+
+    def into(self, other: Spec | Name, *, grow: bool = False, overrides: Settings = (), seed: int = 0) -> Transfer:
+        """The plan by which another network begins with these weights, and `save`, which carries it out.
+
+        What fits by name and shape is copied, the rest is new, drawn from `seed`. With `grow` the other is a deeper network of this kind:
+        what it adds begins as the identity, so both compute the same. `overrides` are those of the other network.
+        Raises SpecError (exit 2).
+        """
+        spec = spec_of(other, overrides)
+        of_a, of_b = self.graph, compile(spec)
+        name = spec.name if isinstance(other, Spec) else os.fspath(other)
+        return Transfer(self, name, spec, of_b, (plan_growth if grow else plan)(of_a, of_b), grow, seed)
+
+    def module(self) -> nn.Module:
+        """The network as a PyTorch module with its weights, on the CPU, in training mode as torch makes modules.
+
+        Raises SpecError: exit 2 where there are no weights, or they are another network's; 3 where the file is missing or damaged.
+        """
+        self._require_weights()
+        return self._loaded().module()
+
+    def _require_weights(self) -> None:
+        if self.weights is None and self.target.kind == "spec":
+            name = self.target.name
+            help = f"add {Argument('weights', 'FILE')}, or give a run's folder"
+            raise refuse("usage", f"{quote(name)} is a spec, and has no weights", help, at=name)
+
+    def _loaded(self) -> LoadedNetwork:
+        from resnet_dsl.using.trained import from_run, from_weights
+
+        if self.target.kind == "run":
+            return from_run(self.target.folder)
+        assert self.weights is not None
+        return from_weights(self.spec, self.weights)
+
+    def _table(self) -> Table:
+        rows = {
+            "network": self.graph.name,
+            "input": shape_text(self.graph.input),
+            "classes": count(self.graph.classes),
+            "params": count(Costs(self.graph).network.params),
+            "weights": "none" if self.weights is None else str(self.weights),
+        }
+        return Table(tuple(Column(key, key) for key in rows), [list(rows.values())], upright=True)
+
+    def __repr__(self) -> str:
+        graph = self.graph
+        held = "no weights" if self.weights is None else f"weights {str(self.weights)[-100:]}"
+        shape = f"{shape_text(graph.input)} to {graph.classes:,} classes"
+        return f"<Trained {graph.name:.80}: {shape}, {Costs(graph).network.params:,} params, {held}>"
+
+    def __str__(self) -> str:
+        return self._table().render("table")
+
+    def _repr_html_(self) -> str:
+        return self._table().render("html")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Transfer(Answer):
+    """How network `b` begins with the weights of `a`: each tensor of B, and what happens to it. `file` holds B's weights once they are saved.
+
+    `b` is B's name as it was given. What is new in B is drawn from `seed`. `by` says whether a row of the table is a part or a tensor.
+    """
+
+    a: Trained
+    b: str
+    spec: Spec
+    graph: Graph
+    plan: TransferPlan
+    grown: bool
+    seed: int
+    file: str | None = None
+    by: Literal["part", "tensor"] = "part"
+
+    def save(self, path: Name) -> Transfer:
+        """Write B's weights to a `.safetensors` file, with its spec. With `grown`, both networks are run and compared bit for bit before.
+
+        Raises SpecError: exit 2 where A has no weights or nothing of A fits, 1 where a grown network computes something else, 3 for files.
+        """
+        out = os.fspath(path)
+        require_safetensors(out)
+        self.a._require_weights()
+        if "copied" not in self.plan.counts:
+            a = self.a.target
+            help = f"`{call('diff', a.text, self.b)}` shows what sets them apart"
+            raise refuse("weights-fit", f"no tensor of {quote(a.name)} fits {quote(self.b)}", help, at=self.b)
+        from resnet_dsl.using.transfer import write
+
+        write(self.plan, self.a._loaded(), self.spec, self.graph, Path(out), self.seed, grown=self.grown)
+        return replace(self, file=out)
+
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """One row per run of modules and blocks to which the same happens, or per tensor."""
+        return [self.plan.by_part() if self.by == "part" else self.plan.by_tensor()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `transfer` prints as JSON."""
+        return self.plan.to_dict() | {"grown": self.grown, "seed": None if self.file is None else self.seed, "file": self.file}
+
+    def summary(self) -> str:
+        """Both networks, and how many tensors of each kind there are."""
+        counts = ", ".join(f"{n:,} {what}" for what, n in self.plan.counts.items())
+        return f"{self.plan.b:.80} from {self.plan.a:.80}: {counts}{f'; in {self.file[-80:]}' if self.file else ''}"
+
+
+def open(target: Name, weights: Name | None = None, overrides: Settings = ()) -> Trained:
+    """A network to be used: `open("runs/first")`, `open("net.safetensors")`, `open("resnet18", weights="resnet18.pth")`.
+
+    `target` is a run's folder, a `.safetensors` file that holds its spec, or a spec; a spec may have `weights`, a `.safetensors` or `.pth`
+    file, and `overrides`. Raises SpecError: exit 2 for a spec that is refused, 3 for a folder that holds no run.
+    """
+    found = find(target)
+    if found.kind == "run":
+        if weights is not None:
+            find_trained(target, weights)
+        if overrides:
+            raise fixed("is opened", OVERRIDES)
+    spec = found.load(overrides)
+    return Trained(found, spec, found.weights if weights is None else Path(weights))
+
+
+def fixed(does: str, argument: Argument | str, *, weights: bool = True) -> SpecError:
+    """The error for an argument that would change a run."""
+    other = f"a spec and {Argument('weights')}" if weights else "a spec"
+    return refuse("usage", f"a run {does} as it was trained", f"leave out {argument}, or give {other}", at=argument)
+
+
+def one_of(name: str, value: object, known: Sequence[object]) -> None:
+    """Refuse a value of an argument that is none of those known. The command line has checked its own."""
+    if value not in known or isinstance(value, bool):
+        words = [str(k) for k in known if k is not None]
+        help = did_you_mean(str(value), words, what="a value")
+        raise refuse("unknown-name", f"{Argument(name)} cannot be {value!r}", help, at=Argument(name))
+
+
+def _sides(scales: str | Sequence[int]) -> tuple[int, ...]:
+    words = scales.split(",") if isinstance(scales, str) else [str(side) for side in scales]
+    if not all(w.strip().isdecimal() and w.isascii() and 1 <= int(w) <= MAX_SIDE for w in words):
+        problem = f"{quote(','.join(words))} is no list of sides in pixels"
+        raise refuse("usage", problem, f"write {either('scales=(224, 256, 384)', '--scales 224,256,384')}, say", at=Argument("scales"))
+    return tuple(map(int, words))
+
+
+def _path(given: Name | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def require_safetensors(out: str) -> None:
+    """Refuse a file of weights with another ending."""
+    if not out.endswith(ENDING):
+        problem = f"{quote(out)}: weights are written as {ENDING}"
+        raise refuse("usage", problem, f"name a file that ends in {ENDING}", at=Argument("path", option="out"))
+
+
+def require_ending(out: str, target: str, opset: int | None) -> None:
+    """Refuse a file that cannot be exported, and an opset where there is none."""
+    ending = Path(out).suffix.lower()
+    at = Argument("path", option="out")
+    if ending not in ENDINGS:
+        help = f"a file that can be exported ends in {', '.join(ENDINGS)}"
+        if ending == ".py":
+            command = either(f"rd.emit({target!r})", f"resnet-dsl emit {target} -o {out}")
+            help = f"`{command}` writes the network as Python"
+        elif ending in (".pth", ".pt", ".bin", ".ckpt"):
+            help = f"{ending} is a pickle, which can run programs: use {ENDING}, or .pt2 with the computation"
+        elif near := suggest(ending, ENDINGS):
+            help = f"did you mean '{near}'?"
+        raise refuse("usage", f"{quote(out)}: no file of this ending is exported", help, at=at)
+    if opset is not None and ending != ".onnx":
+        raise refuse(
+            "usage", f"{ending} files have no opset", f"leave out {Argument('opset')}, or write an .onnx file", at=Argument("opset")
+        )

@@ -1,0 +1,127 @@
+"""What can be done with a trained network, each by one call: `rd.evaluate("runs/first")`. The values are those of `open`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from resnet_dsl.analysis.matching import Match
+from resnet_dsl.diagnostics import OVERRIDES, Argument, either, quote, refuse
+from resnet_dsl.graph.folding import fold
+from resnet_dsl.language import Spec
+from resnet_dsl.records.assessment import Assessment, Part
+from resnet_dsl.records.exported import Exported
+from resnet_dsl.records.prediction import Predictions
+from resnet_dsl.records.target import find, find_trained
+from resnet_dsl.verbs.targets import Settings, graph_of
+from resnet_dsl.verbs.trained import Name, Precision, Resize, Transfer, fixed, one_of, open, require_ending, require_safetensors, silent
+
+
+def evaluate(
+    target: Name,
+    *,
+    weights: Name | None = None,
+    overrides: Settings = (),
+    part: Part = "test",
+    by: Literal["class"] | None = None,
+    confusion: bool = False,
+    data: str | None = None,
+    data_dir: Name | None = None,
+    crops: Literal[1, 10] = 1,
+    scales: str | Sequence[int] = (),
+    device: str = "auto",
+    precision: Precision | None = None,
+) -> Assessment:
+    """`open(target, weights, overrides).evaluate(...)`, for a network that has weights. Raises SpecError."""
+    if weights is None and overrides:
+        raise fixed("is evaluated", OVERRIDES)
+    find_trained(target, weights)
+    return open(target, weights, overrides).evaluate(
+        part=part, by=by, confusion=confusion, data=data, data_dir=data_dir, crops=crops, scales=scales, device=device, precision=precision
+    )  # fmt: skip
+
+
+def predict(
+    target: Name,
+    *pictures: Name | Iterable[Name],
+    weights: Name | None = None,
+    overrides: Settings = (),
+    top: int = 3,
+    resize: Resize | None = None,
+    data: str | None = None,
+    data_dir: Name | None = None,
+    device: str = "auto",
+    precision: Precision | None = None,
+) -> Predictions:
+    """`open(target, weights, overrides).predict(...)`, for a network that has weights. Raises SpecError."""
+    if weights is None and (overrides or data or data_dir):
+        raise fixed("predicts", OVERRIDES if overrides else Argument("data" if data else "data_dir"))
+    find_trained(target, weights)
+    return open(target, weights, overrides).predict(
+        *pictures, top=top, resize=resize, data=data, data_dir=data_dir, device=device, precision=precision
+    )
+
+
+def export(
+    target: Name,
+    path: Name,
+    *,
+    weights: Name | None = None,
+    overrides: Settings = (),
+    fold_bn: bool = False,
+    opset: int | None = None,
+    seed: int | None = None,
+    tell: Callable[[str], object] = silent,
+) -> Exported:
+    """`open(target, weights, overrides).export(path, ...)`: a trained network, or a spec with initial weights. Raises SpecError."""
+    require_ending(os.fspath(path), os.fspath(target), opset)
+    if find(target).kind == "run" and (weights is not None or overrides):
+        argument = OVERRIDES if weights is None else Argument("weights")
+        raise fixed("is exported", argument, weights=False)
+    return open(target, weights, overrides).export(path, fold_bn=fold_bn, opset=opset, seed=seed, tell=tell)
+
+
+def transfer(
+    a: Name,
+    b: Spec | Name,
+    *,
+    weights: Name | None = None,
+    grow: bool = False,
+    out: Name | None = None,
+    overrides: Settings = (),
+    seed: int | None = None,
+    by: Literal["part", "tensor"] = "part",
+) -> Transfer:
+    """`open(a, weights).into(b, ...)`, saved to `out`, a `.safetensors` file; without `out` it is only the plan, and A may be a mere spec.
+
+    `overrides` are those of B. Raises SpecError.
+    """
+    one_of("by", by, ("part", "tensor"))
+    if out is None and (weights is not None or seed is not None):
+        without = f"without {Argument('out')} there is only a plan, which reads and draws no weights"
+        add = either("add out='FILE.safetensors'", "add -o FILE.safetensors")
+        raise refuse("usage", without, add, at=Argument("seed" if weights is None else "weights"))
+    if out is not None:
+        require_safetensors(os.fspath(out))
+    holds = find(a).kind != "spec"
+    if holds and weights is not None:
+        problem = f"{quote(os.fspath(a))} has its own weights"
+        raise refuse("usage", problem, f"leave out {Argument('weights')}, or give a spec", at=Argument("weights"))
+    if out is not None and not holds and weights is None:
+        problem = f"{quote(os.fspath(a))} is a spec, and has no weights"
+        raise refuse("usage", problem, f"add {Argument('weights', 'FILE')}, or give a run's folder", at=os.fspath(a))
+    planned = replace(open(a, weights).into(b, grow=grow, overrides=overrides, seed=seed or 0), by=by)
+    return planned if out is None else planned.save(out)
+
+
+def match(spec: Name, file: Name, overrides: Settings = ()) -> Match:
+    """How a file of weights fits a network: whose names it has, and what becomes of each tensor. Raises SpecError (exit 2 or 3)."""
+    graph = graph_of(spec, overrides)
+    from resnet_dsl.runtime.fitting import match
+    from resnet_dsl.runtime.weights import load
+
+    artifact = load(Path(file))
+    return match(fold(graph) if artifact.folded else graph, artifact.tensors, os.fspath(file))
