@@ -9,7 +9,7 @@ from resnet_dsl.language import load
 from resnet_dsl.language.files import shipped_specs
 
 PAPERS = {
-    "he2015": "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), and the VGG nets it is measured by",
+    "he2015": "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), and the VGG nets that it is compared with",
     "he2016": "He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, 2016 (arXiv 1603.05027)",
     "wide": "Zagoruyko, Komodakis: Wide Residual Networks, 2016 (arXiv 1605.07146)",
     "resnext": "Xie, Girshick, Dollar, Tu, He: Aggregated Residual Transformations, 2017 (arXiv 1611.05431)",
@@ -36,8 +36,10 @@ def page() -> str:
     specs = shipped_specs()
     parts = [
         "# The zoo",
-        f"{len(specs)} networks. Each name stands wherever a command takes a SPEC: `resnet-dsl inspect resnet50`. "
-        "MACs are multiply-accumulates of convolutions and linear layers for one input. This page is written by `docs/zoo.py`.",
+        f"{len(specs)} networks.\n"
+        "Each name can be used where a command takes a SPEC: `resnet-dsl inspect resnet50`.\n"
+        "MACs are multiply-accumulates of convolutions and linear layers for one input.\n"
+        "This page is written by `docs/zoo.py`.",
     ]
     for group, paper in PAPERS.items():
         rows = [
