@@ -10,7 +10,7 @@ import resnet_dsl as rd
 from resnet_dsl.analysis.compare import SORTS, By
 from resnet_dsl.analysis.papers import presets
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import answer, note
+from resnet_dsl.cli.output import answer, wrote
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.verbs import networks
 
@@ -65,4 +65,4 @@ def command(
     if out is None:
         answer(found, format, quiet=quiet)
     else:
-        note(f"wrote {networks.plot(found).save(out)}", quiet=quiet)
+        wrote(networks.plot(found).save(out), quiet=quiet)

@@ -8,7 +8,7 @@ import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, ThemeOption, complete_spec
-from resnet_dsl.cli.output import answer, note
+from resnet_dsl.cli.output import answer, wrote
 
 _SPEC = "a path, - for standard input, or a shipped spec's name"
 
@@ -36,6 +36,6 @@ def command(
     found = rd.diff(a, b, overrides=overrides or (), overrides_b=overrides_b or ())
     answer(found, format, quiet=quiet)
     if out is not None:
-        note(f"wrote {found.draw(theme).save(out)}", quiet=quiet)
+        wrote(found.draw(theme).save(out), quiet=quiet)
     if not found.same:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments, ThemeOption
-from resnet_dsl.cli.output import note, show
+from resnet_dsl.cli.output import note, show, wrote
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.pictures.draw import DPI, ENDINGS, By, Direction, Style
 
@@ -59,4 +59,4 @@ def command(
     if out == "-":
         show(drawing.svg)
     else:
-        note(f"wrote {drawing.save(out, dpi=dpi)}", quiet=quiet)
+        wrote(drawing.save(out, dpi=dpi), quiet=quiet)

@@ -9,7 +9,7 @@ import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli.options import OutOption, OutputsOption, QuietOption, SetOption, SpecArgument, named
-from resnet_dsl.cli.output import note, write
+from resnet_dsl.cli.output import check_ending, write, wrote
 
 
 def command(
@@ -21,9 +21,10 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Write a network as one standalone Python file that needs nothing but PyTorch."""
+    check_ending(out, ".py")
     source = rd.emit(spec, overrides=overrides or (), fold_bn=fold_bn, outputs=named(outputs))
-    write(out, source)
+    write(out, source, ".py")
     if out != "-":
         # The network's class is the last one; those before it are its blocks.
         *_, name = re.findall(r"^class (\w+)", source, re.MULTILINE)
-        note(f"wrote {out}: class {name}", quiet=quiet)
+        wrote(out, f": class {name}", quiet=quiet)

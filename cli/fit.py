@@ -8,7 +8,7 @@ import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli.options import OutOption, QuietOption, SetOption, SpecArgument, complete_spec
-from resnet_dsl.cli.output import note, show
+from resnet_dsl.cli.output import check_ending, note, show, wrote
 
 
 def command(
@@ -29,10 +29,12 @@ def command(
 
     Widths are scaled by one factor and depths by another; of all such networks the dearest within the budget is taken.
     """
+    check_ending(out, ".yaml", ".yml")
     found = rd.fit(spec, overrides or (), params=params, macs=macs, like=like, over=over, multiple=multiple, out=out)
     if out == "-":
         show(found.spec_text)
         note(found.changes, quiet=quiet)
     else:
         found.save()
-        note(f"{found.changes}\nwrote {out}", quiet=quiet)
+        note(found.changes, quiet=quiet)
+        wrote(out, quiet=quiet)

@@ -10,8 +10,8 @@ import typer
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.cli.options import QuietOption, input_shape
-from resnet_dsl.cli.output import note, write
-from resnet_dsl.diagnostics import COMMAND_LINE, refuse, speak
+from resnet_dsl.cli.output import note, write, wrote
+from resnet_dsl.diagnostics import COMMAND_LINE, inline, refuse, speak
 from resnet_dsl.recovery import Recovered, recover
 from resnet_dsl.recovery.stored import Stored, read_stored
 from resnet_dsl.table import Column, Table
@@ -42,7 +42,7 @@ def command(
     stored = read_stored(file) or _torch(file)
     name = Path(file if out == "-" else out).stem
     found = recover(stored, at=file, name=name, input=shape)
-    write(out, found.text, overwrite=False)
+    write(out, found.text, ".yaml", ".yml", overwrite=False)
     _tell(found, file, out, quiet)
 
 
@@ -66,4 +66,4 @@ def _tell(found: Recovered, file: str, out: str, quiet: bool) -> None:
         table = Table(columns, [(row.what, row.written, speak(row.why, COMMAND_LINE)) for row in found.remarks])
         note(f"\n{table.render('table', width=shutil.get_terminal_size().columns).rstrip()}", quiet=quiet)
     if out != "-":
-        note(f"wrote {out}; next: resnet-dsl check {out}", quiet=quiet)
+        wrote(out, f"; next: resnet-dsl check {inline(out)}", quiet=quiet)

@@ -37,7 +37,7 @@ def command(
     `resnet-dsl explain CODE` says why a rule is one. A comment in the spec silences it: `# lint: allow CODE`.
     """
     codes = checked(allow or ())
-    found = Lint(())
+    found = Lint((), COMMAND_LINE)
     refused: list[int] = []
     for spec in specs:
         try:
@@ -45,9 +45,7 @@ def command(
         except SpecError as e:
             complain(e)
             refused.append(e.exit_code)
-    if format == "json":
-        show_json(found.to_dict(COMMAND_LINE))
-    elif format == "sarif":
+    if format == "sarif":
         show_json(sarif(found.findings, RULES))
     elif format == "github":
         show("".join(map(github, found.findings)))

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.cli.options import QuietOption, complete_spec
-from resnet_dsl.cli.output import note, write
-from resnet_dsl.diagnostics import quote, refuse
+from resnet_dsl.cli.output import write, wrote
+from resnet_dsl.diagnostics import inline, quote, refuse
 from resnet_dsl.language.extends import is_path, written
 from resnet_dsl.language.files import shipped_spec
 from resnet_dsl.language.forms import NAME
@@ -67,14 +67,14 @@ def command(
             at="NAME",
         )
     text = STARTER.format(name=called, file=f"{called}.yaml" if path == "-" else path) if like is None else _copy(like, called)
-    write(path, f"{MODELINE}\n{text}", overwrite=False)
+    write(path, f"{MODELINE}\n{text}", ".yaml", ".yml", overwrite=False)
     if path == "-":
         return
-    note(f"wrote {path}; next: resnet-dsl check {path}", quiet=quiet)
+    wrote(path, f"; next: resnet-dsl check {inline(path)}", quiet=quiet)
     schema = Path(path).parent / FILE
     if not schema.exists():
-        write(str(schema), written_schema(), overwrite=False)
-        note(f"wrote {schema}, by which editors complete and explain it", quiet=quiet)
+        write(str(schema), written_schema(), ".json", overwrite=False)
+        wrote(schema, ", which lets editors complete and explain it", quiet=quiet)
 
 
 def _copy(spec: str, name: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 
-from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, refuse, render, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, SpecError, inline, refuse, render, speak
+from resnet_dsl.files import write_output
 from resnet_dsl.table import Answer, Format, Layout, Table
 
 
@@ -61,21 +62,24 @@ def styled() -> bool:
     return bool(sys.stdout) and sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def write(path: str, text: str, *, overwrite: bool = True) -> None:
-    """Text to a file, or to standard output for `-`. Raises SpecError: exit 3, or 2 where a file is in the way."""
+def write(path: str, text: str, *endings: str, overwrite: bool = True, at: str = "out") -> None:
+    """Text to a file that ends in one of `endings`, or to standard output for `-`. Raises SpecError: exit 2 or 3."""
     if path == "-":
         show(text)
         return
-    try:
-        with open(path, "w" if overwrite else "x", encoding="utf-8", newline="\n") as f:
-            f.write(text)
-    except FileExistsError:
-        raise refuse("file-exists", f"{path} is there already", "choose another name, or delete it first", at="--out") from None
-    except OSError as e:
-        raise refuse(
-            "output",
-            f"cannot write {path}: {os.strerror(e.errno or 0)}",
-            "check the folder, the disk and the permissions",
-            at="--out",
-            exit_code=3,
-        ) from None
+    check_ending(path, *endings, at=at)
+    write_output(path, text, at=Argument(at), overwrite=overwrite)
+
+
+def check_ending(path: str | None, *endings: str, at: str = "out") -> None:
+    """Refuse a file's name with another ending than the command's own, which is a mistake, and may be a spec's."""
+    if path is None or path == "-" or not endings or os.path.isdir(path):
+        return
+    if not path.lower().endswith(endings):
+        help = f"name a file that ends in {' or '.join(endings)}"
+        raise refuse("usage", f"{inline(path)} does not end in {endings[0]}", help, at=Argument(at))
+
+
+def wrote(path: str | os.PathLike[str], more: str = "", *, quiet: bool = False) -> None:
+    """Say that a file was written."""
+    note(f"wrote {inline(os.fspath(path))}{more}", quiet=quiet)

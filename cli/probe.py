@@ -12,7 +12,7 @@ import typer
 import resnet_dsl as rd
 from resnet_dsl.cli import groups
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
-from resnet_dsl.cli.output import answer, complain, note, write
+from resnet_dsl.cli.output import answer, complain, write, wrote
 from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.verbs.lab import PROBES, SOURCES, Assertion, Finding, Option, Probe, failures
 
@@ -151,7 +151,7 @@ def _run(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         if drawn is None:
             raise refuse("not-finite", "there is nothing to draw: no value is finite", "leave out --out", at="--out", exit_code=1)
         write(out, drawn)
-        note(f"wrote {out}", quiet=given["quiet"])
+        wrote(out, quiet=given["quiet"])
     failed = failures(expected, finding.figures)
     for failure in failed[:-1]:
         complain(failure)

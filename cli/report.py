@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.cli.options import DataDirOption, QuietOption, ThemeOption
-from resnet_dsl.cli.output import note, show
+from resnet_dsl.cli.output import note, show, wrote
 from resnet_dsl.diagnostics import SpecError, refuse
-from resnet_dsl.pictures.drawing.output import write_whole
+from resnet_dsl.files import write_output
 from resnet_dsl.pictures.page.run import METRICS, Shown, page
 from resnet_dsl.pictures.runs import find_runs, reason
 from resnet_dsl.records.assessment import Sampled
@@ -50,8 +50,8 @@ def command(
     if out == "-":
         show(text)
     else:
-        write_whole(Path(out), text.encode())
-        note(f"wrote {out}", quiet=quiet)
+        write_output(out, text)
+        wrote(out, quiet=quiet)
 
 
 def _predictions(path: Path, data_dir: Path | None) -> Sampled | str:

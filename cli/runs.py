@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from resnet_dsl.cli.options import FormatOption, QuietOption
-from resnet_dsl.cli.output import answer, note, write
+from resnet_dsl.cli.output import answer, note, write, wrote
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.pictures.runs import find_runs
 from resnet_dsl.records.folder import RunFolder
@@ -45,5 +45,5 @@ def command(
         if drawn is None:
             raise refuse("run-missing", "nothing has been measured in these runs yet", "wait for an evaluation", at="--out", exit_code=3)
         write(out, drawn)
-        note(f"wrote {out}", quiet=quiet)
+        wrote(out, quiet=quiet)
     answer(found, format, quiet=quiet)

@@ -12,4 +12,4 @@ def command(out: OutOption = "-") -> None:
 
     A spec's first line names its file; `new` writes both.
     """
-    write(out, written_schema())
+    write(out, written_schema(), ".json")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
 
 PARTIAL = ".partial"
 """The ending of a file that is being written; one that stays behind is from a process that was killed."""
@@ -29,19 +30,69 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
 
 
 def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = lambda _: None) -> None:
-    """Replace `path` by `content`, or leave it as it was. Raises SpecError (exit 3) naming the path and the bytes needed.
+    """Replace a file of ours by `content`, or leave it as it was. Links are not followed.
 
-    `reached` is told each phase: mid_write, after_tmp_write, after_rename.
+    `reached` is told each phase: mid_write, after_tmp_write, after_rename. Raises SpecError (exit 3) naming the path and the
+    bytes needed.
     """
-    partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
-        # A rename over a device, a pipe or a link would replace it.
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise refuse("output", "is there already and is no regular file", "choose another path", at=path, exit_code=3)
+        regular = stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:
-        pass
+        regular = True
     except OSError as e:
         raise write_error(path, len(content), e) from None
+    if not regular:
+        # A rename over a device, a pipe or a link would replace it.
+        raise refuse("output", "is there already and is no regular file", "choose another path", at=path, exit_code=3)
+    try:
+        _replace(path, content, reached)
+    except OSError as e:
+        raise write_error(path, len(content), e) from None
+
+
+def write_output(path: str | os.PathLike[str], content: str | bytes, *, at: Argument | None = None, overwrite: bool = True) -> Path:
+    """Write what a user asked for under the name that the user gave; gives the path. Links are followed.
+
+    The file is whole or as it was before. Without `overwrite` a file that is there already is left alone. `at` is the argument that
+    gave the name, where that is blamed and not the file.
+    Raises SpecError: exit 2 for a file that is there already, and for what is no regular file; 3 where the disk refuses.
+    """
+    target = Path(os.path.realpath(path))
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        # Opening a pipe would wait for a reader.
+        mode = _mode(target)
+        if mode is not None and not overwrite:
+            raise FileExistsError
+        if mode is not None and not stat.S_ISREG(mode):
+            what = "is there already and is no regular file"
+            message = what if at is None else f"cannot write {path}: it {what}"
+            raise refuse("output", message, "name a file", at=str(path) if at is None else at, exit_code=2 if at is None else 3)
+        _replace(target, data, mode=mode, overwrite=overwrite)
+    except FileExistsError:
+        message = f"{path} is there already"
+        raise refuse("file-exists", message, "choose another name, or delete it first", at=at or Argument("out")) from None
+    except OSError as e:
+        message = f"cannot be written: {e.strerror}" if at is None else f"cannot write {path}: {e.strerror}"
+        help = "check the folder, the disk and the permissions"
+        raise refuse("output", message, help, at=str(path) if at is None else at, exit_code=3) from None
+    return Path(path)
+
+
+def _mode(path: Path) -> int | None:
+    """The kind and permissions of what is there; None where nothing is."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace(
+    path: Path, content: bytes, reached: Callable[[str], None] = lambda _: None, *, mode: int | None = None, overwrite: bool = True
+) -> None:
+    """Write beside, sync, rename, sync the folder; the file gets the permissions `mode`. Raises OSError, and leaves what was there."""
+    # A short name, whatever the file's own: a file system takes 255 bytes.
+    partial = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("wb") as f:
             half = len(content) // 2
@@ -50,14 +101,32 @@ def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = la
             reached("mid_write")
             f.write(memoryview(content)[half:])
             f.flush()
+            if mode is not None:
+                os.fchmod(f.fileno(), stat.S_IMODE(mode))
             os.fsync(f.fileno())
         reached("after_tmp_write")
-        partial.replace(path)
+        if overwrite:
+            partial.replace(path)
+        else:
+            _move(partial, path)
         reached("after_rename")
         sync_folder(path.parent)
-    except OSError as e:
+    except OSError:
         discard(partial)
-        raise write_error(path, len(content), e) from None
+        raise
+
+
+def _move(partial: Path, path: Path) -> None:
+    """Rename where nothing is there yet. A link of its own is made at once or not at all; not every file system has them."""
+    try:
+        path.hardlink_to(partial)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError from None
+        partial.replace(path)
+    discard(partial)
 
 
 def write_error(path: Path, needed: int, e: OSError) -> SpecError:

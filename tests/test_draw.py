@@ -399,7 +399,7 @@ def test_no_network_is_refused() -> None:
 def test_too_many_boxes_are_refused_before_they_are_made() -> None:
     huge = compiled(small(stages=[{"depth": 100_000, "width": 8}]))
     for options in ({"by": "op"}, {"style": "full"}):
-        with pytest.raises(SpecError, match="--by stage"):
+        with pytest.raises(SpecError, match="draw it by='stage'"):
             draw(huge, all=True, **options)  # type: ignore[arg-type]
         assert draw(huge, **options).notes == (  # type: ignore[arg-type]
             "small has 700,006 operations: blocks that are alike are drawn once; --all draws each",

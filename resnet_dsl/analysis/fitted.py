@@ -16,7 +16,7 @@ from resnet_dsl.analysis.fit import fit as scale
 from resnet_dsl.analysis.quantities import budget as number
 from resnet_dsl.analysis.variants import variant
 from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
-from resnet_dsl.files import write_atomic
+from resnet_dsl.files import write_output
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language.extends import is_path
 from resnet_dsl.language.forms import NAME
@@ -87,9 +87,8 @@ class Fitted(Answer):
 
     def save(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the result as a spec, to `out` or another path; gives the path. Raises SpecError as `text` does, or exit code 3."""
-        target = Path(self.out if path is None else path)
-        write_atomic(target, self.text(target).encode())
-        return target
+        target = self.out if path is None else path
+        return write_output(target, self.text(target), at=Argument("out"))
 
     def summary(self) -> str:
         """The network, and what was changed."""

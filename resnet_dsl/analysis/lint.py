@@ -138,9 +138,10 @@ RULES: Mapping[str, Rule] = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Lint(Answer):
-    """What the rules found in specs: by a spec's name its findings, by position, each a warning."""
+    """What the rules found in specs: by a spec's name its findings, by position, each a warning. `speech` is for whom they are said."""
 
     results: tuple[tuple[str, tuple[Diagnostic, ...]], ...]
+    speech: Speech = "python"
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
@@ -148,7 +149,7 @@ class Lint(Answer):
         return tuple(d for _, found in self.results for d in found)
 
     def __add__(self, other: Lint) -> Lint:
-        return Lint((*self.results, *other.results))
+        return Lint((*self.results, *other.results), self.speech)
 
     def summary(self) -> str:
         """The specs and the codes of what was found, each code once."""
@@ -173,11 +174,11 @@ class Lint(Answer):
         if format != "table":
             return super().render(format, quiet=quiet)
         ok = "" if quiet else "ok {}\n"
-        return "".join(render(found) + "\n" if found else ok.format(visible(spec)) for spec, found in self.results)
+        return "".join(render(found, self.speech) + "\n" if found else ok.format(visible(spec)) for spec, found in self.results)
 
-    def to_dict(self, speech: Speech = "python") -> list[dict[str, object]]:
+    def to_dict(self) -> list[dict[str, object]]:
         """The JSON document of `lint --format json`."""
-        return [{"spec": visible(spec), "findings": [d.to_dict(speech) for d in found]} for spec, found in self.results]
+        return [{"spec": visible(spec), "findings": [d.to_dict(self.speech) for d in found]} for spec, found in self.results]
 
 
 def checked(allow: Iterable[str]) -> frozenset[str]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from resnet_dsl.analysis.compare import Comparison, Entry
 from resnet_dsl.analysis.cost import Cost
 from resnet_dsl.diagnostics import clean, refuse, visible
+from resnet_dsl.files import write_output
 from resnet_dsl.pictures.drawing.chart import Bar, Chart, Dot, Mark, Rule, Words, apart
 from resnet_dsl.pictures.drawing.engine import dress, render
-from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.pictures.drawing.text import text_width
 from resnet_dsl.pictures.drawing.theme import THEMES, mix
 from resnet_dsl.table import short
@@ -52,10 +52,8 @@ class CostPlot:
             help = f"end the file's name in one of {', '.join(ENDINGS)}"
             raise refuse("usage", f"no plot ends in '{visible(ending)}'", help, at=str(path))
         if ending == ".png":
-            write_whole(target, render(chart(self.comparison).dot("costs"), "png", DPI))
-        else:
-            write_whole(target, (page if ending == ".html" else svg)(self.comparison).encode())
-        return target
+            return write_output(target, render(chart(self.comparison).dot("costs"), "png", DPI))
+        return write_output(target, (page if ending == ".html" else svg)(self.comparison))
 
 
 def svg(comparison: Comparison) -> str:

@@ -13,6 +13,7 @@ from resnet_dsl.analysis.changes import Changes
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.diff import diff
 from resnet_dsl.diagnostics import Argument, clean, did_you_mean, quote, refuse, speak, visible
+from resnet_dsl.files import write_output
 from resnet_dsl.graph.graph import Graph, Node
 from resnet_dsl.pictures.drawing.dot import to_dot
 from resnet_dsl.pictures.drawing.engine import dress, render
@@ -21,7 +22,6 @@ from resnet_dsl.pictures.drawing.layout import Direction
 from resnet_dsl.pictures.drawing.legend import legend
 from resnet_dsl.pictures.drawing.levels import By, caption, tree
 from resnet_dsl.pictures.drawing.mermaid import to_mermaid
-from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.pictures.drawing.overview import overview
 from resnet_dsl.pictures.drawing.pdf import to_pdf
 from resnet_dsl.pictures.drawing.place import Column, arrange
@@ -138,8 +138,7 @@ class Drawing:
         if ending not in ENDINGS:
             message = f"no picture format ends in '{visible(ending)}'" if ending else "the file's ending says the format, and there is none"
             raise refuse("usage", message, f"end the file's name in one of {', '.join(ENDINGS)}", at=str(path))
-        write_whole(target, self._in(ending, dpi))
-        return target
+        return write_output(target, self._in(ending, dpi))
 
     def _in(self, ending: str, dpi: float) -> bytes:
         made: Mapping[str, Callable[[], str | bytes]] = {
