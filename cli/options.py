@@ -12,11 +12,6 @@ from resnet_dsl.pictures.drawing.theme import ThemeName
 from resnet_dsl.table import Format
 
 
-def named(text: str | None) -> tuple[str, ...]:
-    """The names in a list with commas."""
-    return () if text is None else tuple(name.strip() for name in text.split(","))
-
-
 def complete_spec(incomplete: str) -> list[str]:
     """Shipped specs for the shell; files are completed by the shell itself where no name fits."""
     from resnet_dsl.language.files import shipped_specs

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+import resnet_dsl as rd
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArguments
-from resnet_dsl.cli.output import answer, note
+from resnet_dsl.cli.output import answer, wrote
 from resnet_dsl.pictures.paths import By
-from resnet_dsl.verbs.paths import paths
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
     A length is the number of weighted layers on a path. Rows by cut are values through which every path leads, with their sizes; rows by
     group are layers whose widths are tied by additions.
     """
-    found = paths(*specs, overrides=overrides or (), by=by)
+    found = rd.paths(*specs, overrides=overrides or (), by=by)
     if out is not None:
-        note(f"wrote {found.save(out)}", quiet=quiet)
+        wrote(found.save(out), quiet=quiet)
     answer(found, format, quiet=quiet)

@@ -14,8 +14,8 @@ from typing import Literal
 
 from resnet_dsl.analysis.paths import NetworkPaths
 from resnet_dsl.diagnostics import refuse, visible
+from resnet_dsl.files import write_output
 from resnet_dsl.pictures.drawing.lines import Series, chart
-from resnet_dsl.pictures.drawing.output import write_whole
 from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text, share, short
 
 By = Literal["net", "length", "cut", "group"]
@@ -83,8 +83,7 @@ class Paths(Answer):
         target = Path(path)
         if target.suffix.lower() != ".svg":
             raise refuse("usage", f"paths are drawn as SVG, not as {visible(target.name)}", "name a file that ends in .svg", at=str(path))
-        write_whole(target, self.svg.encode())
-        return target
+        return write_output(target, self.svg)
 
     def _repr_svg_(self) -> str:
         return self.svg

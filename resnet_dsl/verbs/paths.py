@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from resnet_dsl.verbs.targets import Network, Settings, graph_of
+from resnet_dsl.verbs.targets import Network, Settings, each, graph_of
 
 if TYPE_CHECKING:
     from resnet_dsl.pictures.paths import By, Paths
 
 
-def paths(*networks: Network, overrides: Settings = (), by: By = "net") -> Paths:
+def paths(*networks: Network | Iterable[Network], overrides: Settings = (), by: By = "net") -> Paths:
     """The paths through each network from its input to its classes, exact: `rd.paths("resnet56")[0].count` is 2^27.
 
     A path follows operands; its length is the number of weighted layers (convolutions and linear layers) on it (Veit, Wilber &
@@ -24,8 +25,9 @@ def paths(*networks: Network, overrides: Settings = (), by: By = "net") -> Paths
     from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
     from resnet_dsl.pictures.paths import BYS, Paths
 
-    if not networks:
+    given = each(networks)
+    if not given:
         raise refuse("usage", "there is no network to look at", "give at least one", at="paths")
     if by not in BYS:
         raise refuse("usage", f"by is not {quote(str(by))}", did_you_mean(str(by), BYS, what="by"), at=Argument("by"))
-    return Paths(tuple(paths_of(graph_of(network, overrides)) for network in networks), by)
+    return Paths(tuple(paths_of(graph_of(network, overrides)) for network in given), by)
