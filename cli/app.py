@@ -62,6 +62,10 @@ COMMANDS = (
         "resnet-dsl draw resnet50 -o resnet50.svg",
         "resnet-dsl draw plain34 resnet34 -o twins.html",
     )),
+    Command("paths", "Understand a network", "how many paths there are, how long, and where all of them meet", (
+        "resnet-dsl paths plain56 resnet56",
+        "resnet-dsl paths resnet50 --by cut",
+    )),
     Command("fit", "Understand a network", "scale a network to a budget", (
         "resnet-dsl fit resnet50 --params 5M",
         "resnet-dsl fit resnet18 --like resnet34 --over width,depth",

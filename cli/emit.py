@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import OutOption, OutputsOption, QuietOption, SetOption, SpecArgument, named
+from resnet_dsl.cli.options import OutOption, OutputsOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import check_ending, write, wrote
 
 
@@ -22,7 +22,7 @@ def command(
 ) -> None:
     """Write a network as one standalone Python file that needs nothing but PyTorch."""
     check_ending(out, ".py")
-    source = rd.emit(spec, overrides=overrides or (), fold_bn=fold_bn, outputs=named(outputs))
+    source = rd.emit(spec, overrides=overrides or (), fold_bn=fold_bn, outputs=outputs or ())
     write(out, source, ".py")
     if out != "-":
         # The network's class is the last one; those before it are its blocks.

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
+from resnet_dsl.cli.options import (
+    DataDirOption,
+    DeviceOption,
+    FormatOption,
+    Precision,
+    QuietOption,
+    SetOption,
+    TrainedArgument,
+    WeightsOption,
+    data_option,
+    precision_option,
+)
 from resnet_dsl.cli.output import answer
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import refuse
@@ -16,16 +27,7 @@ from resnet_dsl.diagnostics import refuse
 def command(
     target: TrainedArgument,
     weights: WeightsOption = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="NAME",
-            help=f"{', '.join(SOURCES)}; left out: the run's own, or the one that fits the spec.",
-            show_default=False,
-        ),
-    ] = None,
+    data: Annotated[str | None, data_option(f"{', '.join(SOURCES)}; left out: the run's own, or the one that fits the spec.")] = None,
     data_dir: DataDirOption = None,
     part: Annotated[
         Literal["test", "validation", "train"],
@@ -49,10 +51,7 @@ def command(
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"] | None,
-        typer.Option(metavar="auto|fp32|bf16", help="Of the arithmetic; left out: the run's.", show_default=False),
-    ] = None,
+    precision: Annotated[Precision | None, precision_option("Of the arithmetic; left out: the run's.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:

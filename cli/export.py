@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import QuietOption, SetOption, WeightsOption, complete_spec
+from resnet_dsl.cli.options import QuietOption, SetOption, WeightsOption, complete_spec, seed_option
 from resnet_dsl.cli.output import note
 
 
@@ -28,9 +28,7 @@ def command(
         ),
     ],
     weights: WeightsOption = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="For the initial weights of a spec without --weights (0).", show_default=False)
-    ] = None,
+    seed: Annotated[int | None, seed_option("For the initial weights of a spec without --weights (0).", least=None)] = None,
     fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Fold batch norms into the layers before them.")] = False,
     opset: Annotated[
         int | None, typer.Option(min=18, max=26, metavar="N", help="Of an ONNX file, 18 to 26; left out: torch's own.", show_default=False)

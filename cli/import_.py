@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.cli.options import QuietOption, input_shape
+from resnet_dsl.analysis.quantities import input_shape
+from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import note, write, wrote
 from resnet_dsl.diagnostics import COMMAND_LINE, inline, refuse, speak
 from resnet_dsl.recovery import Recovered, recover

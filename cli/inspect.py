@@ -12,9 +12,9 @@ from resnet_dsl.analysis.figures import FIGURES
 from resnet_dsl.analysis.inspect import By
 from resnet_dsl.analysis.memory import Optimizer, Precision
 from resnet_dsl.analysis.quantities import input_setting
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument
+from resnet_dsl.cli.options import FormatOption, OutputsOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import answer, note, show
-from resnet_dsl.diagnostics import COMMAND_LINE
+from resnet_dsl.diagnostics import COMMAND_LINE, refuse
 from resnet_dsl.verbs import networks
 
 
@@ -40,6 +40,7 @@ def command(
     max_memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="The largest batch that trains in SIZE: 24GiB, 500MB.", show_default=False)
     ] = None,
+    outputs: OutputsOption = None,
     symbolic: Annotated[bool, typer.Option("--symbolic", help="Exact formulas in widths, params and input size.")] = False,
     ir: Annotated[bool, typer.Option("--ir", help="Print the graph: each distinct scope, and what calls it.")] = False,
     resolved: Annotated[bool, typer.Option("--resolved", help="Print the spec with all defaults and where each value is from.")] = False,
@@ -50,10 +51,12 @@ def command(
 
     MACs are the multiply-accumulates of convolutions and linear layers for one input; FLOPs are twice that.
     """
+    if outputs and (symbolic or resolved):
+        raise refuse("usage", "formulas and the resolved spec are of the whole network", "leave out --outputs", at="--outputs")
     loaded = rd.load(spec, [*(overrides or ()), *([input_setting(input)] if input is not None else [])])
     found = rd.inspect(
         loaded, by=by, columns=() if columns is None else columns, counted=COUNTED if count is None else count, memory=memory, batch=batch,
-        precision=precision, optimizer=optimizer, checkpoint=checkpoint, max_memory=max_memory,
+        precision=precision, optimizer=optimizer, checkpoint=checkpoint, max_memory=max_memory, outputs=outputs or (),
     )  # fmt: skip
     if resolved:
         show(networks.resolved(loaded, speech=COMMAND_LINE))

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, inline, refuse
 from resnet_dsl.pictures.drawing.theme import ThemeName
 from resnet_dsl.table import Format
-
-
-def input_shape(text: str) -> tuple[int, ...]:
-    """What `--input` says: CxHxW, or a number of features. Raises SpecError."""
-    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9}x[0-9]{1,9})?", text):
-        raise refuse(
-            "usage", f"an input is CxHxW, or a number of features, not {text!r}", "write --input 3x224x224, or --input 784", at="--input"
-        )
-    return tuple(int(side) for side in text.split("x"))
-
-
-def named(text: str | None) -> tuple[str, ...]:
-    """The names in a list with commas."""
-    return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def complete_spec(incomplete: str) -> list[str]:
@@ -51,10 +36,41 @@ TrainedArgument = Annotated[
         show_default=False,
     ),
 ]
-WeightsOption = Annotated[
-    Path | None,
-    typer.Option("--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file.", show_default=False),
-]
+
+
+def data_option(help: str) -> Any:
+    """`--data`, whose default every command has its own words for."""
+    return typer.Option("--data", "-d", metavar="NAME", help=help, show_default=False)
+
+
+def seed_option(help: str, least: int | None = 0) -> Any:
+    """`--seed`; `help` says of what."""
+    return typer.Option("--seed", min=least, metavar="N", help=help, show_default=False)
+
+
+def weights_option(help: str) -> Any:
+    """`--weights`; `help` says of what."""
+    return typer.Option("--weights", "-w", metavar="FILE", help=help, show_default=False)
+
+
+def precision_option(help: str) -> Any:
+    """`--precision`; `help` says what it is where it is left out."""
+    return typer.Option("--precision", metavar="|".join(get_args(Precision)), help=help, show_default=False)
+
+
+def svg_option(help: str, *names: str) -> Any:
+    """A plot's file, `--out` unless it has other names."""
+    return typer.Option(*(names or ("--out", "-o")), metavar="FILE.svg", help=help, show_default=False)
+
+
+def check_svg(path: str | None, what: str, at: str = "out") -> None:
+    """Refuse another ending than .svg; `what` is said of the plot: `curves are drawn`."""
+    if path is not None and not path.endswith(".svg"):
+        raise refuse("usage", f"{what} as SVG, not as {inline(path)}", "name a file that ends in .svg", at=Argument(at))
+
+
+Precision = Literal["auto", "fp32", "bf16"]
+WeightsOption = Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file.")]
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
 ]
@@ -81,10 +97,7 @@ OutputsOption = Annotated[
         show_default=False,
     ),
 ]
-PrecisionOption = Annotated[
-    Literal["auto", "fp32", "bf16"] | None,
-    typer.Option("--precision", metavar="auto|fp32|bf16", help="Of the arithmetic; auto goes by the device.", show_default=False),
-]
+PrecisionOption = Annotated[Precision | None, precision_option("Of the arithmetic; auto goes by the device.")]
 CompileOption = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Train through torch.compile, or not; left out: if it pays.", show_default=False),

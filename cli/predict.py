@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import DataDirOption, DeviceOption, FormatOption, QuietOption, SetOption, TrainedArgument, WeightsOption
+from resnet_dsl.cli.options import (
+    DataDirOption,
+    DeviceOption,
+    FormatOption,
+    Precision,
+    QuietOption,
+    SetOption,
+    TrainedArgument,
+    WeightsOption,
+    data_option,
+    precision_option,
+)
 from resnet_dsl.cli.output import answer, complain, note
 from resnet_dsl.diagnostics import refuse
 
@@ -20,14 +31,7 @@ def command(
     ],
     weights: WeightsOption = None,
     data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="NAME",
-            help="Whose class names, mean and deviation to use where the weights do not bring their own.",
-            show_default=False,
-        ),
+        str | None, data_option("Whose class names, mean and deviation to use where the weights do not bring their own.")
     ] = None,
     data_dir: DataDirOption = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes a picture, the likeliest first.")] = 3,
@@ -42,10 +46,7 @@ def command(
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"] | None,
-        typer.Option(metavar="auto|fp32|bf16", help="Of the arithmetic; left out: the run's.", show_default=False),
-    ] = None,
+    precision: Annotated[Precision | None, precision_option("Of the arithmetic; left out: the run's.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:

@@ -11,7 +11,17 @@ import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli import groups
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
+from resnet_dsl.cli.options import (
+    FormatOption,
+    QuietOption,
+    SetOption,
+    check_svg,
+    complete_spec,
+    data_option,
+    seed_option,
+    svg_option,
+    weights_option,
+)
 from resnet_dsl.cli.output import answer, complain, write, wrote
 from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.verbs.lab import PROBES, SOURCES, Assertion, Finding, Option, Probe, failures
@@ -43,33 +53,18 @@ def _of_network(
         ),
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="NAME",
-            help=f"{', '.join(SOURCES)}, or noise; left out: the run's own, what fits the spec and is here, else noise.",
-            show_default=False,
-        ),
+        str | None, data_option(f"{', '.join(SOURCES)}, or noise; left out: the run's own, what fits the spec and is here, else noise.")
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies, if not in the usual places.", show_default=False)
     ] = None,
     images: Annotated[int, typer.Option("--images", "-n", min=2, max=100_000, metavar="N", help="Training images to look at.")] = 64,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Of initial weights, images and directions; left out: the recipe's.", show_default=False),
-    ] = None,
+    seed: Annotated[int | None, seed_option("Of initial weights, images and directions; left out: the recipe's.")] = None,
     overrides: SetOption = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="How --steps train; see list recipes.", show_default=False)
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights", "-w", metavar="FILE", help="Weights for a spec: a .safetensors or .pth file, or a run.", show_default=False
-        ),
-    ] = None,
+    weights: Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file, or a run.")] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute, in fp32.")] = "auto",
 ) -> None:
     """What every probe of a network is asked."""
@@ -95,7 +90,7 @@ def _shown(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE.svg", help="Draw a plot into an SVG.", show_default=False)] = None,
+    out: Annotated[str | None, svg_option("Draw a plot into an SVG.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -140,8 +135,7 @@ def _option(o: Option) -> inspect.Parameter:
 def _run(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     expected = [Assertion.read(text) for text in given["assertions"] or ()]
     out: str | None = given["out"]
-    if out is not None and not out.endswith(".svg"):
-        raise refuse("usage", f"a plot is drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
+    check_svg(out, "a plot is drawn")
     if out is not None and not row.plots:
         raise refuse("usage", f"{row.name} draws nothing", "leave out --out; its table says all", at="--out")
     finding = _find(row, own, given)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, QuietOption
+from resnet_dsl.cli.options import FormatOption, QuietOption, check_svg, svg_option
 from resnet_dsl.cli.output import answer, note, write, wrote
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.pictures.runs import find_runs
@@ -24,9 +24,7 @@ def command(
         Literal["accuracy", "loss", "lr"] | None,
         typer.Option(metavar="accuracy|loss|lr", help="Of the curves, which it asks for; left out: accuracy.", show_default=False),
     ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE.svg", help="Draw the curves into an SVG.", show_default=False)
-    ] = None,
+    out: Annotated[str | None, svg_option("Draw the curves into an SVG.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -35,8 +33,7 @@ def command(
     Runs given by name (runs A B) are compared: best first, with their curves by epoch.
     """
     given = folders or [HOME]
-    if out is not None and not out.endswith(".svg"):
-        raise refuse("usage", f"curves are drawn as SVG, not as {out}", "name a file that ends in .svg", at="--out")
+    check_svg(out, "curves are drawn")
     found = find_runs(given, lambda text: note(f"warning: {text}"))
     if metric is not None or out is not None or all(RunFolder.is_run(path) for path in given):
         found = found.compared(metric or "accuracy")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from resnet_dsl.cli.options import DataDirOption, FormatOption, QuietOption
+from resnet_dsl.cli.options import DataDirOption, FormatOption, QuietOption, check_svg, data_option, svg_option
 from resnet_dsl.cli.output import note, show, show_json, show_table, write
 from resnet_dsl.diagnostics import clean, refuse
 
@@ -53,12 +53,7 @@ def command(
         int | None, typer.Option(min=1, max=1000, metavar="N", help="Runs of each arm at each learning rate.", show_default=False)
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Batches of each run.", show_default=False)] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", "-d", metavar="NAME", help="Of the data sets that the study names; left out: the first.", show_default=False
-        ),
-    ] = None,
+    data: Annotated[str | None, data_option("Of the data sets that the study names; left out: the first.")] = None,
     data_dir: DataDirOption = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the data if it is not here.")] = False,
     limit_train: Annotated[
@@ -80,12 +75,8 @@ def command(
         str | None,
         typer.Option(metavar="ADDRESS", help="With --engine ray: a cluster that runs; left out: one is started here.", show_default=False),
     ] = None,
-    plot: Annotated[
-        str | None, typer.Option("--plot", "-o", metavar="FILE.svg", help="Draw every run, means and intervals.", show_default=False)
-    ] = None,
-    curves: Annotated[
-        str | None, typer.Option("--curves", metavar="FILE.svg", help="Draw training error over steps.", show_default=False)
-    ] = None,
+    plot: Annotated[str | None, svg_option("Draw every run, means and intervals.", "--plot", "-o")] = None,
+    curves: Annotated[str | None, svg_option("Draw training error over steps.", "--curves")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -99,9 +90,8 @@ def command(
         raise refuse("usage", "--quick and --long exclude each other", "keep one of the two", at="--long")
     if address is not None and engine != "ray":
         raise refuse("usage", "an address is for Ray", "add --engine ray, or leave it out", at="--address")
-    for option, path in (("--plot", plot), ("--curves", curves)):
-        if path is not None and not path.endswith(".svg"):
-            raise refuse("usage", f"it is drawn as SVG, not as {path}", "name a file that ends in .svg", at=option)
+    check_svg(plot, "it is drawn", at="plot")
+    check_svg(curves, "it is drawn", at="curves")
 
     from resnet_dsl.lab.study import tables
     from resnet_dsl.lab.study.conduct import Halted, Means, conduct

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
+from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec, seed_option, weights_option
 from resnet_dsl.cli.output import answer, note
 
 
@@ -40,13 +40,8 @@ def command(
     grow: Annotated[
         bool, typer.Option("--grow", help="B is a deeper A: what it adds begins as the identity, so both compute the same.")
     ] = False,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights", "-w", metavar="FILE", help="A's weights, where A is a spec: a .safetensors or .pth file.", show_default=False
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Of what is new in B (0).", show_default=False)] = None,
+    weights: Annotated[Path | None, weights_option("A's weights, where A is a spec: a .safetensors or .pth file.")] = None,
+    seed: Annotated[int | None, seed_option("Of what is new in B (0).")] = None,
     by: Annotated[Literal["part", "tensor"], typer.Option(metavar="part|tensor", help="A row a block or layer, or a tensor.")] = "part",
     overrides: Annotated[
         list[str] | None,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resnet_dsl.verbs.lab import probe
     from resnet_dsl.verbs.modules import bench, build
     from resnet_dsl.verbs.networks import compare, compile, diff, draw, emit, fit, inspect, lint
+    from resnet_dsl.verbs.paths import paths
     from resnet_dsl.verbs.targets import load
     from resnet_dsl.verbs.trained import open
     from resnet_dsl.verbs.using import evaluate, export, predict, transfer
@@ -42,6 +43,7 @@ __all__ = [
     "lint",
     "load",
     "open",
+    "paths",
     "predict",
     "probe",
     "train",
@@ -64,6 +66,7 @@ _HOMES = {
     "lint": "resnet_dsl.verbs.networks",
     "load": "resnet_dsl.verbs.targets",
     "open": "resnet_dsl.verbs.trained",
+    "paths": "resnet_dsl.verbs.paths",
     "predict": "resnet_dsl.verbs.using",
     "probe": "resnet_dsl.verbs.lab",
     "train": "resnet_dsl.training.train",

@@ -402,10 +402,10 @@ def test_too_many_boxes_are_refused_before_they_are_made() -> None:
         with pytest.raises(SpecError, match="draw it by='stage'"):
             draw(huge, all=True, **options)  # type: ignore[arg-type]
         assert draw(huge, **options).notes == (  # type: ignore[arg-type]
-            "small has 700,006 operations: blocks that are alike are drawn once; --all draws each",
+            "small has 700,006 operations: blocks that are alike are drawn once; all=True draws each",
         )
     many = compiled(small(stages=[{"depth": 2, "width": 8 + i % 2} for i in range(900)]))
-    with pytest.raises(SpecError, match="--style overview"):
+    with pytest.raises(SpecError, match="style='overview'"):
         draw(many)
     assert len(list(boxes(draw(many, style="overview").scene.inside))) > 900
     assert draw(huge).dot

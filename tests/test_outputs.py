@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 from networks import NETWORKS, compiled, small
+from test_memory import BATCH, measured
 from torch import nn
 
+import resnet_dsl as rd
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.features import features
+from resnet_dsl.analysis.memory import Saving
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.emission.source import emit
 from resnet_dsl.graph import Graph, compile
@@ -171,6 +174,34 @@ def test_channels_and_strides_are_told() -> None:
         {"module": "avgpool", "num_chs": 2048, "reduction": None},
         {"module": "fc", "num_chs": 1000, "reduction": None},
     ]
+
+
+def test_what_inspect_tells_of_outputs() -> None:
+    found = rd.inspect("resnet50", outputs=("layer2", "layer3.1"))
+    whole = rd.inspect("resnet50")
+    assert [(f.name, f.shape, f.channels, f.reduction) for f in found.features] == [
+        ("layer2", (512, 28, 28), 512, 8),
+        ("layer3.1", (1024, 14, 14), 1024, 16),
+    ]
+    assert whole.features == ()
+    assert found.params < whole.params and found.macs < whole.macs and found.activations < whole.activations
+    assert found.memory.total(8) < whole.memory.total(8)
+    assert repr(found) == "<Report resnet50: 3x224x224 to 2 outputs, 4,074,560 params, 2.40 G MACs, depth 28>"
+    assert "Outputs: layer2 (512x28x28, /8); layer3.1 (1024x14x14, /16)." in str(found)
+    document = found.to_dict()
+    assert document["classes"] is None
+    assert document["outputs"] == [
+        {"name": "layer2", "out": [512, 28, 28], "stride": [8, 8]},
+        {"name": "layer3.1", "out": [1024, 14, 14], "stride": [16, 16]},
+    ]
+    assert rd.inspect("resnet50", outputs="layer2, layer3.1").to_dict() == document
+
+
+@pytest.mark.parametrize("names", ["layer2", "layer1.0.bn1,layer2.0", "layer1.1,layer2.1.conv2,stem", "conv1"])
+def test_memory_is_what_torch_saves(names: str) -> None:
+    cut = select(compiled(small()), names)
+    assert Saving(cut).total.of(BATCH) == measured(cut)
+    assert measured(cut) < measured(compiled(small()))
 
 
 def saved(folder: Path, state: dict[str, Any]) -> Path:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from resnet_dsl.analysis.cost import COUNTED, Costs, Kind, convention
+from resnet_dsl.analysis.features import Feature, features
 from resnet_dsl.analysis.figures import FIGURES, MEMORY, OF_BATCH
 from resnet_dsl.analysis.memory import Optimizer, Precision, Saving
 from resnet_dsl.analysis.quantities import size as bytes_of
@@ -41,7 +43,16 @@ class Report(Answer, Breakdown):
     def summary(self) -> str:
         """The network, its parameters, MACs and depth."""
         costs = f"{self.params:,} params, {short(self.macs)} MACs, depth {self.depth:,}"
-        return f"{self.name}: {shape_text(self.input)} to {self.classes:,} classes, {costs}"
+        return f"{self.name}: {shape_text(self.input)} to {self._given(count(self.classes))}, {costs}"
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """What it gives in place of its classes, each with its shape and stride; empty for a network without `outputs`."""
+        return features(self.graph)
+
+    def _given(self, classes: str) -> str:
+        outputs = len(self.graph.outputs)
+        return f"{classes} classes" if not outputs else f"{outputs} output{'s' if outputs > 1 else ''}"
 
     def tables(self, format: Layout = "table") -> list[Table]:
         """The one table of `inspect`."""
@@ -58,7 +69,7 @@ class Report(Answer, Breakdown):
         part = ("name", "out", "params", "macs", "activations")
         m = self.memory
         document: dict[str, object] = {
-            "name": self.name, "input": list(self.input), "classes": self.classes, "params": self.params, "macs": self.macs,
+            "name": self.name, "input": list(self.input), "classes": None if self.graph.outputs else self.classes, "params": self.params, "macs": self.macs,
             "flops": self.flops, "activations": self.activations, "depth": self.depth,
             "shortcut_params": self.shortcut_params, "shortcut_macs": self.shortcut_macs, "counted": list(self.costs.counted),
             "batch": self.batch, "precision": self.precision, "weight_bytes": self.weight_bytes, "activation_bytes": self.activation_bytes,
@@ -72,6 +83,8 @@ class Report(Answer, Breakdown):
             document["blocks"] = [self._figures(b, "path", "kind", "shortcut", "blocks", *part[1:]) for b in self.blocks]
         if by == "op":
             document["ops"] = [{"path": o.path, "op": o.kind, **self._figures(o, "label", *part[1:4])} for o in self.ops]
+        if self.features:
+            document["outputs"] = [f.to_dict() for f in self.features]
         if self.largest_batch is not None:
             document["largest_batch"] = self.largest_batch
         return document
@@ -96,7 +109,7 @@ class Report(Answer, Breakdown):
         return Table(
             (*(column for column, _ in about), *(f.column for f in figures)),
             [[*(get(p) for _, get in about), *(f.part(self, p) for f in figures)] for p in parts],
-            f"{self.name}: {shape_text(self.input)} to {self.classes} classes, depth {self.depth}",
+            f"{self.name}: {shape_text(self.input)} to {self._given(str(self.classes))}, depth {self.depth}",
             ["total", *(None for _ in about[1:]), *(f.total(self) for f in figures)],
             self._notes(by, names),
         )
@@ -104,10 +117,10 @@ class Report(Answer, Breakdown):
     def _parts(self, by: By) -> tuple[tuple[Part, ...], tuple[tuple[Column, Callable[[Part], object]], ...]]:
         if by == "block":
             return self.blocks, _ABOUT_BLOCK
-        return (self.ops, _ABOUT_OP) if by == "op" else ((self.stem, *self.stages, self.head), _ABOUT_STAGE)
+        return (self.ops, _ABOUT_OP) if by == "op" else ((self.stem, *self.stages, *self.ending), _ABOUT_STAGE)
 
     def _notes(self, by: By, columns: Sequence[str]) -> tuple[str, ...]:
-        notes = []
+        notes = _lines(f"Outputs: {'; '.join(map(str, self.features))}.") if self.features else []
         if self.shortcut_params and by != "net" and {"params", "macs"} & set(columns):
             share = self.shortcut_params / self.params
             notes.append(f"Of this in shortcuts: {self.shortcut_params:,} params ({share:.1%}), {self.shortcut_macs:,} MACs.")
@@ -190,7 +203,7 @@ _USUAL: dict[By, tuple[str, ...]] = {
 _NET: tuple[tuple[Column, Any], ...] = (
     (Column("name", "name"), lambda r: r.name),
     (Column("input", "input", shape_text), lambda r: r.input),
-    (Column("classes", "classes"), lambda r: r.classes),
+    (Column("classes", "classes"), lambda r: None if r.graph.outputs else r.classes),
     (Column("depth", "depth"), lambda r: r.depth),
     (Column("shortcut_params", "shortcut params", count), lambda r: r.shortcut_params),
     (Column("shortcut_macs", "shortcut MACs", count), lambda r: r.shortcut_macs),

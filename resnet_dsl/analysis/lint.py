@@ -136,7 +136,7 @@ RULES: Mapping[str, Rule] = {
 """By code, in the order of `resnet-dsl lint --help`."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Lint(Answer):
     """What the rules found in specs: by a spec's name its findings, by position, each a warning. `speech` is for whom they are said."""
 

@@ -139,12 +139,18 @@ class Breakdown(Cost):
     @cached_property
     def head(self) -> Part:
         """All steps after the stages."""
-        return self._ends("head", self.stages[-1].out, self.stages[-1].reach)
+        last = self.stages[-1] if self.stages else self.stem
+        return self._ends("head", last.out, last.reach)
+
+    @property
+    def ending(self) -> tuple[Part, ...]:
+        """The head, where there is one: outputs from before it leave it away."""
+        return (self.head,) if not self.graph.outputs or any(n.role == "head" for n in self.graph.root.nodes) else ()
 
     @cached_property
     def blocks(self) -> tuple[Part, ...]:
         """One part per run of equal blocks and per step around them, stage by stage, with the stem and the head."""
-        return (self.stem, *(part for p in self._root if p.node.role == "stage" for part in self._in_stage(p)), self.head)
+        return (self.stem, *(part for p in self._root if p.node.role == "stage" for part in self._in_stage(p)), *self.ending)
 
     @cached_property
     def ops(self) -> tuple[Part, ...]:

@@ -17,16 +17,16 @@ Way = tuple[str, ...]
 """A value by the names on the way to it: ("layer2", "1") for layer2.1."""
 
 
-def select(graph: Graph, names: Iterable[str]) -> Graph:
+def select(graph: Graph, names: str | Iterable[str]) -> Graph:
     """The network that gives the values `names`, in that order, and holds nothing that they do not need.
 
     A name is a path as `inspect` prints it: a stage (`layer2`), a block (`layer2.1`), an operation (`layer2.1.conv1`), or `stem` or
-    `head` for the last value of either. Without names the graph stays as it is.
+    `head` for the last value of either. A text is names with commas between them. Without names the graph stays as it is.
     Raises SpecError for a name that the network does not have, and for one that is asked for twice.
     """
-    asked = tuple(names)
-    if not asked:
+    if not names:
         return graph
+    asked = tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else tuple(names)
     if twice := next((name for name in asked if asked.count(name) > 1), None):
         raise refuse("usage", f"{quote(twice)} is asked for twice", "name each output once", at=Argument("outputs"))
     ways = {name: _way(graph, name) for name in asked}

@@ -23,12 +23,12 @@ from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.runtime.weights import load as load_weights
 
 
-def build(graph: Graph, *, seed: int | None = None, weights: Path | str | None = None, outputs: Iterable[str] = ()) -> nn.Module:
-    """The module of a graph: see `verbs.networks.build`. Raises SpecError."""
-    return _made(select(graph, outputs), seed) if weights is None else _loaded(graph, Path(weights), tuple(outputs))
+def build(graph: Graph, *, seed: int | None = None, weights: Path | str | None = None, outputs: str | Iterable[str] = ()) -> nn.Module:
+    """The module of a graph: see `verbs.modules.build`. Raises SpecError."""
+    return _made(select(graph, outputs), seed) if weights is None else _loaded(graph, Path(weights), outputs)
 
 
-def _loaded(graph: Graph, file: Path, outputs: Iterable[str]) -> nn.Module:
+def _loaded(graph: Graph, file: Path, outputs: str | Iterable[str]) -> nn.Module:
     artifact = load_weights(file)
     whole = fold(graph) if artifact.folded else graph
     graph = select(whole, outputs)

@@ -20,7 +20,7 @@ def build(
     *,
     seed: int | None = None,
     weights: str | os.PathLike[str] | None = None,
-    outputs: Iterable[str] = (),
+    outputs: str | Iterable[str] = (),
 ) -> nn.Module:
     """The network as a module, its weights initialised as the spec says.
 

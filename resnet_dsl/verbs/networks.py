@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from resnet_dsl.diagnostics import Argument, Speech, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.language import Spec
-from resnet_dsl.verbs.targets import Network, Settings, graph_of, listed, load, name_of, spec_of
+from resnet_dsl.verbs.targets import Network, Settings, each, graph_of, listed, load, name_of, spec_of
 
 if TYPE_CHECKING:
     from resnet_dsl.analysis.compare import By as CompareBy
@@ -47,17 +47,20 @@ def inspect(
     optimizer: Optimizer | None = None,
     checkpoint: bool = False,
     max_memory: str | int | None = None,
+    outputs: str | Iterable[str] = (),
 ) -> Report:
     """What a network costs, and its shapes: the network in all, and by stage, block or operation.
 
     `by` is what a row of the table is, and `columns` what it tells. `input` counts for another input, (3, 128, 128) or "784".
     `counted` says which work MACs are. Bytes are for a `batch` in a `precision`, training with an `optimizer`; with `checkpoint`
     each block saves its input alone. `max_memory`, such as "24GiB", asks for the largest batch that trains in it. Where one of
-    these is given, or `memory` is, the table shows memory. Raises SpecError.
+    these is given, or `memory` is, the table shows memory. With `outputs` it is what `build` makes with them, and `features` of the
+    report tell each one's shape and stride. Raises SpecError.
     """
     from resnet_dsl.analysis import inspect as analysis
     from resnet_dsl.analysis.figures import chosen, kinds
     from resnet_dsl.analysis.quantities import input_setting, size
+    from resnet_dsl.graph.outputs import select
 
     settings = [*listed(overrides), *([] if input is None else [input_setting(input)])]
     loaded = graph_of(network, settings) if isinstance(network, Graph) else spec_of(network, settings)
@@ -66,7 +69,7 @@ def inspect(
         size(max_memory, "max_memory")
     shown, work = chosen(columns), kinds(counted)
     return analysis.inspect(
-        graph_of(loaded), by=by, columns=shown, counted=work, memory=memory, batch=batch, precision=precision, optimizer=optimizer,
+        select(graph_of(loaded), outputs), by=by, columns=shown, counted=work, memory=memory, batch=batch, precision=precision, optimizer=optimizer,
         checkpoint=checkpoint, max_memory=max_memory,
     )  # fmt: skip
 
@@ -110,7 +113,7 @@ def compare(
     from resnet_dsl.analysis.apart import apart
     from resnet_dsl.analysis.vary import combinations, varied
 
-    given = _each(networks)
+    given = each(networks)
     if not given:
         ways = f"name some specs, or write {Argument('preset', 'he2015-table1')}"
         raise refuse("usage", "there is no network to compare", ways, at="SPEC")
@@ -167,7 +170,7 @@ def draw(
     """
     from resnet_dsl.pictures import draw as pictures
 
-    return pictures.draw([graph_of(n, overrides) for n in _each(networks)], by, style, theme, direction, all=all)
+    return pictures.draw([graph_of(n, overrides) for n in each(networks)], by, style, theme, direction, all=all)
 
 
 def lint(*networks: Spec | str | os.PathLike[str], overrides: Settings = (), allow: Iterable[str] = ()) -> Lint:
@@ -207,7 +210,7 @@ def fit(
     return fitted.fit(load(network, overrides), parent, settings, budget, axes, multiple, os.fspath(out))
 
 
-def emit(network: Network, overrides: Settings = (), *, fold_bn: bool = False, outputs: Iterable[str] = ()) -> str:
+def emit(network: Network, overrides: Settings = (), *, fold_bn: bool = False, outputs: str | Iterable[str] = ()) -> str:
     """The network as one Python file that needs nothing but PyTorch.
 
     `fold_bn` folds its batch norms into the layers before them; with `outputs` it gives these values in place of the classes, as
@@ -219,11 +222,3 @@ def emit(network: Network, overrides: Settings = (), *, fold_bn: bool = False, o
 
     graph = graph_of(network, overrides)
     return source.emit(select(fold(graph) if fold_bn else graph, outputs))
-
-
-def _each(networks: Iterable[Network | Iterable[Network]]) -> list[Network]:
-    """The networks, given one by one or as a list."""
-    each: list[Network] = []
-    for n in networks:
-        each += [n] if isinstance(n, Graph | Spec | str | os.PathLike) else list(n)
-    return each

@@ -47,6 +47,14 @@ def graph_of(network: Network, overrides: Settings = ()) -> Graph:
     return network
 
 
+def each(networks: Iterable[Network | Iterable[Network]]) -> list[Network]:
+    """The networks, given one by one or as a list."""
+    found: list[Network] = []
+    for n in networks:
+        found += [n] if isinstance(n, Graph | Spec | str | os.PathLike) else list(n)
+    return found
+
+
 def name_of(network: Network) -> str:
     """What a network was called: its name as it was given, or its own."""
     return network.name if isinstance(network, Graph | Spec) else os.fspath(network)
