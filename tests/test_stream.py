@@ -317,11 +317,18 @@ def index_of(**over: Any) -> str:
     ("index", "message"),
     [
         ("", "is no JSON"),
-        ("[]", "lacks classes"),
-        (index_of(classes=["cat"]), "lacks classes"),
-        (index_of(train=[]), "lacks train"),
-        (index_of(val=None), "lacks val"),
-        (index_of(train=[{"url": "part-0.tar"}]), "without nsamples"),
+        ("[" * 10_000 + "]" * 10_000, "is no JSON"),
+        ("null", "is damaged: it must be an object, not null"),
+        ("[]", "is damaged: it must be an object, not a list"),
+        (index_of(classes=["cat"]), "is damaged: `classes` has 1 entries, and needs 2"),
+        (index_of(classes=["cat", "cat"]), "is damaged: it names a class twice"),
+        (index_of(classes=["cat", 3]), "is damaged: `classes.1` must be a text, not 3"),
+        (index_of(train=[]), "is damaged: `train` has 0 entries, and needs 1"),
+        (index_of(train={}), "is damaged: `train` must be a list, not an object"),
+        (index_of(val=None), "is damaged: it has neither `val` nor `test`"),
+        (index_of(train=[{"url": "part-0.tar"}]), "is damaged: `train.0.nsamples` is missing"),
+        (index_of(train=[{"url": "part-0.tar", "nsamples": 0}]), "is damaged: `train.0.nsamples` must be at least 1, not 0"),
+        (index_of(train=[{"url": 1, "nsamples": 1}]), "is damaged: `train.0.url` must be a text, not 1"),
         (index_of(train=[{"url": "pipe:touch x", "nsamples": 5}]), "no such shard"),
         (index_of(train=[{"url": "gone.tar", "nsamples": 5}]), "no such shard"),
     ],
@@ -354,6 +361,24 @@ def test_damaged_shards(damage: str, message: str, tmp_path: Path) -> None:
         write_shard(path, [0, 7, 0, 0, 0] if damage == "range" else [0, 1])
     with pytest.raises(SpecError, match=message) as e:
         list(opened_shards(tmp_path, 1).train.chunks(3))
+    assert e.value.exit_code == 3
+
+
+@pytest.mark.needs("webdataset")
+@pytest.mark.parametrize("images", [0, 2])
+def test_an_index_that_promises_too_much_ends_training_too(images: int, tmp_path: Path) -> None:
+    """Training goes over the shards without end: an empty one would never give a batch."""
+    write_shards(tmp_path)
+    for k in (0, 1):
+        write_shard(tmp_path / f"part-{k}.tar", [0, 1][:images])
+
+    def steps() -> None:
+        with closing(feed(opened_shards(tmp_path), {"batch": 4, "augment": {"crop": 24}})) as batches:
+            for step in range(9):
+                batches(step, 0)
+
+    with pytest.raises(SpecError, match=f"holds {images} pictures, the index says 5") as e:
+        steps()
     assert e.value.exit_code == 3
 
 

@@ -99,8 +99,11 @@ def stored_spec(path: str) -> tuple[Source, bool]:
             f"`resnet-dsl import {path}` reads one from the names and shapes of its tensors",
             at=path,
         )
+    if metadata.get("folded", "true") != "true":
+        message = f"no readable safetensors file: its `folded` is {quote(metadata['folded'])}, and not 'true'"
+        raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3)
     try:
-        return decode(path, metadata["spec"].encode("utf-8")), metadata.get("folded") == "true"
+        return decode(path, metadata["spec"].encode("utf-8")), "folded" in metadata
     except UnicodeEncodeError:
         message = "no readable safetensors file: its spec is no text"
         raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3) from None

@@ -100,6 +100,9 @@ def damaged(at: Path, what: str, *, line: int | None = None) -> SpecError:
     return refuse("run-damaged", f"{place}is damaged: {what}", "the file was edited or damaged", at=at, exit_code=3)
 
 
+SAID = "said"
+"""The type of an error of ours whose message goes on after the value's name."""
+
 _WANTED = {
     "int": "a whole number", "float": "a number", "finite": "a finite number", "bool": "true or false", "string": "a text",
     "list": "a list", "tuple": "a list", "nul": "without NUL characters", "model": "an object", "dict": "an object",
@@ -111,8 +114,13 @@ def wrong(error: ErrorDetails) -> str:
     """One of pydantic's errors in plain words: `test.top1` must be a number, not a list."""
     kind, context = error["type"], error.get("ctx", {})
     name = ".".join(map(str, error["loc"]))
+    subject = f"`{name}` " if name else "it "
     if kind == "missing":
-        return f"`{name}` is missing"
+        return f"{subject}is missing"
+    if kind == SAID:
+        return subject + error["msg"]
+    if kind == "too_short":
+        return f"{subject}has {context['actual_length']:,} entries, and needs {context['min_length']:,}"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         wanted = f"{words} {context[key]:g}"
@@ -120,7 +128,6 @@ def wrong(error: ErrorDetails) -> str:
         wanted = f"one of {context['expected']}"
     else:
         wanted = _WANTED.get(kind.split("_")[0], "a value of another kind")
-    subject = f"`{name}` " if name else "it "
     return f"{subject}must be {wanted}, not {_described(error['input'])}"
 
 

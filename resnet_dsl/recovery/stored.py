@@ -34,6 +34,10 @@ def read_stored(path: str) -> Stored | None:
     if path.endswith(ENDING):
         header = read_header(path)
         shapes = {name: tensor.shape for name, tensor in header.tensors.items()}
+        if not shapes:
+            raise refuse(
+                "weights-damaged", "holds no tensors", "save the state_dict: save_file(model.state_dict(), FILE)", at=path, exit_code=3
+            )
         if header.metadata.get("format") != FORMAT or "spec" not in header.metadata:
             return Stored(shapes)
         spec, folded = stored_spec(path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import pickle
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,8 +18,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.files import write_atomic
-from resnet_dsl.language.stored import FORMAT
+from resnet_dsl.files import open_regular, write_atomic
+from resnet_dsl.graph.graph import Graph
+from resnet_dsl.records.metadata import StoredNormalisation, WeightsMetadata
 from resnet_dsl.runtime.normalisation import Normalisation
 
 _TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9c")
@@ -28,7 +29,10 @@ _TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9c")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifact:
-    """Weights by state_dict key. The rest is None where the file does not hold it; `folded`: they are of `graph.folding.fold`'s network."""
+    """Weights by state_dict key. The rest is None where the file does not hold it; `folded`: they are of `graph.folding.fold`'s network.
+
+    `metadata` is what the file said, None where it is not of ours.
+    """
 
     tensors: dict[str, torch.Tensor]
     spec: str | None
@@ -36,6 +40,12 @@ class Artifact:
     normalisation: Normalisation | None
     data: str | None
     folded: bool = False
+    metadata: WeightsMetadata | None = None
+
+    def require_fit(self, graph: Graph, at: Path) -> None:
+        """Refuse class names and a normalisation that are not of this network. Raises SpecError (exit 3)."""
+        if self.metadata is not None:
+            self.metadata.require_fit(graph, at)
 
 
 def about(
@@ -47,15 +57,8 @@ def about(
     folded: bool = False,
 ) -> dict[str, str]:
     """What travels with weights, in whatever file they are, as text by name; what is None is left out."""
-    texts = {
-        "format": FORMAT,
-        "spec": spec,
-        "classes": None if classes is None else json.dumps(classes),
-        "normalisation": None if normalisation is None else json.dumps(normalisation.to_dict()),
-        "data": data,
-        "folded": "true" if folded else None,
-    }
-    return {name: text for name, text in texts.items() if text is not None}
+    held = None if normalisation is None else StoredNormalisation.model_validate(normalisation.to_dict())
+    return WeightsMetadata(spec=spec, classes=classes, normalisation=held, data=data, folded=folded).texts()
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -87,32 +90,32 @@ def load(path: Path) -> Artifact:
     Raises SpecError (exit 3) where the file is missing, damaged or something else.
     """
     try:
-        content = path.read_bytes()
-    except OSError as e:
-        raise refuse("weights-missing", f"cannot be read: {e.strerror}", "check the path", at=path, exit_code=3) from None
+        with os.fdopen(open_regular(path), "rb") as file:
+            content = file.read()
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
+        raise refuse("weights-missing", f"cannot be read: {reason}", "check the path", at=path, exit_code=3) from None
     if content.startswith(_TORCH):
         return Artifact(_state_dict(content, path), None, None, None, None)
     try:
         tensors = load_tensors(content)
-        size = int.from_bytes(content[:8], "little")
-        metadata: Mapping[str, Any] = json.loads(content[8 : 8 + size]).get("__metadata__", {})
-        if metadata.get("format") != FORMAT:
-            return Artifact(tensors, None, None, None, None)
-        if metadata["sha256"] != fingerprint(tensors):
-            raise refuse(
-                "weights-damaged",
-                "its SHA-256 is not what it should be",
-                "copy the file again, or resume the run to write it anew",
-                at=path,
-                exit_code=3,
-            )
-        classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else None
-        normalisation = Normalisation.from_dict(json.loads(metadata["normalisation"])) if "normalisation" in metadata else None
-        return Artifact(tensors, metadata["spec"], classes, normalisation, metadata.get("data"), metadata.get("folded") == "true")
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise refuse(
             "weights-damaged", f"is no readable safetensors file: {str(e)[:120]}", "copy the file again", at=path, exit_code=3
         ) from None
+    found = WeightsMetadata.of_file(path)
+    if found is None:
+        return Artifact(tensors, None, None, None, None)
+    if found.sha256 != fingerprint(tensors):
+        raise refuse(
+            "weights-damaged",
+            "its SHA-256 is not what it should be",
+            "copy the file again, or resume the run to write it anew",
+            at=path,
+            exit_code=3,
+        )
+    normalisation = None if found.normalisation is None else Normalisation.from_dict(found.normalisation.to_dict())
+    return Artifact(tensors, found.spec, found.classes, normalisation, found.data, found.folded, found)
 
 
 def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:

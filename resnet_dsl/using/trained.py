@@ -60,6 +60,7 @@ def from_run(path: Path) -> LoadedNetwork:
     run = Run.open(path)
     record, file = run.record, run.weights
     artifact = weights.load(file)
+    artifact.require_fit(run.graph, file)
     if artifact.normalisation is None:
         raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file, exit_code=3)
     return LoadedNetwork(run.graph, artifact, file, run.recipe, record)
@@ -69,5 +70,6 @@ def from_weights(spec: Spec, file: Path) -> LoadedNetwork:
     """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
     artifact, graph = weights.load(file), compile(spec)
     graph = fold(graph) if artifact.folded else graph
+    artifact.require_fit(graph, file)
     artifact = replace(artifact, tensors=fitted(graph, artifact.tensors, file))
     return LoadedNetwork(graph, artifact, file, recipe_of(spec), None)

@@ -19,7 +19,7 @@ from resnet_dsl.language import Spec
 from resnet_dsl.language.stored import ENDING
 from resnet_dsl.records.assessment import Assessment, Part
 from resnet_dsl.records.exported import Exported
-from resnet_dsl.records.metadata import NOTHING, WeightsMetadata
+from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.records.prediction import Predictions
 from resnet_dsl.records.run import Run
 from resnet_dsl.records.target import Target, find, find_trained
@@ -58,7 +58,7 @@ class Trained:
     def graph(self) -> Graph:
         """The network, its batch norms folded if the weights are those of the folded one."""
         graph = compile(self.spec)
-        return fold(graph) if self._metadata.folded else graph
+        return fold(graph) if self._metadata is not None and self._metadata.folded else graph
 
     @cached_property
     def run(self) -> Run | None:
@@ -67,13 +67,15 @@ class Trained:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; their numbers where the weights do not say them."""
-        return self._metadata.classes or tuple(map(str, range(self.spec.classes)))
+        """The names of the classes; their numbers where the weights do not say them. Raises SpecError (exit 3) where the file is damaged."""
+        if self._metadata is not None and self.weights is not None:
+            self._metadata.require_fit(self.graph, self.weights)
+        names = None if self._metadata is None else self._metadata.classes
+        return names or tuple(map(str, range(self.spec.classes)))
 
     @cached_property
-    def _metadata(self) -> WeightsMetadata:
-        of_ours = self.weights is not None and self.weights.suffix == ENDING
-        return WeightsMetadata.of_file(self.weights) if of_ours and self.weights is not None else NOTHING
+    def _metadata(self) -> WeightsMetadata | None:
+        return WeightsMetadata.of_file(self.weights) if self.weights is not None and self.weights.suffix == ENDING else None
 
     def evaluate(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import tarfile
 import zlib
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.files import open_regular
 
 MAX_BYTES = 1 << 30
 """No file of the known data sets is near this size once unpacked."""
@@ -48,10 +50,8 @@ def blame(path: Path | str) -> Iterator[None]:
 
 def read(path: Path) -> bytes:
     """A file's bytes, unpacked where it ends in .gz; at most `MAX_BYTES`. Raises SpecError (exit 3)."""
-    with blame(path):
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rb") as f:
-            content: bytes = f.read(MAX_BYTES + 1)
+    with blame(path), os.fdopen(open_regular(path), "rb") as f:
+        content = gzip.GzipFile(fileobj=f).read(MAX_BYTES + 1) if path.suffix == ".gz" else f.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise damaged(path, f"is over {MAX_BYTES:,} bytes, more than any file of this data set", "check that the file is the right one")
     return content

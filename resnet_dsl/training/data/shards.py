@@ -14,17 +14,21 @@ import random
 import tarfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from torch.utils.data import IterableDataset, get_worker_info
 
 from resnet_dsl.datasets.catalog import Source
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, either, refuse
 from resnet_dsl.extras import require
 from resnet_dsl.graph.graph import Shape
+from resnet_dsl.records.document import SAID, Document, Text, wrong
 from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.pictures import SAMPLE, Fault, default_workers, work
@@ -38,6 +42,13 @@ BUFFER = 1000
 _FORM = (
     '{"classes": ["cat", "dog"], "train": [{"url": "train-0000.tar", "nsamples": 1000}], "val": [{"url": "val-0000.tar", "nsamples": 100}]}'
 )
+
+_WHICH = either(
+    f"add data_dir='FOLDER' (with {INDEX}) or data_dir='shards-{{0000..0007}}.tar'",
+    f"add --data-dir FOLDER (with {INDEX}) or --data-dir 'shards-{{0000..0007}}.tar'",
+)
+
+Entries = Annotated[tuple["ShardEntry", ...], Field(strict=False, min_length=1)]
 
 Chunk = tuple[torch.Tensor, torch.Tensor]
 
@@ -67,16 +78,17 @@ class Shards:
         return self.channels, *self.view.shape
 
     def take(self, index: torch.Tensor) -> Shards:
-        """Not to be had. Raises SpecError (exit 2)."""
+        """Refused: single pictures cannot be picked out of shards. Raises SpecError (exit 2)."""
         raise refuse(
             "data-split",
             "shards are read as they come: no single pictures can be held out or left out of them",
-            "set train.validation: 0, leave out --limit-train and --overfit-batch; --limit-batches shortens an epoch",
+            f"set train.validation: 0, leave out {Argument('limit_train')} and {Argument('overfit_batch')}; "
+            f"{Argument('limit_batches')} shortens an epoch",
             at=self.shards[0].path.parent,
         )
 
     def to(self, device: torch.device) -> Shards:
-        """Themselves: they are read batch by batch, whatever the device."""
+        """Returns self: pictures are read batch by batch on any device."""
         return self
 
     def sample(self) -> Shards:
@@ -107,9 +119,7 @@ def load(source: Source, where: Path | None, input: Shape, crop: int | None, wor
     require_pillow(source.name)
     require("wds", "reading shards needs", at=source.name)
     if where is None:
-        raise refuse(
-            "usage", "which shards?", f"add --data-dir FOLDER (with {INDEX}) or --data-dir 'shards-{{0000..0007}}.tar'", at=source.name
-        )
+        raise refuse("usage", "which shards?", _WHICH, at=source.name)
     classes, train, test = _from_index(where / INDEX) if where.is_dir() else _from_pattern(where)
     channels, view = _form(train[0], input)
     many = default_workers() if workers is None else workers
@@ -117,32 +127,46 @@ def load(source: Source, where: Path | None, input: Shape, crop: int | None, wor
     return Dataset(source.name, parts[0], parts[1], classes, str(where), _fingerprint(classes, (train, test)), exact=False)
 
 
+class ShardEntry(Document):
+    """One shard of an index, `url` relative to it, and the number of its pictures."""
+
+    url: Text
+    nsamples: Annotated[int, Field(ge=1, le=10**12)]
+
+
+class ShardIndex(Document):
+    """index.json: class names, and the shards for training and for evaluation (`val`, or else `test`)."""
+
+    classes: Annotated[tuple[Text, ...], Field(strict=False, min_length=2)]
+    train: Entries
+    val: Entries | None = None
+    test: Entries | None = None
+
+    @model_validator(mode="after")
+    def _of_two_parts(self) -> Self:
+        if self.val is None and self.test is None:
+            raise PydanticCustomError(SAID, "has neither `val` nor `test`, the shards for evaluation")
+        if len(set(self.classes)) < len(self.classes):
+            raise PydanticCustomError(SAID, "names a class twice")
+        return self
+
+
 def _from_index(path: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tuple[Shard, ...]]:
     """Class names, training and evaluation shards as an index.json says."""
     if not path.is_file():
         raise refuse("data-missing", f"no {INDEX} in it", f"write one: {_FORM}", at=path.parent, exit_code=3)
     with blame(path):
-        try:
-            index = json.loads(path.read_bytes())
-        except ValueError as e:
-            raise damaged(path, f"is no JSON: {str(e)[:100]}", f"it should look like {_FORM}") from None
-    classes = index.get("classes") if isinstance(index, dict) else None
-    if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(c, str) for c in classes) or len({*classes}) < len(classes):
-        raise damaged(path, "lacks classes, a list of two or more different names", f"it should look like {_FORM}")
-    return tuple(classes), _listed(path, index, "train"), _listed(path, index, "val" if "val" in index else "test")
-
-
-def _listed(path: Path, index: Mapping[str, Any], key: str) -> tuple[Shard, ...]:
-    found = index.get(key)
-    if not isinstance(found, list) or not found:
-        raise damaged(path, f"lacks {key}, a list of shards", f"it should look like {_FORM}")
-    shards = []
-    for entry in found:
-        url, images = (entry.get("url"), entry.get("nsamples")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(url, str) or type(images) is not int or images < 1:
-            raise damaged(path, f"{key} has an entry without url, or without nsamples of 1 or more", f"it should look like {_FORM}")
-        shards.append(Shard(_present(path.parent / url), images))
-    return tuple(shards)
+        content = path.read_bytes()
+    try:
+        index = ShardIndex.model_validate(json.loads(content))
+    except ValidationError as e:
+        raise damaged(path, f"is damaged: {wrong(e.errors(include_url=False)[0])}", f"it should look like {_FORM}") from None
+    except (ValueError, RecursionError) as e:
+        raise damaged(path, f"is no JSON: {str(e)[:100]}", f"it should look like {_FORM}") from None
+    train, test = (
+        tuple(Shard(_present(path.parent / e.url), e.nsamples) for e in part) for part in (index.train, index.val or index.test or ())
+    )
+    return index.classes, train, test
 
 
 def _present(path: Path) -> Path:
@@ -198,7 +222,7 @@ def _label(content: bytes, at: str) -> int:
 
 def _form(shard: Shard, input: Shape) -> tuple[int, AsItIs]:
     """Channels and size of the first picture, as for a folder of pictures."""
-    with contextlib.closing(_samples([shard.path])) as samples:
+    with contextlib.closing(_samples([shard])) as samples:
         sample = next(samples)
     content, at = _picture(sample)
     with open_picture(io.BytesIO(content), at) as picture:
@@ -212,25 +236,31 @@ def _fingerprint(classes: tuple[str, ...], parts: Iterable[tuple[Shard, ...]]) -
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _samples(paths: Iterable[Path], shuffled: random.Random | None = None) -> Generator[dict[str, Any]]:
-    """The samples of shards, one after the other, as webdataset groups them; `shuffled` by a buffer. Raises SpecError (exit 3)."""
+def _samples(shards: Iterable[Shard], shuffled: random.Random | None = None) -> Generator[dict[str, Any]]:
+    """The samples of shards, one after the other, as webdataset groups them; `shuffled` by a buffer.
+
+    Raises SpecError (exit 3) where an archive is damaged, or holds another number of pictures than the index says.
+    """
     import webdataset  # type: ignore[import-untyped]
+
+    samples = (sample for shard in shards for sample in _of_shard(shard))
+    yield from samples if shuffled is None else webdataset.shuffle(BUFFER, rng=shuffled)(samples)
+
+
+def _of_shard(shard: Shard) -> Generator[dict[str, Any]]:
     from webdataset.tariterators import group_by_keys, tar_file_expander  # type: ignore[import-untyped]
 
-    at: list[Path] = []
-
-    def opened() -> Iterator[dict[str, Any]]:
-        # Opened here, not by webdataset, which closes nothing.
-        for path in paths:
-            at[:] = [path]
-            with blame(path), path.open("rb") as f:
-                yield {"url": str(path), "stream": f}
-
-    samples = group_by_keys(tar_file_expander(opened()))
-    try:
-        yield from samples if shuffled is None else webdataset.shuffle(BUFFER, rng=shuffled)(samples)
-    except (tarfile.TarError, OSError, ValueError, EOFError) as e:
-        raise damaged(at[0], f"is no whole tar archive of samples: {str(e)[:120]}") from None
+    found = 0
+    # Opened here, not by webdataset, which closes nothing.
+    with blame(shard.path), shard.path.open("rb") as f:
+        try:
+            for sample in group_by_keys(tar_file_expander([{"url": str(shard.path), "stream": f}])):
+                found += 1
+                yield sample
+        except (tarfile.TarError, OSError, ValueError, EOFError) as e:
+            raise damaged(shard.path, f"is no whole tar archive of samples: {str(e)[:120]}") from None
+    if found != shard.images:
+        raise damaged(shard.path, f"holds {found:,} pictures, the index says {shard.images:,}", "correct nsamples in the index")
 
 
 def _picture(sample: Mapping[str, Any]) -> tuple[bytes, str]:
@@ -274,23 +304,14 @@ class _Once(_Reading):
     """Every picture once, in order."""
 
     def chunks(self, worker: int, workers: int) -> Iterator[Chunk]:
-        left = self.shards.most
         pixels, labels = [], []
-        for shard in self.shards.shards[worker::workers]:
-            found = 0
-            for sample in _samples([shard.path]):
-                if left == 0:
-                    break
-                found += 1
-                left = None if left is None else left - 1
-                x, y = self.seen(sample, self.shards.view, [])
-                pixels.append(x)
-                labels.append(y)
-                if len(labels) == self.size:
-                    yield _stacked(pixels, labels)
-                    pixels, labels = [], []
-            if left is None and found != shard.images:
-                raise damaged(shard.path, f"holds {found:,} pictures, the index says {shard.images:,}", "mend nsamples in the index")
+        for sample in islice(_samples(self.shards.shards[worker::workers]), self.shards.most):
+            x, y = self.seen(sample, self.shards.view, [])
+            pixels.append(x)
+            labels.append(y)
+            if len(labels) == self.size:
+                yield _stacked(pixels, labels)
+                pixels, labels = [], []
         if labels:
             yield _stacked(pixels, labels)
 
@@ -309,10 +330,9 @@ class _Endless(_Reading):
             seen = [self.seen(next(samples), self.view, [chance.random() for _ in range(3)]) for _ in range(self.size)]
             yield _stacked(*map(list, zip(*seen, strict=True)))
 
-    def _order(self, chance: random.Random) -> Iterator[Path]:
-        paths = [s.path for s in self.shards.shards]
+    def _order(self, chance: random.Random) -> Iterator[Shard]:
         while True:
-            yield from chance.sample(paths, len(paths))
+            yield from chance.sample(self.shards.shards, len(self.shards.shards))
 
 
 def _stacked(pixels: list[Any], labels: list[int]) -> Chunk:

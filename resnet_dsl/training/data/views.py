@@ -60,6 +60,9 @@ def open_picture(file: Path | BinaryIO, at: Path | str | None = None) -> Image.I
     from PIL import Image
 
     at = str(file) if at is None else at
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        # To open a pipe would wait for a writer.
+        raise damaged(at, "is not a regular file", "give a picture file")
     with _decoding(at):
         picture = Image.open(file)
     picture.filename = str(at)
