@@ -1,7 +1,7 @@
 """The program: its table of commands, and the one place where an error becomes an exit code.
 
 Exit codes: 0 done; 1 the run or a requested comparison failed; 2 a mistake in the spec or the request; 3 the
-environment; 70 a bug of ours; 75 interrupted and resumable; 130 interrupted.
+environment; 70 a bug in resnet-dsl; 75 interrupted and resumable; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ COMMANDS = (
         "resnet-dsl export resnet20 -o resnet20.onnx",
         "resnet-dsl export resnet20 --fold-bn -o resnet20.safetensors",
     )),
-    Command("import", "Use a network", "the spec of the network that a file of weights is of", (
+    Command("import", "Use a network", "the spec of a weights file's network", (
         "resnet-dsl import model.safetensors -o mine.yaml",
         "resnet-dsl import model.pth --input 3x128x128",
     )),
@@ -93,7 +93,7 @@ COMMANDS = (
     Command("predict", "Use a network", "the classes of pictures, from a run or a spec with weights", (
         "resnet-dsl predict runs/mine-001 photo.png pictures/",
     )),
-    Command("weights", "Use a network", "how a file of weights fits a network, tensor by tensor", (
+    Command("weights", "Use a network", "how a weights file fits a network, tensor by tensor", (
         "resnet-dsl weights resnet18 resnet18.pth",
         "resnet-dsl weights densenet121 densenet121.pth --format csv",
     )),
@@ -109,7 +109,7 @@ COMMANDS = (
         "resnet-dsl report runs/first -o report.html",
         "resnet-dsl report runs/first runs/second -o report.html --no-predictions",
     )),
-    Command("bench", "Use a network", "images a second and memory, against the plain module", (
+    Command("bench", "Use a network", "images per second and memory, against the plain module", (
         "resnet-dsl bench resnet20 --batch 64 --seconds 2",
     )),
     Command("demo", "Use a network", "train a residual network and its plain twin, and compare them", (

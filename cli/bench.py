@@ -14,22 +14,20 @@ from resnet_dsl.cli.output import answer
 def command(
     spec: SpecArgument,
     overrides: SetOption = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images at once.")] = 128,
+    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images in a batch.")] = 128,
     seconds: Annotated[float, typer.Option(min=0, metavar="S", help="How long training and inference are timed, each.")] = 10.0,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one.")] = "auto",
     precision: PrecisionOption = None,
     compiled: CompileOption = None,
     plan: PlanOption = None,
-    fold_bn: Annotated[
-        bool, typer.Option("--fold-bn", help="Inference with batch norms folded, as `export --fold-bn` leaves them.")
-    ] = False,
+    fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Inference with batch norms folded, as `export --fold-bn` does.")] = False,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
-    """Measure images a second and memory of training and inference, against the plain module in the same process.
+    """Measure images per second and memory of training and inference, against the plain module in the same process.
 
     The plan is the one that a short run gets; --compile adds torch.compile, which can take minutes before the first step. The images
-    are noise: reading and augmenting data is not part of it.
+    are noise: reading and augmenting data is not measured.
     """
     found = rd.bench(
         spec, overrides=overrides or (), batch=batch, seconds=seconds, device=device, precision=precision, compile=compiled, plan=plan,

@@ -60,7 +60,7 @@ def command(
 ) -> None:
     """Validate specs: the language, every shape, the training recipe, and the figures that `expect` states.
 
-    Prints one `ok` line for each good spec, and for a bad one every mistake with its place and its mend.
+    Prints one `ok` line for each good spec, and for a bad one every mistake with its place and its fix.
     """
     if not again:
         failed = _report(specs, overrides or [], format, strict, quiet)

@@ -37,7 +37,7 @@ def command(
             help="One network for each value; given twice, for each pair. Quote or bracket a value with commas.",
         ),
     ] = None,
-    by: Annotated[By, typer.Option(help="What a row is.", metavar="net|stage")] = "net",
+    by: Annotated[By, typer.Option(help="What each row is.", metavar="net|stage")] = "net",
     sort: Annotated[
         str | None, typer.Option(metavar="KEY", help=f"Rows by {', '.join(SORTS)}; -KEY for the largest first.", show_default=False)
     ] = None,

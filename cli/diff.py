@@ -24,7 +24,7 @@ def command(
     overrides: SetOption = None,
     overrides_b: Annotated[
         list[str] | None,
-        typer.Option("--set-b", metavar="KEY=VALUE", show_default=False, help="The same for B alone: what does this key change?"),
+        typer.Option("--set-b", metavar="KEY=VALUE", show_default=False, help="Set a key only in B: what does this key change?"),
     ] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,

@@ -23,9 +23,9 @@ from resnet_dsl.version import __version__
 
 
 def command() -> None:
-    """Print versions, devices, data found, engines and write rights, in a block fit for a bug report.
+    """Print versions, devices, the data that was found, engines and write permissions, as a block for a bug report.
 
-    Exit code 3 where a package that resnet-dsl cannot do without is missing; what an extra brings may be.
+    Exit code 3 where a package that resnet-dsl needs is missing; the packages of extras may be missing.
     """
     packages = dict(_packages())
     lines = [

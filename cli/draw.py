@@ -26,7 +26,9 @@ def command(
     ],
     by: Annotated[
         By,
-        typer.Option(metavar="stage|block|op", help="How far it opens: equal blocks folded to one, the steps of each distinct block, all."),
+        typer.Option(
+            metavar="stage|block|op", help="What is opened: equal blocks folded to one, the steps of each distinct block, or everything."
+        ),
     ] = "stage",
     style: Annotated[
         Style,
@@ -38,10 +40,10 @@ def command(
     theme: ThemeOption = "light",
     direction: Annotated[
         Direction | None,
-        typer.Option(metavar="TB|LR", help="Downwards or to the right; left out: what suits the style.", show_default=False),
+        typer.Option(metavar="TB|LR", help="Downwards or to the right; default: the usual one of the style.", show_default=False),
     ] = None,
     all: Annotated[bool, typer.Option("--all", help="Draw every block of a network with more than 300 operations.")] = False,
-    dpi: Annotated[float, typer.Option(min=10, max=1200, metavar="N", help="Dots an inch of a png.")] = DPI,
+    dpi: Annotated[float, typer.Option(min=10, max=1200, metavar="N", help="Dots per inch of a png.")] = DPI,
     overrides: SetOption = None,
     quiet: QuietOption = False,
 ) -> None:

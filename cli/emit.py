@@ -17,7 +17,7 @@ def command(
     out: OutOption = "-",
     overrides: SetOption = None,
     outputs: OutputsOption = None,
-    fold_bn: Annotated[bool, typer.Option("--fold-bn", help="With its batch norms folded, as `export --fold-bn` leaves it.")] = False,
+    fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Fold its batch norms, as `export --fold-bn` does.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a network as one standalone Python file that needs nothing but PyTorch."""

@@ -27,7 +27,7 @@ from resnet_dsl.diagnostics import refuse
 def command(
     target: TrainedArgument,
     weights: WeightsOption = None,
-    data: Annotated[str | None, data_option(f"{', '.join(SOURCES)}; left out: the run's own, or the one that fits the spec.")] = None,
+    data: Annotated[str | None, data_option(f"{', '.join(SOURCES)}; default: the run's own, or the one that fits the spec.")] = None,
     data_dir: DataDirOption = None,
     part: Annotated[
         Literal["test", "validation", "train"],
@@ -36,10 +36,12 @@ def command(
     confusion: Annotated[bool, typer.Option("--confusion", help="Also the confusion matrix: true classes against predicted ones.")] = False,
     by: Annotated[
         Literal["class"] | None,
-        typer.Option(metavar="class", help="Also one row a class: recall, precision, F1, what it is taken for.", show_default=False),
+        typer.Option(
+            metavar="class", help="Also one row per class: recall, precision, F1, and the most frequent confusion.", show_default=False
+        ),
     ] = None,
     crops: Annotated[
-        Literal["1", "10"], typer.Option(metavar="1|10", help="Of each picture file: its middle, or ten crops whose outputs are averaged.")
+        Literal["1", "10"], typer.Option(metavar="1|10", help="For each picture file: its middle, or ten crops whose outputs are averaged.")
     ] = "1",
     scales: Annotated[
         str | None,
@@ -51,11 +53,11 @@ def command(
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
-    precision: Annotated[Precision | None, precision_option("Of the arithmetic; left out: the run's.")] = None,
+    precision: Annotated[Precision | None, precision_option("Precision of the arithmetic; default: the run's.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
-    """Measure top-1 and top-5 accuracy and the loss on the test images: of a run, or of a spec with weights.
+    """Measure top-1 and top-5 accuracy and the loss on the test images, for a run or for a spec with weights.
 
     JSON always holds the confusion matrix and the classes; CSV is one table: the scores, the matrix or the classes.
     """

@@ -21,12 +21,10 @@ def complete_code(incomplete: str) -> list[str]:
 def command(
     code: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CODE", help="What stands in error[...] or warning[...]; all codes without one.", autocompletion=complete_code
-        ),
+        typer.Argument(metavar="CODE", help="The code in error[...] or warning[...]; without it, all codes.", autocompletion=complete_code),
     ] = None,
 ) -> None:
-    """Explain an error's code or a rule of `lint`: why it is one, a spec that has it, and the same spec mended."""
+    """Explain an error's code or a rule of `lint`: the reason, a spec that has it, and the same spec corrected."""
     known: dict[str, Explanation | Rule] = {**CODES, **RULES}
     if code is None:
         width = max(map(len, known))

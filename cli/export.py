@@ -31,7 +31,8 @@ def command(
     seed: Annotated[int | None, seed_option("For the initial weights of a spec without --weights (0).", least=None)] = None,
     fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Fold batch norms into the layers before them.")] = False,
     opset: Annotated[
-        int | None, typer.Option(min=18, max=26, metavar="N", help="Of an ONNX file, 18 to 26; left out: torch's own.", show_default=False)
+        int | None,
+        typer.Option(min=18, max=26, metavar="N", help="The opset of an ONNX file, 18 to 26; default: torch's own.", show_default=False),
     ] = None,
     overrides: SetOption = None,
     quiet: QuietOption = False,

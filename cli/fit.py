@@ -13,11 +13,11 @@ from resnet_dsl.cli.output import check_ending, note, show, wrote
 
 def command(
     spec: SpecArgument,
-    params: Annotated[str | None, typer.Option(metavar="N", help="At most so many parameters: 5M.", show_default=False)] = None,
-    macs: Annotated[str | None, typer.Option(metavar="N", help="At most so many MACs: 300M.", show_default=False)] = None,
+    params: Annotated[str | None, typer.Option(metavar="N", help="The most parameters: 5M.", show_default=False)] = None,
+    macs: Annotated[str | None, typer.Option(metavar="N", help="The most MACs: 300M.", show_default=False)] = None,
     like: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="At most what this one costs, in both.", autocompletion=complete_spec, show_default=False),
+        typer.Option(metavar="SPEC", help="The most of both is what this network costs.", autocompletion=complete_spec, show_default=False),
     ] = None,
     over: Annotated[str, typer.Option(metavar="width,depth", help="What may change: width, depth, or both.")] = "width",
     multiple: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Make widths divisible by N.")] = 1,
@@ -27,7 +27,7 @@ def command(
 ) -> None:
     """Scale a network's stages to a budget, and write the result as a spec that extends it.
 
-    Widths are scaled by one factor and depths by another; of all such networks the dearest within the budget is taken.
+    Widths are scaled by one factor and depths by another; of all such networks the one with the highest cost within the budget is taken.
     """
     check_ending(out, ".yaml", ".yml")
     found = rd.fit(spec, overrides or (), params=params, macs=macs, like=like, over=over, multiple=multiple, out=out)

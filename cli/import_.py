@@ -32,9 +32,9 @@ def command(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Write the spec of the network that a file of weights is of, from the names and shapes of its tensors.
+    """Write the spec of a weights file's network, from the names and shapes of its tensors.
 
-    The spec is compiled, and its tensors are compared with the file's: all names, all shapes. Where none agrees, nothing is written,
+    The spec is compiled, and its tensors are compared with the file's: all names, all shapes. Where no spec agrees, nothing is written,
     and an existing file is never overwritten.
     """
     if file.endswith((".yaml", ".yml")):

@@ -20,30 +20,32 @@ from resnet_dsl.verbs import networks
 
 def command(
     spec: SpecArgument,
-    by: Annotated[By, typer.Option(help="What a row is.", metavar="net|stage|block|op")] = "stage",
+    by: Annotated[By, typer.Option(help="What each row is.", metavar="net|stage|block|op")] = "stage",
     columns: Annotated[
         str | None, typer.Option(metavar="NAME,...", help=f"Which columns: {', '.join(FIGURES)}.", show_default=False)
     ] = None,
     overrides: SetOption = None,
     input: Annotated[str | None, typer.Option(metavar="CxHxW", help="Count for another input: 3x128x128, or 784 for features.")] = None,
     count: Annotated[
-        str | None, typer.Option(metavar="KIND,...", help=f"What MACs are: {', '.join(KINDS)} (conv,linear).", show_default=False)
+        str | None, typer.Option(metavar="KIND,...", help=f"What counts as MACs: {', '.join(KINDS)} (conv,linear).", show_default=False)
     ] = None,
     explain_count: Annotated[bool, typer.Option("--explain-count", help="What the usual counters say of this network, and why.")] = False,
-    memory: Annotated[bool, typer.Option("--memory", help="What training it keeps in memory.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="The memory that training it needs.")] = False,
     batch: Annotated[int | None, typer.Option(min=1, metavar="N", help="Memory for a batch of N inputs (1).")] = None,
     precision: Annotated[Precision | None, typer.Option(metavar="fp32|bf16|fp16", help="Memory in this precision (fp32).")] = None,
     optimizer: Annotated[
         Optimizer | None, typer.Option(metavar="sgd|adamw", help="Memory with this optimizer (sgd with momentum).")
     ] = None,
-    checkpoint: Annotated[bool, typer.Option("--checkpoint-activations", help="Memory where each block runs again backward.")] = False,
+    checkpoint: Annotated[
+        bool, typer.Option("--checkpoint-activations", help="Memory where each block is computed again in the backward pass.")
+    ] = False,
     max_memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="The largest batch that trains in SIZE: 24GiB, 500MB.", show_default=False)
     ] = None,
     outputs: OutputsOption = None,
     symbolic: Annotated[bool, typer.Option("--symbolic", help="Exact formulas in widths, params and input size.")] = False,
-    ir: Annotated[bool, typer.Option("--ir", help="Print the graph: each distinct scope, and what calls it.")] = False,
-    resolved: Annotated[bool, typer.Option("--resolved", help="Print the spec with all defaults and where each value is from.")] = False,
+    ir: Annotated[bool, typer.Option("--ir", help="Print the graph: each distinct scope, and its calls.")] = False,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Print the spec with all defaults, and the source of each value.")] = False,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:

@@ -25,16 +25,16 @@ def command(
     specs: SpecArguments,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE", help="Leave out a rule, as often as you like.", autocompletion=complete_rule, show_default=False),
+        typer.Option(metavar="CODE", help="Leave out a rule (repeatable).", autocompletion=complete_rule, show_default=False),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where something is found.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if something is found.")] = False,
     overrides: SetOption = None,
     format: Annotated[LintFormat, typer.Option("--format", "-f", metavar="table|json|github|sarif", help="github: annotations.")] = "table",
     quiet: QuietOption = False,
 ) -> None:
     """Find what is legal and still deserves a second look: v1.5 strides, an ImageNet stem on small pictures, a useless bias.
 
-    `resnet-dsl explain CODE` says why a rule is one. A comment in the spec silences it: `# lint: allow CODE`.
+    `resnet-dsl explain CODE` gives the reason for a rule. A comment in the spec silences it: `# lint: allow CODE`.
     """
     codes = checked(allow or ())
     found = Lint((), COMMAND_LINE)

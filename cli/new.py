@@ -55,7 +55,8 @@ def command(
 ) -> None:
     """Write a commented spec to start from. An existing file is never overwritten.
 
-    Beside it goes resnet-dsl.schema.json, if there is none: the first line of the spec tells editors of it, for completion and help.
+    It also writes resnet-dsl.schema.json beside it, if there is none. The first line of the spec names that file, so that editors
+    complete and explain the spec.
     """
     path = out or (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     called = Path(name).stem if name.endswith((".yaml", ".yml")) else Path(name).name

@@ -31,7 +31,7 @@ TrainedArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN|SPEC",
-        help="A run's folder, a spec together with --weights, or a .safetensors file of ours.",
+        help="A run's folder, a spec together with --weights, or a .safetensors file that holds its spec.",
         autocompletion=complete_spec,
         show_default=False,
     ),
@@ -72,7 +72,7 @@ def check_svg(path: str | None, what: str, at: str = "out") -> None:
 Precision = Literal["auto", "fp32", "bf16"]
 WeightsOption = Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file.")]
 DataDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies; left out: as in training.", show_default=False)
+    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data is; default: as in training.", show_default=False)
 ]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 SetOption = Annotated[
@@ -81,7 +81,7 @@ SetOption = Annotated[
         "--set",
         metavar="KEY=VALUE",
         show_default=False,
-        help="Set a key before validation, as often as you like: shortcut=C, params.k=4, stages.layer3.depth=23.",
+        help="Set a key before validation (repeatable): shortcut=C, params.k=4, stages.layer3.depth=23.",
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown|latex")]
@@ -93,21 +93,21 @@ OutputsOption = Annotated[
     typer.Option(
         "--outputs",
         metavar="NAME,...",
-        help="Give these values in place of the classes, without what they do not need: layer2,layer3,layer4.",
+        help="Give these values in place of the classes, without the layers that they do not need: layer2,layer3,layer4.",
         show_default=False,
     ),
 ]
 PrecisionOption = Annotated[Precision | None, precision_option("Of the arithmetic; auto goes by the device.")]
 CompileOption = Annotated[
     bool | None,
-    typer.Option("--compile/--no-compile", help="Train through torch.compile, or not; left out: if it pays.", show_default=False),
+    typer.Option("--compile/--no-compile", help="Train with torch.compile, or not; default: where it saves time.", show_default=False),
 ]
 PlanOption = Annotated[
     str | None,
     typer.Option(
         "--plan",
         metavar="PART=VALUE,...|RUN",
-        help="Pin parts of the device plan: precision=bf16,layout=channels_last,compile=no,fused=yes,data=device,threads=2; "
+        help="Fix parts of the device plan: precision=bf16,layout=channels_last,compile=no,fused=yes,data=device,threads=2; "
         "or take a run's whole plan.",
         show_default=False,
     ),

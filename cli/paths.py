@@ -14,7 +14,7 @@ from resnet_dsl.pictures.paths import By
 
 def command(
     specs: SpecArguments,
-    by: Annotated[By, typer.Option(help="What a row is.", metavar="net|length|cut|group")] = "net",
+    by: Annotated[By, typer.Option(help="What each row is.", metavar="net|length|cut|group")] = "net",
     out: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FILE.svg", help="Draw how many paths have each length.", show_default=False)
     ] = None,

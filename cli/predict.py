@@ -34,23 +34,23 @@ def command(
         str | None, data_option("Whose class names, mean and deviation to use where the weights do not bring their own.")
     ] = None,
     data_dir: DataDirOption = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes a picture, the likeliest first.")] = 3,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Classes per picture, the likeliest first.")] = 3,
     resize: Annotated[
         Literal["crop", "stretch", "refuse"] | None,
         typer.Option(
             metavar="crop|stretch|refuse",
-            help="Pictures of another size: scale and keep the middle, scale each side, or name them as errors; left out: as the run "
+            help="Pictures of another size: scale and keep the middle, scale each side, or report them as errors; default: as the run "
             "evaluated its pictures if it cropped them, else crop.",
             show_default=False,
         ),
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
-    precision: Annotated[Precision | None, precision_option("Of the arithmetic; left out: the run's.")] = None,
+    precision: Annotated[Precision | None, precision_option("Precision of the arithmetic; default: the run's.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
-    """Say what pictures show: the likeliest classes of each, from a run's folder alone, or from a spec with weights.
+    """Say what pictures show: the likeliest classes of each. A run's folder is enough, or a spec with weights.
 
     A picture that cannot be read is named and the others are predicted; the exit code is then 1.
     """

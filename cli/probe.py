@@ -28,7 +28,7 @@ from resnet_dsl.verbs.lab import PROBES, SOURCES, Assertion, Finding, Option, Pr
 
 _ABOUT = """Look inside one network: at its initial weights, at those of a run or a file, or at steps of a training.
 
-Each probe gives a table, named figures that --assert can speak of, JSON and a plot. The same command gives the same numbers for the same torch build and number of threads."""
+Each probe gives a table, named figures that --assert can test, JSON and a plot. The same command gives the same numbers for the same torch build and number of threads."""
 
 
 def commands(row: groups.Row) -> Any:
@@ -49,17 +49,18 @@ def _of_network(
     steps: Annotated[
         str | None,
         typer.Option(
-            metavar="N,N,...", help="Look after so many steps of training; left out: at the weights as they are.", show_default=False
+            metavar="N,N,...", help="Look after these numbers of training steps; default: at the weights as they are.", show_default=False
         ),
     ] = None,
     data: Annotated[
-        str | None, data_option(f"{', '.join(SOURCES)}, or noise; left out: the run's own, what fits the spec and is here, else noise.")
+        str | None,
+        data_option(f"{', '.join(SOURCES)}, or noise; default: the run's own, else one that fits the spec and is here, else noise."),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data lies, if not in the usual places.", show_default=False)
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data is, if not in the usual places.", show_default=False)
     ] = None,
     images: Annotated[int, typer.Option("--images", "-n", min=2, max=100_000, metavar="N", help="Training images to look at.")] = 64,
-    seed: Annotated[int | None, seed_option("Of initial weights, images and directions; left out: the recipe's.")] = None,
+    seed: Annotated[int | None, seed_option("Seed of initial weights, images and directions; default: the recipe's.")] = None,
     overrides: SetOption = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="How --steps train; see list recipes.", show_default=False)
@@ -86,7 +87,7 @@ def _shown(
         typer.Option(
             "--assert",
             metavar="EXPR",
-            help="Exit 1 unless this holds of the figures, as often as you like: 'loss < 3'.",
+            help="Exit 1 unless this holds for the figures (repeatable): 'loss < 3'.",
             show_default=False,
         ),
     ] = None,

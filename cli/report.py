@@ -21,7 +21,7 @@ def command(
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE.html", help="Where to write; - is standard output.")],
     predictions: Annotated[
         bool,
-        typer.Option("--predictions/--no-predictions", help="Run the networks on their test images, or leave that out: it needs torch."),
+        typer.Option("--predictions/--no-predictions", help="Run the networks on their test images, which needs torch, or not."),
     ] = True,
     data_dir: DataDirOption = None,
     theme: ThemeOption = "light",

@@ -18,17 +18,17 @@ from resnet_dsl.records.run import HOME
 def command(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR|RUN]...", help="Folders that hold runs, or runs themselves; left out: runs/.", show_default=False),
+        typer.Argument(metavar="[DIR|RUN]...", help="Folders that hold runs, or runs themselves; default: runs/.", show_default=False),
     ] = None,
     metric: Annotated[
         Literal["accuracy", "loss", "lr"] | None,
-        typer.Option(metavar="accuracy|loss|lr", help="Of the curves, which it asks for; left out: accuracy.", show_default=False),
+        typer.Option(metavar="accuracy|loss|lr", help="What the curves show; default: accuracy.", show_default=False),
     ] = None,
     out: Annotated[str | None, svg_option("Draw the curves into an SVG.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
-    """List runs: how far they are and how good; what sets their recipes apart. Nothing is written into them.
+    """List runs: how far and how good they are, and where their recipes differ. Nothing is written into them.
 
     Runs given by name (runs A B) are compared: best first, with their curves by epoch.
     """

@@ -45,7 +45,7 @@ def command(
         typer.Option(
             "--out",
             metavar="DIR",
-            help=f"The study's folder; left out: one under {HOME}. Finished runs in it are kept.",
+            help=f"The study's folder; default: one under {HOME}. Finished runs in it are kept.",
             show_default=False,
         ),
     ] = None,
@@ -53,27 +53,25 @@ def command(
         int | None, typer.Option(min=1, max=1000, metavar="N", help="Runs of each arm at each learning rate.", show_default=False)
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Batches of each run.", show_default=False)] = None,
-    data: Annotated[str | None, data_option("Of the data sets that the study names; left out: the first.")] = None,
+    data: Annotated[str | None, data_option("One of the data sets that the study names; default: the first.")] = None,
     data_dir: DataDirOption = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data if it is not here.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data if it is missing.")] = False,
     limit_train: Annotated[
-        int | None, typer.Option("--limit-train", min=1, metavar="N", help="Use N training images only.", show_default=False)
+        int | None, typer.Option("--limit-train", min=1, metavar="N", help="Use only N training images.", show_default=False)
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="cpu|cuda|mps|auto", help="Where to compute; on the CPU results are the same to the bit.")
+        str, typer.Option(metavar="cpu|cuda|mps|auto", help="Where to compute; on the CPU results are the same bit for bit.")
     ] = "cpu",
     jobs: Annotated[
         int | None,
-        typer.Option(
-            "--jobs", "-j", min=1, max=1024, metavar="N", help="Runs side by side; left out: one for each core.", show_default=False
-        ),
+        typer.Option("--jobs", "-j", min=1, max=1024, metavar="N", help="Runs side by side; default: one per core.", show_default=False),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(metavar="local|ray", help="What carries the runs out: processes here, or a Ray cluster.")
+        Literal["local", "ray"], typer.Option(metavar="local|ray", help="Where the runs are made: in processes here, or on a Ray cluster.")
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="With --engine ray: a cluster that runs; left out: one is started here.", show_default=False),
+        typer.Option(metavar="ADDRESS", help="With --engine ray: a running cluster; default: one is started here.", show_default=False),
     ] = None,
     plot: Annotated[str | None, svg_option("Draw every run, means and intervals.", "--plot", "-o")] = None,
     curves: Annotated[str | None, svg_option("Draw training error over steps.", "--curves")] = None,
@@ -123,7 +121,7 @@ def command(
         raise refuse(
             "study-incomplete",
             f"{len(failed)} of {len(document['runs'])} runs could not be made: {names}\n{failed[0].error}",
-            "mend what is said there, and give the same command again: finished runs are kept",
+            "fix that, and give the same command again: finished runs are kept",
             at=str(home),
             exit_code=max(o.exit_code for o in failed),
         )

@@ -17,7 +17,7 @@ def command(
         str,
         typer.Argument(
             metavar="A",
-            help="Where the weights are: a run's folder, a .safetensors file that holds its spec, or a spec, with --weights.",
+            help="The source of the weights: a run's folder, a .safetensors file that holds its spec, or a spec, with --weights.",
             autocompletion=complete_spec,
             show_default=False,
         ),
@@ -34,26 +34,28 @@ def command(
     out: Annotated[
         str | None,
         typer.Option(
-            "--out", "-o", metavar="FILE.safetensors", help="Where to write B's weights; left out: only the plan.", show_default=False
+            "--out", "-o", metavar="FILE.safetensors", help="Where to write B's weights; default: show only the plan.", show_default=False
         ),
     ] = None,
     grow: Annotated[
-        bool, typer.Option("--grow", help="B is a deeper A: what it adds begins as the identity, so both compute the same.")
+        bool, typer.Option("--grow", help="B is a deeper A: the blocks that it adds begin as the identity, so both compute the same.")
     ] = False,
     weights: Annotated[Path | None, weights_option("A's weights, where A is a spec: a .safetensors or .pth file.")] = None,
-    seed: Annotated[int | None, seed_option("Of what is new in B (0).")] = None,
-    by: Annotated[Literal["part", "tensor"], typer.Option(metavar="part|tensor", help="A row a block or layer, or a tensor.")] = "part",
+    seed: Annotated[int | None, seed_option("Seed of the new tensors in B (0).")] = None,
+    by: Annotated[
+        Literal["part", "tensor"], typer.Option(metavar="part|tensor", help="One row per block or layer, or per tensor.")
+    ] = "part",
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", show_default=False, help="Set a key of B before validation, as often as you like."),
+        typer.Option("--set", metavar="KEY=VALUE", show_default=False, help="Set a key of B before validation (repeatable)."),
     ] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
-    """Begin a network with the weights of another: what fits by name and shape is copied, the rest is new, and each is told.
+    """Begin a network with the weights of another: tensors that fit by name and shape are copied, and the rest is new.
 
-    With --grow, blocks that B adds behind those of A's stages begin as the identity, and what B computes in evaluation is what A computes,
-    bit for bit; both are run and compared before anything is written. Input normalisation and class names travel along.
+    With --grow, blocks that B adds after those of A's stages begin as the identity, and in evaluation B computes what A computes, bit for
+    bit; both are run and compared before anything is written. Input normalisation and class names are kept.
     """
     found = rd.transfer(a, b, weights=weights, grow=grow, out=out, overrides=overrides or (), seed=seed, by=by)
     answer(found, format, quiet=quiet)

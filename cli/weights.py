@@ -21,10 +21,10 @@ def command(
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
-    """Say how a file of weights fits a network: whose names it has, and what becomes of each tensor.
+    """Say how a weights file fits a network: which library's names it has, and what happens to each tensor.
 
-    The names may be those of torchvision, timm and others. A row a module that is not taken as it is; CSV and JSON hold every tensor. The exit
-    code is 1 where the file does not fit.
+    The names may be those of torchvision, timm and others. There is one row per module that is not taken as it is; CSV and JSON hold every
+    tensor. The exit code is 1 where the file does not fit.
     """
     found = match(spec, file, overrides or ())
     answer(found, format, quiet=quiet)
