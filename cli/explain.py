@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.analysis.lint import RULES, Rule
+from resnet_dsl.analysis.lint import RULES, LintRule
 from resnet_dsl.cli.output import show
 from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.explanations import CODES, Explanation
@@ -27,7 +27,7 @@ def command(
     ] = None,
 ) -> None:
     """Explain an error's code or a rule of `lint`: why it is one, a spec that has it, and the same spec mended."""
-    known: dict[str, Explanation | Rule] = {**CODES, **RULES}
+    known: dict[str, Explanation | LintRule] = {**CODES, **RULES}
     if code is None:
         width = max(map(len, known))
         show("".join(f"{name:<{width}}  {e.title}\n" for name, e in known.items()))
@@ -38,9 +38,9 @@ def command(
     show(_text(name, known[name]))
 
 
-def _text(code: str, e: Explanation | Rule) -> str:
+def _text(code: str, e: Explanation | LintRule) -> str:
     parts = [f"{code}: {e.title}", fill(" ".join(e.why.split()), 80)]
-    if isinstance(e, Rule):
+    if isinstance(e, LintRule):
         parts += [fill(f"What to do: {e.help}.", 80)]
     if e.wrong:
         parts += [f"Wrong:\n\n{indent(e.wrong.strip(), '    ')}", f"Right:\n\n{indent(e.right.strip(), '    ')}"]

@@ -24,7 +24,7 @@ from resnet_dsl.pictures.drawing.levels import By, caption, tree
 from resnet_dsl.pictures.drawing.mermaid import to_mermaid
 from resnet_dsl.pictures.drawing.overview import overview
 from resnet_dsl.pictures.drawing.pdf import to_pdf
-from resnet_dsl.pictures.drawing.place import Column, arrange
+from resnet_dsl.pictures.drawing.place import NetworkColumn, arrange
 from resnet_dsl.pictures.drawing.png import with_text
 from resnet_dsl.pictures.drawing.scene import Scene
 from resnet_dsl.pictures.drawing.theme import THEMES, ThemeName
@@ -248,9 +248,9 @@ def describe(costs: Costs) -> str:
     return f"{visible(graph.name)}: {told}. {cost.params:,} parameters, {cost.macs:,} MACs.{about}"
 
 
-def _column(costs: Costs, by: By, style: Style, fold: bool) -> Column:
+def _column(costs: Costs, by: By, style: Style, fold: bool) -> NetworkColumn:
     network = overview(costs) if style == "overview" else flat(costs, fold) if style == "paper" else tree(costs, by)
-    return Column(network, caption(costs), legend(network))
+    return NetworkColumn(network, caption(costs), legend(network))
 
 
 def _keep_limit(count: int, help: str) -> None:
