@@ -117,7 +117,7 @@ def recover(
     from resnet_dsl.recovery import recover
     from resnet_dsl.recovery.stored import Stored
 
-    shape = input_shape(input) if isinstance(input, str) else None if input is None else tuple(input)
+    shape = None if input is None else input_shape(input)
     if isinstance(weights, Mapping):
         shapes = {key: value if isinstance(value, Sequence) else value.shape for key, value in weights.items()}
         stored = Stored({key: tuple(map(int, shape)) for key, shape in shapes.items()})
