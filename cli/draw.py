@@ -10,7 +10,7 @@ import resnet_dsl as rd
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments, ThemeOption
 from resnet_dsl.cli.output import note, show, wrote
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.pictures.draw import DPI, ENDINGS, By, Direction, Style
+from resnet_dsl.pictures.draw import DPI, ENDINGS, GRAPHS, By, Direction, Style
 
 
 def command(
@@ -48,13 +48,10 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Draw a network, or several side by side. Solid shortcuts are identities, dotted ones compute something."""
-    if out.lower().endswith(".html") and (by, style, direction, all) != ("stage", "folded", None, False):
-        raise refuse(
-            "usage",
-            "a page opens and closes by itself: --by, --style, --direction and --all are for pictures",
-            "leave them out, or write .svg",
-            at="--out",
-        )
+    if out.lower().endswith((".html", *GRAPHS)) and (by, style, direction, all) != ("stage", "folded", None, False):
+        what = "a page opens and closes by itself" if out.lower().endswith(".html") else "a graph file holds every operation"
+        message = f"{what}: --by, --style, --direction and --all are for pictures"
+        raise refuse("usage", message, "leave them out, or write .svg", at="--out")
     drawing = rd.draw(specs, overrides=overrides or (), by=by, style=style, theme=theme, direction=direction, all=all)
     for text in drawing.left_out:
         note(text, quiet=quiet)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import resnet_dsl as rd
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import complain, show
-from resnet_dsl.diagnostics import SpecError, quote, refuse, visible
-from resnet_dsl.files import write_atomic
-from resnet_dsl.language.extends import is_path
-from resnet_dsl.language.files import read_file, read_stdin
-from resnet_dsl.language.format import format_document
+from resnet_dsl.diagnostics import SpecError, visible
 
 
 def command(
@@ -43,26 +39,17 @@ def command(
 
 
 def _one(name: str, check: bool, diff: bool, quiet: bool) -> bool:
-    """Mend one file, or say what there is to mend; was there anything?"""
-    if name != "-" and not is_path(name):
-        raise refuse("not-a-file", f"{quote(name)} is a name, and fmt writes files", "give a path that ends in .yaml", at="FILE")
-    source = read_stdin() if name == "-" else read_file(name)
-    text = format_document(source)
-    # As bytes: a source has lost the byte order mark.
-    changed = source.text != text if name == "-" else Path(name).read_bytes() != text.encode()
+    """Format one file, or say what would change; does anything?"""
+    found = rd.format(Path(name))
     if diff:
-        before, after = source.text.splitlines(), text.splitlines()
-        show("".join(f"{line}\n" for line in difflib.unified_diff(before, after, visible(name), visible(name), lineterm="")))
+        show(found.diff())
     elif check:
-        show(f"{visible(name)}\n" if changed and not quiet else "")
+        show(f"{visible(name)}\n" if found.changed and not quiet else "")
     elif name == "-":
-        show(text)
+        show(found.text)
     else:
-        if changed:
-            path = Path(name).resolve()
-            mode = path.stat().st_mode
-            write_atomic(path, text.encode())
-            path.chmod(mode)
+        if found.changed:
+            found.write()
         if not quiet:
-            show(f"{'formatted' if changed else 'ok'} {visible(name)}\n")
-    return changed
+            show(f"{'formatted' if found.changed else 'ok'} {visible(name)}\n")
+    return found.changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resnet_dsl.cli.options import OutOption
 from resnet_dsl.cli.output import write
-from resnet_dsl.language.schema import written_schema
+from resnet_dsl.verbs.language import schema
 
 
 def command(out: OutOption = "-") -> None:
@@ -12,4 +12,4 @@ def command(out: OutOption = "-") -> None:
 
     A spec's first line names its file; `new` writes both.
     """
-    write(out, written_schema(), ".json")
+    write(out, schema(), ".json")

@@ -72,6 +72,9 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("page-diff.html", "Two networks, with the differences highlighted.", "diff resnet34 resnet34 --set-b shortcut=C --set-b stages.layer3.depth=8", Shot(1920, 1080)),
         Entry("page-narrow.html", "On a phone, with the dark theme.", "draw resnet18 --theme dark", Shot(400, 800)),
     ),
+    "Paths": (
+        Entry("paths.svg", "`paths ... -o FILE`: how many of a network's paths have each length. The plain network has one; the others have short ones too.", "paths plain56 resnet56 resnet50 densenet121"),
+    ),
     "Costs": (
         Entry("costs.svg", "`compare ... -o FILE`: parameters against multiply-accumulates, and both by stage.", "compare resnet18 resnet34 resnet50 resnet101 resnet152 vgg16"),
     ),
@@ -82,6 +85,9 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     "For documents": (
         Entry("resnet18.tex", "TikZ, for LaTeX; the extra `pdf` makes `.pdf`.", "draw resnet18 --style overview"),
         Entry("resnet18.mmd", "Mermaid, which GitHub renders itself.", "draw resnet18 --style overview"),
+    ),
+    "For other programs": (
+        Entry("resnet18.json", "Every operation with its shape and costs, as a networkx graph in node-link JSON; `.graphml` and `.gexf` hold the same for yEd, Cytoscape and Gephi.", "draw resnet18"),
     ),
 }  # fmt: skip
 

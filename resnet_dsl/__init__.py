@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from resnet_dsl.diagnostics import SpecError
     from resnet_dsl.training.train import train
     from resnet_dsl.verbs.lab import probe
+    from resnet_dsl.verbs.language import check, explain, format, recover
     from resnet_dsl.verbs.modules import bench, build
     from resnet_dsl.verbs.networks import compare, compile, diff, draw, emit, fit, inspect, lint
     from resnet_dsl.verbs.paths import paths
@@ -31,14 +32,17 @@ __all__ = [
     "__version__",
     "bench",
     "build",
+    "check",
     "compare",
     "compile",
     "diff",
     "draw",
     "emit",
     "evaluate",
+    "explain",
     "export",
     "fit",
+    "format",
     "inspect",
     "lint",
     "load",
@@ -46,6 +50,7 @@ __all__ = [
     "paths",
     "predict",
     "probe",
+    "recover",
     "train",
     "transfer",
 ]
@@ -54,14 +59,17 @@ _HOMES = {
     "SpecError": "resnet_dsl.diagnostics",
     "bench": "resnet_dsl.verbs.modules",
     "build": "resnet_dsl.verbs.modules",
+    "check": "resnet_dsl.verbs.language",
     "compare": "resnet_dsl.verbs.networks",
     "compile": "resnet_dsl.verbs.networks",
     "diff": "resnet_dsl.verbs.networks",
     "draw": "resnet_dsl.verbs.networks",
     "emit": "resnet_dsl.verbs.networks",
     "evaluate": "resnet_dsl.verbs.using",
+    "explain": "resnet_dsl.verbs.language",
     "export": "resnet_dsl.verbs.using",
     "fit": "resnet_dsl.verbs.networks",
+    "format": "resnet_dsl.verbs.language",
     "inspect": "resnet_dsl.verbs.networks",
     "lint": "resnet_dsl.verbs.networks",
     "load": "resnet_dsl.verbs.targets",
@@ -69,6 +77,7 @@ _HOMES = {
     "paths": "resnet_dsl.verbs.paths",
     "predict": "resnet_dsl.verbs.using",
     "probe": "resnet_dsl.verbs.lab",
+    "recover": "resnet_dsl.verbs.language",
     "train": "resnet_dsl.training.train",
     "transfer": "resnet_dsl.verbs.using",
 }

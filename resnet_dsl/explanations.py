@@ -6,18 +6,51 @@ code, and that its corrected form is not. Codes without an example are about fil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill, indent
+
+from resnet_dsl.table import Answer, Column, Layout, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation(Answer):
     """A code in one line, why it is refused and what to do, and an example with its corrected form."""
 
     title: str
     why: str
     wrong: str = ""
     right: str = ""
+    help: str = ""
+    code: str = ""
+
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """One row."""
+        document = self.to_dict()
+        return [Table(tuple(Column(key, key) for key in document), [list(document.values())], upright=format != "csv")]
+
+    def to_dict(self) -> dict[str, str]:
+        """Its fields."""
+        return {"code": self.code, "title": self.title, "why": self._why, "help": self.help, "wrong": self.wrong, "right": self.right}
+
+    def summary(self) -> str:
+        """The code and its title."""
+        return f"{self.code}: {self.title}"
+
+    @property
+    def _why(self) -> str:
+        return " ".join(self.why.split())
+
+    def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
+        """The text that `explain` prints, in lines of at most 80 columns."""
+        if format != "table":
+            return Answer.render(self, format, bold=bold, width=width, quiet=quiet)
+        parts = [self.summary(), fill(self._why, 80)]
+        if self.help:
+            parts += [fill(f"What to do: {self.help}.", 80)]
+        if self.wrong:
+            parts += [f"Wrong:\n\n{indent(self.wrong.strip(), '    ')}", f"Right:\n\n{indent(self.right.strip(), '    ')}"]
+        return "\n\n".join(parts) + "\n"
 
 
 _E = Explanation

@@ -9,7 +9,7 @@ from typing import Literal
 
 from resnet_dsl.diagnostics import Argument, Location, refuse
 
-Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "ray", "onnx"]
+Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "graphviz", "ray", "onnx"]
 
 EXTRAS: Mapping[Extra, Mapping[str, str]] = {
     "torch": {"torch": "torch", "numpy": "numpy", "safetensors": "safetensors"},
@@ -17,6 +17,7 @@ EXTRAS: Mapping[Extra, Mapping[str, str]] = {
     "wds": {"webdataset": "webdataset"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "pdf": {"reportlab": "reportlab"},
+    "graphviz": {"graphviz": "graphviz"},
     "ray": {"ray": "ray"},
     "onnx": {"onnx": "onnx", "onnxscript": "onnxscript"},
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 import textwrap
 import unicodedata
 from abc import ABC, abstractmethod
@@ -166,7 +167,7 @@ def _markdown(
     head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...]
 ) -> str:
     def line(cells: Sequence[str], strong: str = "") -> str:
-        texts = ("".join(_MARKUP.get(c, c) for c in cell) for cell in cells)
+        texts = (_MARKUP.sub(lambda m: _PLAIN[m[0]], cell) for cell in cells)
         return "| " + " | ".join(f"{strong}{text}{strong}" if text else "" for text in texts) + " |"
 
     lines = [f"**{title}**", ""] if title else []
@@ -176,8 +177,10 @@ def _markdown(
     return "\n".join([*lines, *(x for n in notes for x in ("", n))]) + "\n"
 
 
-_MARKUP = {"|": "\\|", "<": "&lt;", "[": "\\[", "`": "\\`"}
-"""What Markdown would take for the end of a cell, for HTML, for a link or for code."""
+_PLAIN = {"|": "\\|", "<": "&lt;", "](": "]\\(", "`": "\\`"}
+"""What Markdown would take for the end of a cell, for HTML, for a link or for code, and how it is text."""
+
+_MARKUP = re.compile(r"\||<(?=[A-Za-z/!?])|\]\(|`")
 
 _SPECIAL = {**{c: f"\\{c}" for c in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 

@@ -137,7 +137,7 @@ def test_mistakes_are_told_in_python(mistaken: Callable[[], object], said: str) 
     assert "--" not in str(e.value)
 
 
-ODD = ("a\033[31mb", "two\nlines", "<b>x</b>", "a|b", "\udcff", "50% & more_", "caf\u00e9", "=1+1")
+ODD = ("a\033[31mb", "[x](y)", "two\nlines", "<b>x</b>", "a|b", "\udcff", "50% & more_", "caf\u00e9", "=1+1")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ ODD = ("a\033[31mb", "two\nlines", "<b>x</b>", "a|b", "\udcff", "50% & more_", "
         ("table", ["a<U+001B>[31mb", "two<U+000A>lines", "<b>x</b>", "a|b", "<U+DCFF>", "50% & more_", "café", "=1+1"]),
         (
             "markdown",
-            ["a&lt;U+001B>\\[31mb", "two&lt;U+000A>lines", "&lt;b>x&lt;/b>", "a\\|b", "&lt;U+DCFF>", "50% & more_", "café", "=1+1"],
+            ["a&lt;U+001B>[31mb", "two&lt;U+000A>lines", "&lt;b>x&lt;/b>", "a\\|b", "&lt;U+DCFF>", "50% & more_", "café", "=1+1"],
         ),
         ("latex", ["a<U+001B>[31mb", "two<U+000A>lines", "<b>x</b>", "a|b", "<U+DCFF>", r"50\% \& more\_", "café", "=1+1"]),
         (

@@ -16,7 +16,7 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.language.files import shipped_specs
 from resnet_dsl.pictures.costplot import MAX_BARS, CostPlot, chart
-from resnet_dsl.pictures.drawing.chart import Bar, Dot, Words
+from resnet_dsl.pictures.drawing.chart import BarMark, DotMark, TextMark
 
 # Exact counts of independent twins, by preset and row.
 EXACT = {
@@ -59,7 +59,7 @@ def test_sorting_keeps_what_all_are_measured_by() -> None:
     assert [e.label for e in found.sorted("macs", largest_first=True).entries] == ["resnet50", "resnet34", "resnet18"]
 
 
-def overlap(a: Words, b: Words) -> bool:
+def overlap(a: TextMark, b: TextMark) -> bool:
     across = a.left < b.left + b.width and b.left < a.left + a.width
     return across and abs(a.y - b.y) < 0.9 * min(a.size, b.size)
 
@@ -70,17 +70,17 @@ def overlap(a: Words, b: Words) -> bool:
 def test_labels_do_not_overlap(names: tuple[str, ...]) -> None:
     found = networks(*names)
     drawn = chart(found)
-    words = [m for m in drawn.marks if isinstance(m, Words)]
+    words = [m for m in drawn.marks if isinstance(m, TextMark)]
     assert [(a.text, b.text) for i, a in enumerate(words) for b in words[i + 1 :] if overlap(a, b)] == []
     assert all(m.left >= -0.5 and m.left + m.width <= drawn.width + 12 for m in words)
-    assert len([m for m in drawn.marks if isinstance(m, Dot)]) == len(names)
+    assert len([m for m in drawn.marks if isinstance(m, DotMark)]) == len(names)
 
 
 def test_bars_are_to_scale() -> None:
     found = networks("resnet18", "resnet50")
     rows: dict[float, float] = {}
     for m in chart(found).marks:
-        if isinstance(m, Bar) and m.height == 12:
+        if isinstance(m, BarMark) and m.height == 12:
             rows[m.y] = rows.get(m.y, 0.0) + m.width
     params, macs = list(rows.values())[:2], list(rows.values())[2:]
     assert params[0] / params[1] == pytest.approx(11_689_512 / 25_557_032, rel=0.01)
@@ -90,7 +90,7 @@ def test_bars_are_to_scale() -> None:
 def test_many_networks_are_said_not_to_be_all_drawn() -> None:
     graph = rd.compile(rd.load("resnet20"))
     drawn = chart(rd.compare([graph] * (MAX_BARS + 5), labels=[f"n{i}" for i in range(MAX_BARS + 5)]))
-    assert any(isinstance(m, Words) and m.text == f"Bars: the first {MAX_BARS} of {MAX_BARS + 5} networks." for m in drawn.marks)
+    assert any(isinstance(m, TextMark) and m.text == f"Bars: the first {MAX_BARS} of {MAX_BARS + 5} networks." for m in drawn.marks)
 
 
 def test_files(tmp_path: Path) -> None:

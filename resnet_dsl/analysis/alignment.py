@@ -34,7 +34,7 @@ _MAIN = {"before", "body", "after", "step", "stem", "head"}
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StepRun:
     """`times` equal steps in a row: copies `first`, `first` + 1, ... of a node. `place` counts steps of the scope from 0."""
 
     node: Node
@@ -42,9 +42,9 @@ class Run:
     times: int
     place: int
 
-    def part(self, first: int, times: int) -> Run:
+    def part(self, first: int, times: int) -> StepRun:
         """Some of its steps, counted from its own first."""
-        return Run(self.node, self.first + first, times, self.place + first)
+        return StepRun(self.node, self.first + first, times, self.place + first)
 
     @property
     def path(self) -> str:
@@ -60,9 +60,9 @@ class Pair:
     """Steps of A and B that are one another; either is None where there is no such step. `swapped` names what A's changed places with."""
 
     status: Status
-    a: Run | None
-    b: Run | None
-    swapped: Run | None = None
+    a: StepRun | None
+    b: StepRun | None
+    swapped: StepRun | None = None
 
 
 class Keys:
@@ -155,25 +155,25 @@ def align(a: Program, b: Program, keys: Keys) -> list[Pair]:
     return [*lead, *_middle(ours, theirs, keys), *reversed(tail)]
 
 
-def _runs(program: Program) -> list[Run]:
+def _runs(program: Program) -> list[StepRun]:
     runs, place = [], 0
     for node in program.nodes:
-        runs.append(Run(node, 0, node.times, place))
+        runs.append(StepRun(node, 0, node.times, place))
         place += node.times
     return runs
 
 
-def _without_first(runs: list[Run], times: int) -> list[Run]:
+def _without_first(runs: list[StepRun], times: int) -> list[StepRun]:
     first = runs[0]
     return runs[1:] if first.times == times else [first.part(times, first.times - times), *runs[1:]]
 
 
-def _without_last(runs: list[Run], times: int) -> list[Run]:
+def _without_last(runs: list[StepRun], times: int) -> list[StepRun]:
     last = runs[-1]
     return runs[:-1] if last.times == times else [*runs[:-1], last.part(0, last.times - times)]
 
 
-def _middle(ours: list[Run], theirs: list[Run], keys: Keys) -> list[Pair]:
+def _middle(ours: list[StepRun], theirs: list[StepRun], keys: Keys) -> list[Pair]:
     if not (ours and theirs):
         return [*(Pair("removed", run, None) for run in ours), *(Pair("added", None, run) for run in theirs)]
     if max(sum(r.times for r in ours), sum(r.times for r in theirs)) <= _SINGLES:
@@ -191,11 +191,11 @@ def _middle(ours: list[Run], theirs: list[Run], keys: Keys) -> list[Pair]:
     return _swaps(found)
 
 
-def _singles(runs: list[Run]) -> list[Run]:
+def _singles(runs: list[StepRun]) -> list[StepRun]:
     return [run.part(i, 1) for run in runs for i in range(run.times)]
 
 
-def _anchored(a: Run, b: Run) -> list[Pair]:
+def _anchored(a: StepRun, b: StepRun) -> list[Pair]:
     """Equal runs, and what one of them has more of."""
     times = min(a.times, b.times)
     pairs = [Pair("same", a.part(0, times), b.part(0, times))]
@@ -260,14 +260,14 @@ def _moves(a: Sequence[int], b: Sequence[int], anchors: Sequence[tuple[int, int]
     return {i: free[x].pop() for i, x in enumerate(a) if i not in still_a and free.get(x)}
 
 
-def _or_moved(ours: list[Run], theirs: list[Run], places: range, moves: dict[int, int]) -> list[Pair | Run]:
+def _or_moved(ours: list[StepRun], theirs: list[StepRun], places: range, moves: dict[int, int]) -> list[Pair | StepRun]:
     came = {j: i for i, j in moves.items()}
     return [Pair("moved", ours[came[j]], theirs[j]) if j in came else theirs[j] for j in places]
 
 
-def _gap(ours: list[Run], theirs: list[Pair | Run], keys: Keys) -> list[Pair]:
+def _gap(ours: list[StepRun], theirs: list[Pair | StepRun], keys: Keys) -> list[Pair]:
     """What lies between two anchors: pairs that are alike have changed, the rest was removed or added."""
-    left, right = _cut(_joined(ours), _joined([x for x in theirs if isinstance(x, Run)]))
+    left, right = _cut(_joined(ours), _joined([x for x in theirs if isinstance(x, StepRun)]))
     found = [Pair("moved", x.a, x.b) for x in theirs if isinstance(x, Pair)]
     for a, b in _alike(left, right, keys.likeness):
         if a is None or b is None:
@@ -282,9 +282,9 @@ def _gap(ours: list[Run], theirs: list[Pair | Run], keys: Keys) -> list[Pair]:
     return found
 
 
-def _joined(runs: Sequence[Run]) -> list[Run]:
+def _joined(runs: Sequence[StepRun]) -> list[StepRun]:
     """Neighbours that are copies of one node as one run again."""
-    found: list[Run] = []
+    found: list[StepRun] = []
     for run in runs:
         last = found[-1] if found else None
         if last is not None and last.node is run.node and last.first + last.times == run.first:
@@ -294,7 +294,7 @@ def _joined(runs: Sequence[Run]) -> list[Run]:
     return found
 
 
-def _cut(a: list[Run], b: list[Run]) -> tuple[list[Run], list[Run]]:
+def _cut(a: list[StepRun], b: list[StepRun]) -> tuple[list[StepRun], list[StepRun]]:
     """Both cut where either has an end, so that three equal steps can be one of a kind and two of another."""
     ends = [list(accumulate(run.times for run in side)) for side in (a, b)]
     cuts = sorted({*ends[0], *ends[1]})
@@ -308,7 +308,7 @@ def _cut(a: list[Run], b: list[Run]) -> tuple[list[Run], list[Run]]:
     )
 
 
-def _alike(a: list[Run], b: list[Run], likeness: Callable[[Node, Node], float]) -> list[tuple[Run | None, Run | None]]:
+def _alike(a: list[StepRun], b: list[StepRun], likeness: Callable[[Node, Node], float]) -> list[tuple[StepRun | None, StepRun | None]]:
     """The pairing in order with the greatest likeness in all; by place where there are too many to try."""
     if len(a) * len(b) > _PAIRED_CELLS:
         times = min(len(a), len(b))
@@ -319,7 +319,7 @@ def _alike(a: list[Run], b: list[Run], likeness: Callable[[Node, Node], float]) 
         for j in range(len(b) - 1, -1, -1):
             paired = like[i][j] + best[i + 1][j + 1] if like[i][j] >= _LEAST else 0.0
             best[i][j] = max(paired, best[i + 1][j], best[i][j + 1])
-    found: list[tuple[Run | None, Run | None]] = []
+    found: list[tuple[StepRun | None, StepRun | None]] = []
     i = j = 0
     while i < len(a) or j < len(b):
         if i < len(a) and j < len(b) and like[i][j] >= _LEAST and best[i][j] == like[i][j] + best[i + 1][j + 1]:
@@ -338,7 +338,7 @@ def _swaps(pairs: list[Pair]) -> list[Pair]:
     """Two that changed places are one change, and so is one that changed places with its neighbour."""
     moved = [p for p in pairs if p.status == "moved"]
     taken: set[int] = set()
-    swapped: dict[int, Run] = {}
+    swapped: dict[int, StepRun] = {}
     for k, p in enumerate(moved):
         for q in moved[k + 1 :]:
             if k not in taken and p.a and p.b and q.a and q.b and (p.a.place, q.a.place) == (q.b.place, p.b.place):

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Literal
 
 from resnet_dsl.analysis.cost import Cost, Costs
-from resnet_dsl.analysis.weights import Fit, fit
+from resnet_dsl.analysis.weights import WeightsFit, fit
 from resnet_dsl.graph.graph import Graph, Shape
 
 SWAPPED = "swapped"
@@ -154,7 +154,7 @@ class Changes:
         return self.count == 0
 
     @cached_property
-    def weights(self) -> Fit:
+    def weights(self) -> WeightsFit:
         """Do A's weights fit B?"""
         return fit(self.a, self.b)
 

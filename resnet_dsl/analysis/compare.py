@@ -18,14 +18,14 @@ By = Literal["net", "stage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ComparedNetwork:
     """A network of a comparison. `label` says what sets it apart."""
 
     label: str
     report: Report
 
 
-SORTS: Mapping[str, Callable[[Entry], int]] = {
+SORTS: Mapping[str, Callable[[ComparedNetwork], int]] = {
     "params": lambda e: e.report.params,
     "macs": lambda e: e.report.macs,
     "activations": lambda e: e.report.activations,
@@ -38,8 +38,8 @@ SORTS: Mapping[str, Callable[[Entry], int]] = {
 class Comparison(Answer):
     """Networks and the `first` of those given, with which all are compared. `by` is what a row of the table is."""
 
-    entries: tuple[Entry, ...]
-    first: Entry
+    entries: tuple[ComparedNetwork, ...]
+    first: ComparedNetwork
     by: By = "net"
 
     def sorted(self, key: str, *, largest_first: bool = False) -> Comparison:
@@ -115,7 +115,7 @@ def compare(graphs: Sequence[Graph], labels: Sequence[str] = (), by: By = "net",
     `labels` tell them apart; left out, their names do, with what differs between networks of one name. `sort` is a key of
     `SORTS`, with `-` before it for the largest first. Raises SpecError for another key.
     """
-    entries = tuple(Entry(*pair) for pair in zip(labels or apart(graphs), map(inspect, graphs), strict=True))
+    entries = tuple(ComparedNetwork(*pair) for pair in zip(labels or apart(graphs), map(inspect, graphs), strict=True))
     found = Comparison(entries, entries[0], by)
     return found if sort is None else found.sorted(sort.removeprefix("-"), largest_first=sort.startswith("-"))
 

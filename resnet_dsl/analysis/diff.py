@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from resnet_dsl.analysis.alignment import Keys, Pair, Run, align
+from resnet_dsl.analysis.alignment import Keys, Pair, StepRun, align
 from resnet_dsl.analysis.changes import SWAPPED, Attribute, Change, Changes, Side
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.graph.graph import Graph, Node, Program, Value, join
@@ -49,7 +49,7 @@ class _Comparer:
             found = _rewired(a, b, pairs, found)
         return tuple(found)
 
-    def _side(self, run: Run | None, scope: Program, where: str, costs: dict[int, Cost]) -> Side | None:
+    def _side(self, run: StepRun | None, scope: Program, where: str, costs: dict[int, Cost]) -> Side | None:
         if run is None:
             return None
         node = run.node

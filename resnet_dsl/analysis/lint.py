@@ -34,7 +34,7 @@ _ALLOW = re.compile(r"#\s*lint:\s*allow\s+([a-z][a-z0-9, -]*)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LintRule:
     """A row: a title, why it matters, what to do, a spec's excerpt that has it and the same without, and the test."""
 
     title: str
@@ -45,91 +45,91 @@ class Rule:
     find: Callable[[Subject], Iterator[Finding]]
 
 
-RULES: Mapping[str, Rule] = {
-    "late-stride": Rule("a bottleneck with its stride in the 3x3 conv (v1.5)",
+RULES: Mapping[str, LintRule] = {
+    "late-stride": LintRule("a bottleneck with its stride in the 3x3 conv (v1.5)",
         "He et al. 2015 put a block's stride in its first 1x1 conv; torchvision, and most weights that people share, have it in the 3x3. "
         "Both are good networks, but they are two: costs and accuracies of one are not those of the other.",
         "block: {bottleneck: {stride_at: 1}} is the paper; or say that you mean v1.5: # lint: allow late-stride",
         "block: bottleneck\nstages: [{depth: 1, width: 16, stride: 2}]",
         "block: {bottleneck: {stride_at: 1}}\nstages: [{depth: 1, width: 16, stride: 2}]", rules.late_stride),
-    "imagenet-stem": Rule("an ImageNet stem on small pictures",
+    "imagenet-stem": LintRule("an ImageNet stem on small pictures",
         "A 7x7 conv with stride 2 and a pool leave a sixteenth of the pixels. Of a picture of 32x32 that is 8x8, before the first block "
         "has seen anything: accuracy on CIFAR falls by several points.",
         "use stem: cifar", "stem: imagenet", "stem: cifar", rules.imagenet_stem),
-    "pixel-kernel": Rule("a wide convolution over a map of one pixel",
+    "pixel-kernel": LintRule("a wide convolution over a map of one pixel",
         "All of its kernel but the middle reads padding. It costs parameters and does what a 1x1 conv would do.",
         "use fewer strides, a larger input, or 1x1 convs there",
         "norm: {group: {groups: 4}}\ninput: {channels: 3, height: 4, width: 4}\nstages: [{depth: 1, width: 16, stride: 2}, {depth: 1, width: 32, stride: 2}]",
         "norm: {group: {groups: 4}}\ninput: {channels: 3, height: 8, width: 8}\nstages: [{depth: 1, width: 16, stride: 2}, {depth: 1, width: 32, stride: 2}]",
         rules.pixel_kernel),
-    "pads-nothing": Rule("a zero-padding shortcut with nothing to pad",
+    "pads-nothing": LintRule("a zero-padding shortcut with nothing to pad",
         "Option A appends zero channels where the width grows. Where only the size changes, it is left with dropping three pixels of four.",
         "use shortcut B or D there, or let the width grow with the stride",
         "shortcut: A\nstages: [{depth: 1, width: 16}, {depth: 1, width: 16, stride: 2}]  # lint: allow halved-map",
         "shortcut: B\nstages: [{depth: 1, width: 16}, {depth: 1, width: 16, stride: 2}]  # lint: allow halved-map", rules.pads_nothing),
-    "mostly-zeros": Rule("a zero-padding shortcut that gives mostly zeros",
+    "mostly-zeros": LintRule("a zero-padding shortcut that gives mostly zeros",
         "Where a block has more than twice the channels that enter it, as the first bottleneck of a network has, most of the padded "
         "shortcut is zeros. The paper uses projections (B) with bottlenecks.",
         "use shortcut B", "block: {bottleneck: {stride_at: 1}}\nshortcut: A", "block: {bottleneck: {stride_at: 1}}\nshortcut: B", rules.mostly_zeros),
-    "same-map": Rule("maps of one size with different widths",
+    "same-map": LintRule("maps of one size with different widths",
         "The first of the paper's two rules: for the same size of map, layers have the same number of filters (He et al. 2015, section 3.3).",
         "give both stages one width, or the second a stride", "stages: [{depth: 1, width: 16}, {depth: 1, width: 32}]",
         "stages: [{depth: 1, width: 16}, {depth: 1, width: 32, stride: 2}]", rules.same_map),
-    "halved-map": Rule("a halved map without a doubled width",
+    "halved-map": LintRule("a halved map without a doubled width",
         "The second of the paper's two rules: where the map is halved the number of filters is doubled, so that every layer takes about "
         "the same time (He et al. 2015, section 3.3).",
         "double the width where the map is halved", "stages: [{depth: 1, width: 16}, {depth: 1, width: 24, stride: 2}]",
         "stages: [{depth: 1, width: 16}, {depth: 1, width: 32, stride: 2}]", rules.halved_map),
-    "instance-norm-pixel": Rule("an instance norm of a map of one pixel",
+    "instance-norm-pixel": LintRule("an instance norm of a map of one pixel",
         "It takes each value's own mean away, which leaves zero. torch refuses to train it.",
         "use fewer strides, a larger input, or another norm",
         "norm: instance\ninput: {channels: 3, height: 2, width: 2}\nstages: [{depth: 1, width: 16, stride: 2}]  # lint: allow pixel-kernel",
         "norm: instance\nstages: [{depth: 1, width: 16, stride: 2}]", rules.instance_norm_pixel),
-    "batch-norm-pixel": Rule("a batch norm of a map of one pixel",
+    "batch-norm-pixel": LintRule("a batch norm of a map of one pixel",
         "Mean and variance are over the batch alone; with a batch of one torch refuses to train it, and with a small one they are noise.",
         "use fewer strides, a larger input, or group norm",
         "input: {channels: 3, height: 2, width: 2}\nstages: [{depth: 1, width: 16, stride: 2}]  # lint: allow pixel-kernel",
         "stages: [{depth: 1, width: 16, stride: 2}]", rules.batch_norm_pixel),
-    "batch-of-one": Rule("batch norm with a tiny batch",
+    "batch-of-one": LintRule("batch norm with a tiny batch",
         "Batch norm measures each value by the others of its batch. With a batch of a few pictures that is mostly chance, and training "
         "and testing see different networks (Wu and He 2018).",
         "train with a batch of 8 or more, or use norm: group", "train: {batch: 2}", "train: {batch: 128}", rules.batch_of_one),
-    "bias-before-norm": Rule("a bias that the next norm takes away",
+    "bias-before-norm": LintRule("a bias that the next norm takes away",
         "A batch or instance norm subtracts each channel's mean, and a bias that was added just before goes with it. It has parameters, "
         "takes time, and does nothing.",
         "leave out bias: true there", "stem: [conv: {out: 16, kernel: 3, bias: true}, norm, act]",
         "stem: [conv: {out: 16, kernel: 3}, norm, act]", rules.bias_before_norm),
-    "act-after-add": Rule("pre-activation with an activation after the addition",
+    "act-after-add": LintRule("pre-activation with an activation after the addition",
         "Pre-activation blocks leave the shortcut free from end to end (He et al. 2016). An activation after the addition closes it "
         "again; such a block is a mix of the two designs.",
         "leave out `after`, or use a block without `before`",
         "blocks: {mine: {before: [norm, act], body: [conv: {out: out, kernel: 3, stride: stride}], after: [act]}}\nblock: mine",
         "blocks: {mine: {before: [norm, act], body: [conv: {out: out, kernel: 3, stride: stride}]}}\nblock: mine\nhead: preact_classifier", rules.act_after_add),
-    "no-last-norm": Rule("a pre-activation network without a last norm",
+    "no-last-norm": LintRule("a pre-activation network without a last norm",
         "Nothing follows the last addition of a pre-activation network, so its head begins with a norm and an activation "
         "(He et al. 2016, appendix).",
         "use head: preact_classifier", "block: preact_basic", "block: preact_basic\nhead: preact_classifier", rules.no_last_norm),
-    "uneven-stages": Rule("a CIFAR network that is no 6n+2",
+    "uneven-stages": LintRule("a CIFAR network that is no 6n+2",
         "The paper's networks for small pictures have three stages of n blocks each: 6n+2 layers, 9n+2 with bottlenecks. Stages of "
         "different depth are no error, but the result is none of the paper's networks.",
         "give all three stages one depth",
         "stages: [{depth: 2, width: 16}, {depth: 3, width: 32, stride: 2}, {depth: 2, width: 64, stride: 2}]",
         "stages: [{depth: 2, width: 16}, {depth: 2, width: 32, stride: 2}, {depth: 2, width: 64, stride: 2}]", rules.uneven_stages),
-    "unused-param": Rule("a parameter that nothing reads",
+    "unused-param": LintRule("a parameter that nothing reads",
         "Changing it changes nothing, which is seldom what its author thinks.",
         "delete it, or use it in an expression", "params: {k: 4}", "params: {k: 4}\nstages: [{depth: 1, width: 4 * k}]", rules.unused_param),
-    "no-norm": Rule("a deep network with nothing to keep signals in bounds",
+    "no-norm": LintRule("a deep network with nothing to keep signals in bounds",
         "Without a norm the signals of a residual network grow with every addition, and those of a plain network vanish or explode. "
         "Fixup, zero_last, or a learnt scale (SkipInit) stand in for it.",
         "use a norm, init: {weights: fixup}, or init: {zero_last: true}",
         "norm: none\nstages: [{depth: 20, width: 16}]", "norm: none\nstages: [{depth: 20, width: 16}]\ninit: {weights: fixup}", rules.no_norm),
-    "act-in-body": Rule("a body that ends in a ReLU",
+    "act-in-body": LintRule("a body that ends in a ReLU",
         "What a block adds is then never negative, so the signal only grows from block to block; it did worst of the placements in "
         "He et al. 2016 (table 2: ReLU before addition).",
         "end the body in a norm, and put the ReLU in `after`",
         "blocks: {mine: {body: [conv: {out: out, kernel: 3, stride: stride}, norm, act]}}\nblock: mine",
         "blocks: {mine: {body: [conv: {out: out, kernel: 3, stride: stride}, norm], after: [act]}}\nblock: mine", rules.act_in_body),
-    "twice": Rule("the same norm or activation twice",
+    "twice": LintRule("the same norm or activation twice",
         "The second does nothing that the first has not done. Most often a sequence already ends in it.",
         "delete one of the two", "stem: [cifar, act]", "stem: cifar", rules.twice),
 }  # fmt: skip

@@ -61,7 +61,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ScopeMemory:
     """A scope's run: what it saves, its input's storage afterwards, and its output's; None where that is the input's."""
 
     saved: Amount
@@ -82,11 +82,11 @@ class Saving:
         self.size = BYTES[precision]
         self.checkpoint = checkpoint
         self.recomputed: set[Amount] = set()
-        self._known: dict[tuple[int, Storage], Outcome] = {}
+        self._known: dict[tuple[int, Storage], ScopeMemory] = {}
         self.start = Storage(prod(graph.input), 4, grad=False, saved=False)
         self.total = self.run(graph.root, self.start).saved
 
-    def run(self, program: Program, entry: Storage) -> Outcome:
+    def run(self, program: Program, entry: Storage) -> ScopeMemory:
         """One call of a scope whose input lies in `entry`."""
         key = (id(program), entry)
         known = self._known.get(key)
@@ -102,7 +102,7 @@ class Saving:
         """A scope's nodes in order, each with the storage of its first operand and what it saves, all `times` together."""
         return _Scope(self, program, entry).nodes()
 
-    def call(self, node: Node, entry: Storage) -> Outcome:
+    def call(self, node: Node, entry: Storage) -> ScopeMemory:
         """One call of a child scope."""
         if not (self.checkpoint and node.role == "block"):
             return self.run(node.callee, entry)
@@ -110,7 +110,7 @@ class Saving:
         inner = self.run(node.callee, kept)
         self.recomputed.add(inner.saved)
         saved = Amount() if entry.saved else Amount(each=entry.elements * entry.size)
-        return Outcome(saved, kept, replace(inner.exit, saved=False) if inner.exit is not None else None)
+        return ScopeMemory(saved, kept, replace(inner.exit, saved=False) if inner.exit is not None else None)
 
 
 class _Scope:
@@ -128,9 +128,9 @@ class _Scope:
             amount = self._call(node) if node.program is not None else self._operate(node)
             yield node, first, amount
 
-    def outcome(self, saved: Amount) -> Outcome:
+    def outcome(self, saved: Amount) -> ScopeMemory:
         last = self.places[self.program.output]
-        return Outcome(saved, self.storages[0], self.storages[last] if last else None)
+        return ScopeMemory(saved, self.storages[0], self.storages[last] if last else None)
 
     def _call(self, node: Node) -> Amount:
         place = self.places[node.inputs[0]]

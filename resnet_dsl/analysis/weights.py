@@ -10,7 +10,7 @@ from resnet_dsl.graph.tensors import Tensors, tensors
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class WeightsFit:
     """What loading the weights of A into B, by name, would meet: `common` tensors that fit, and those that do not.
 
     `reshaped` holds (name, A's shape, B's shape); `only_a` and `only_b` hold (name, shape).
@@ -37,11 +37,11 @@ class Fit:
         }
 
 
-def fit(a: Graph, b: Graph) -> Fit:
+def fit(a: Graph, b: Graph) -> WeightsFit:
     """Do the weights of A fit B?"""
     of_a, of_b = tensors(a), tensors(b)
     both = [(n, shape, of_b[n]) for n, shape in of_a.items() if n in of_b]
-    return Fit(
+    return WeightsFit(
         sum(1 for _, x, y in both if x == y),
         tuple(x for x in both if x[1] != x[2]),
         tuple(_missing(of_a, of_b)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -10,15 +11,15 @@ from resnet_dsl.language.spec import Spec
 __all__ = ["Spec", "load"]
 
 
-def load(path_or_name: str, overrides: Mapping[str, str] | Iterable[str] = (), *, recipe: str | None = None) -> Spec:
+def load(name: str | os.PathLike[str], overrides: Mapping[str, str] | Iterable[str] = (), *, recipe: str | None = None) -> Spec:
     """The spec of a path, of `-` (standard input) or of a shipped spec's name.
 
     `overrides` are `KEY=VALUE` texts, or a mapping of dotted keys to YAML values, applied before validation:
     `{"shortcut": "C", "stages.layer3.depth": "23"}`. `recipe`, a shipped one's name or a path, is what those under `train.`
-    are checked with, as a command's `--recipe` is. Raises SpecError with every mistake, located; its `exit_code` is
+    are checked with. Raises SpecError with every mistake, located; its `exit_code` is
     2, or 3 where a file may not be read.
     """
     from resnet_dsl.language.extends import apply_overrides, load_document, parse_overrides
     from resnet_dsl.language.resolve import resolve
 
-    return resolve(replace(apply_overrides(load_document(path_or_name), parse_overrides(overrides)), recipe=recipe))
+    return resolve(replace(apply_overrides(load_document(os.fspath(name)), parse_overrides(overrides)), recipe=recipe))

@@ -6,23 +6,70 @@ becomes a line an entry where it does not. Indentation is two spaces, quotes sta
 
 from __future__ import annotations
 
+import difflib
+import html
 import io
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 from yaml.emitter import Emitter
 from yaml.resolver import Resolver
 
-from resnet_dsl.diagnostics import Location, Source
+from resnet_dsl.diagnostics import Location, Source, visible
+from resnet_dsl.files import write_atomic
 from resnet_dsl.language.document import FORMS, pattern
+from resnet_dsl.language.files import read_file, read_stdin
 from resnet_dsl.language.source import read
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 from resnet_dsl.language.written import Entry, Group, Remark, Text, as_written
 
 WIDTH = 100
 _STRING = "tag:yaml.org,2002:str"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Formatted:
+    """A spec's text in its normal form, and how it was written. `name` is its file's, or what messages call it."""
+
+    name: str
+    before: str
+    text: str
+    changed: bool
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<Formatted {visible(self.name)[:200]}: {'changed' if self.changed else 'as it was'}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.text)}</pre>"
+
+    def diff(self) -> str:
+        """What changed, as a unified diff; empty where nothing did."""
+        name = visible(self.name)
+        lines = difflib.unified_diff(self.before.splitlines(), self.text.splitlines(), name, name, lineterm="")
+        return "".join(f"{line}\n" for line in lines)
+
+    def write(self) -> None:
+        """Write the text to the file, whole or not at all, with the permissions that it had."""
+        path = Path(self.name).resolve()
+        mode = path.stat().st_mode
+        write_atomic(path, self.text.encode())
+        path.chmod(mode)
+
+
+def format_file(name: str) -> Formatted:
+    """The spec in a file, or in standard input for `-`, in its normal form. Raises SpecError."""
+    source = read_stdin() if name == "-" else read_file(name)
+    text = format_document(source)
+    # As bytes: a source has lost the byte order mark.
+    changed = source.text != text if name == "-" else Path(name).read_bytes() != text.encode()
+    return Formatted(name, source.text, text, changed)
 
 
 def format_document(source: Source) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from resnet_dsl.diagnostics import Location
 from resnet_dsl.language.expressions import Expression, ExpressionError, Result, of
 from resnet_dsl.language.tree import MappingTree, Tree
+from resnet_dsl.table import Column, Table, count, shape_text
 
 MAX_SIZE = 65_536
 MAX_WINDOW = 255
@@ -101,7 +102,7 @@ class SlotError(Exception):
         """Where the definition was called that holds the slot; set on the way up."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Slot:
     """A number or a condition that is due: `what` is its name (`out`, `kernel`), `at` the place of its value."""
 
@@ -109,6 +110,9 @@ class Slot:
     rule: Rule
     at: Location
     what: str
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.what}: {self.expression.text[:200]}>"
 
     def value(self, env: Mapping[str, Result]) -> Result:
         """Its value where `env` holds. Raises SlotError."""
@@ -131,7 +135,7 @@ def constant(value: Result, rule: Rule, at: Location, what: str) -> Slot:
     return Slot(of(value), rule, at, what)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reference:
     """A name from a table (a block, a policy, a norm, ...) with the arguments given to it.
 
@@ -144,8 +148,11 @@ class Reference:
     pairs: Mapping[str, tuple[Slot, Slot]] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Reference {self.name}>"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Step:
     """One step of a list. `name` is a row of the step table or a sequence; arguments are sorted by what they are."""
 
@@ -165,12 +172,15 @@ class Step:
     shortcut: Reference | tuple[Step, ...] | None = None
     merge: Reference | None = None
 
+    def __repr__(self) -> str:
+        return f"<Step {self.name}{f' as {self.alias}' if self.alias else ''}>"
+
 
 Change = tuple[Step, ...] | Literal["none", "refuse"]
 Family = Literal["block", "shortcut", "sequence"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Definition:
     """A block, a shortcut policy or a sequence: shipped or the user's, in the same form.
 
@@ -193,8 +203,11 @@ class Definition:
     steps: tuple[Step, ...] = ()
     uses: frozenset[str] = frozenset()
 
+    def __repr__(self) -> str:
+        return f"<Definition {self.family} {self.name}>"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Stage:
     """One stage: `depth` blocks of `width`, the first with `stride`; its own references or None for the net's."""
 
@@ -209,6 +222,9 @@ class Stage:
     merge: Reference | None
     before: tuple[Step, ...]
     after: tuple[Step, ...]
+
+    def __repr__(self) -> str:
+        return f"<Stage {self.name}: {self.depth.expression.text[:60]} of {self.block.name}, width {self.width.expression.text[:60]}>"
 
 
 Figure = Literal["params", "macs", "depth"]
@@ -235,7 +251,7 @@ class Train:
     overrides: MappingTree | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Spec:
     """A network, complete: every reference is known, every default is filled in.
 
@@ -267,3 +283,28 @@ class Spec:
     tree: MappingTree
     overridden: bool = False
     folded: bool = False
+
+    def __repr__(self) -> str:
+        blocks = ", ".join(dict.fromkeys(stage.block.name for stage in self.stages))[:150]
+        stages = f"{len(self.stages):,} stage{'s' if len(self.stages) != 1 else ''}"
+        return f"<Spec {self.name}: {shape_text(self.input)} to {self.classes}, {stages} of {blocks}>"
+
+    def _repr_html_(self) -> str:
+        return self.table().render("html")
+
+    def table(self) -> Table:
+        """One row per stage."""
+        columns = (
+            Column("stage", "stage"),
+            Column("block", "block"),
+            Column("shortcut", "shortcut"),
+            Column("depth", "depth", count, right=True),
+            Column("width", "width", count, right=True),
+            Column("stride", "stride", count, right=True),
+        )
+        rows = [
+            [s.name, s.block.name, s.shortcut.name, *(slot.whole(self.params) for slot in (s.depth, s.width, s.stride))]
+            for s in self.stages
+        ]
+        title = f"{self.name}: {shape_text(self.input)} to {self.classes}"
+        return Table(columns, rows, title=title, notes=(self.description,) if self.description else ())

@@ -82,6 +82,9 @@ class MappingTree(dict[str, "Tree"]):
     def __reduce__(self) -> tuple[object, ...]:
         return MappingTree, (self.at, list(self.entries()), self.key_at, self.damaged)
 
+    def __repr__(self) -> str:
+        return f"<MappingTree at {self.at}: {', '.join(self)[:200]}>"
+
     def entries(self) -> Iterator[tuple[str, Location, Tree]]:
         """Each key with its place and its value, in order."""
         return ((key, self.keys_at[key], value) for key, value in self.items())
@@ -137,6 +140,9 @@ class SequenceTree(list["Tree"]):
 
     def __reduce__(self) -> tuple[object, ...]:
         return SequenceTree, (self.at, list(self), self.key_at, self.damaged)
+
+    def __repr__(self) -> str:
+        return f"<SequenceTree at {self.at}: {len(self):,} items>"
 
     def keyed(self, at: Location) -> SequenceTree:
         """The same list under a key that stands at `at`."""

@@ -9,11 +9,11 @@ from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
 
-from resnet_dsl.analysis.compare import Comparison, Entry
+from resnet_dsl.analysis.compare import ComparedNetwork, Comparison
 from resnet_dsl.analysis.cost import Cost
 from resnet_dsl.diagnostics import clean, refuse, visible
 from resnet_dsl.files import write_output
-from resnet_dsl.pictures.drawing.chart import Bar, Chart, Dot, Mark, Rule, Words, apart
+from resnet_dsl.pictures.drawing.chart import BarMark, Chart, DotMark, Mark, RuleMark, TextMark, apart
 from resnet_dsl.pictures.drawing.engine import dress, render
 from resnet_dsl.pictures.drawing.text import text_width
 from resnet_dsl.pictures.drawing.theme import THEMES, mix
@@ -120,11 +120,11 @@ def chart(comparison: Comparison) -> Chart:
         top += panel + _GAP
     chart.marks += _legend(parts, top - 10)[0]
     if len(bars) < len(comparison.entries):
-        chart.marks.append(Words(0, height - 6, f"Bars: the first {len(bars)} of {len(comparison.entries)} networks.", _THEME.soft))
+        chart.marks.append(TextMark(0, height - 6, f"Bars: the first {len(bars)} of {len(comparison.entries)} networks.", _THEME.soft))
     return chart
 
 
-def _parts(entries: Sequence[Entry]) -> list[str]:
+def _parts(entries: Sequence[ComparedNetwork]) -> list[str]:
     """The parts of all networks in order; stages by their number where their names differ."""
     most = max((len(e.report.stages) for e in entries), default=0)
     names = []
@@ -146,46 +146,49 @@ def _legend(parts: Sequence[str], top: float) -> tuple[list[Mark], float]:
         width = 20 + text_width(name, _LABEL)
         if x + width > _WIDTH:
             x, y = 0.0, y + _ROW
-        marks += [Bar(x, y - 4, 9, 9, _colour(i, parts), _THEME.line), Words(x + 13, y, name, _THEME.ink, _LABEL)]
+        marks += [BarMark(x, y - 4, 9, 9, _colour(i, parts), _THEME.line), TextMark(x + 13, y, name, _THEME.ink, _LABEL)]
         x += width + 8
     return marks, y - top + _ROW
 
 
-def _stacked(entries: Sequence[Entry], parts: Sequence[str], title: str, figure: Callable[[Cost], int], top: float) -> list[Mark]:
+def _stacked(entries: Sequence[ComparedNetwork], parts: Sequence[str], title: str, figure: Callable[[Cost], int], top: float) -> list[Mark]:
     labels = [_clipped(e.label) for e in entries]
     left = max((text_width(x, _LABEL) for x in labels), default=0) + 8
     most = max((figure(e.report) for e in entries), default=0) or 1
     scale = (_WIDTH - left - 56) / most
-    marks: list[Mark] = [Words(0, top - 4, title, _THEME.ink, 11, bold=True)]
+    marks: list[Mark] = [TextMark(0, top - 4, title, _THEME.ink, 11, bold=True)]
     for row, (entry, label) in enumerate(zip(entries, labels, strict=True)):
         y = top + 10 + row * _ROW
-        marks.append(Words(left - 6, y + 6, label, _THEME.ink, _LABEL, "end"))
+        marks.append(TextMark(left - 6, y + 6, label, _THEME.ink, _LABEL, "end"))
         x = left
         stages = entry.report.stages
         for i, part in [(0, entry.report.stem), *enumerate(stages, 1), (len(parts) - 1, entry.report.head)]:
             width = figure(part) * scale
             if width >= 0.05:
-                marks.append(Bar(x, y, width, 12, _colour(i, parts), _THEME.line if width > 3 else ""))
+                marks.append(BarMark(x, y, width, 12, _colour(i, parts), _THEME.line if width > 3 else ""))
             x += width
-        marks.append(Words(x + 5, y + 6, short(figure(entry.report)), _THEME.soft, _LABEL))
+        marks.append(TextMark(x + 5, y + 6, short(figure(entry.report)), _THEME.soft, _LABEL))
     return marks
 
 
-def _scatter(entries: Sequence[Entry]) -> list[Mark]:
+def _scatter(entries: Sequence[ComparedNetwork]) -> list[Mark]:
     left, top, right, bottom = 56.0, 20.0, _WIDTH - 10, _PLOT - 10
     x_at, x_ticks = _axis([e.report.params for e in entries], left, right)
     y_at, y_ticks = _axis([e.report.macs for e in entries], bottom, top)
     grid = mix(_THEME.paper, _THEME.line, 0.15)
-    marks: list[Mark] = [Words(0, 4, "MACs against parameters", _THEME.ink, 11, bold=True)]
+    marks: list[Mark] = [TextMark(0, 4, "MACs against parameters", _THEME.ink, 11, bold=True)]
     for value in x_ticks:
         marks += [
-            Rule(x_at(value), top, x_at(value), bottom, grid),
-            Words(x_at(value), bottom + 10, _tick(value), _THEME.soft, _LABEL, "middle"),
+            RuleMark(x_at(value), top, x_at(value), bottom, grid),
+            TextMark(x_at(value), bottom + 10, _tick(value), _THEME.soft, _LABEL, "middle"),
         ]
     for value in y_ticks:
-        marks += [Rule(left, y_at(value), right, y_at(value), grid), Words(left - 6, y_at(value), _tick(value), _THEME.soft, _LABEL, "end")]
-    marks += [Rule(left, bottom, right, bottom, _THEME.line), Rule(left, top, left, bottom, _THEME.line)]
-    marks.append(Words(right, bottom + 24, "parameters", _THEME.soft, _LABEL, "end"))
+        marks += [
+            RuleMark(left, y_at(value), right, y_at(value), grid),
+            TextMark(left - 6, y_at(value), _tick(value), _THEME.soft, _LABEL, "end"),
+        ]
+    marks += [RuleMark(left, bottom, right, bottom, _THEME.line), RuleMark(left, top, left, bottom, _THEME.line)]
+    marks.append(TextMark(right, bottom + 24, "parameters", _THEME.soft, _LABEL, "end"))
     points = [(x_at(e.report.params), y_at(e.report.macs)) for e in entries]
     labels = [_clipped(e.label) for e in entries]
     places = apart(points, [(text_width(x, _LABEL), 11.0) for x in labels], (left + 2, top, right, bottom - 2))
@@ -194,9 +197,9 @@ def _scatter(entries: Sequence[Entry]) -> list[Mark]:
             width = text_width(label, _LABEL)
             near = (min(max(x, place[0]), place[0] + width), min(max(y, place[1]), place[1] + 11.0))
             if abs(near[0] - x) + abs(near[1] - y) > 12:
-                marks.append(Rule(x, y, *near, mix(_THEME.paper, _THEME.line, 0.5), 0.5))
-            marks.append(Words(place[0], place[1] + 5.5, label, _THEME.ink, _LABEL, ground=_THEME.paper))
-    marks += [Dot(x, y, 3.5, _THEME.hues[0], _THEME.line) for x, y in points]
+                marks.append(RuleMark(x, y, *near, mix(_THEME.paper, _THEME.line, 0.5), 0.5))
+            marks.append(TextMark(place[0], place[1] + 5.5, label, _THEME.ink, _LABEL, ground=_THEME.paper))
+    marks += [DotMark(x, y, 3.5, _THEME.hues[0], _THEME.line) for x, y in points]
     return marks
 
 

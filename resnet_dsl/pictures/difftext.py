@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 from resnet_dsl.analysis.changes import SWAPPED, Change, Changes, Side, groups, span
-from resnet_dsl.analysis.weights import Fit
+from resnet_dsl.analysis.weights import WeightsFit
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.table import shape_text, short, signed
 
@@ -32,7 +32,7 @@ def tree(found: Changes, width: int = 80) -> str:
     return "\n".join(lines) + "\n"
 
 
-def weights(fit: Fit) -> str:
+def weights(fit: WeightsFit) -> str:
     """Whether A's weights fit B, and which do not."""
     total = fit.common + len(fit.reshaped) + len(fit.only_b)
     if fit.fits:

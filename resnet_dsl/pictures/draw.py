@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from resnet_dsl.analysis.changes import Changes
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.diff import diff
 from resnet_dsl.diagnostics import Argument, clean, did_you_mean, quote, refuse, speak, visible
+from resnet_dsl.extras import require
 from resnet_dsl.files import write_output
 from resnet_dsl.graph.graph import Graph, Node
 from resnet_dsl.pictures.drawing.dot import to_dot
 from resnet_dsl.pictures.drawing.engine import dress, render
+from resnet_dsl.pictures.drawing.exchange import to_gexf, to_graphml, to_networkx, to_node_link
 from resnet_dsl.pictures.drawing.flat import flat
 from resnet_dsl.pictures.drawing.layout import Direction
 from resnet_dsl.pictures.drawing.legend import legend
@@ -24,7 +26,7 @@ from resnet_dsl.pictures.drawing.levels import By, caption, tree
 from resnet_dsl.pictures.drawing.mermaid import to_mermaid
 from resnet_dsl.pictures.drawing.overview import overview
 from resnet_dsl.pictures.drawing.pdf import to_pdf
-from resnet_dsl.pictures.drawing.place import Column, arrange
+from resnet_dsl.pictures.drawing.place import NetworkColumn, arrange
 from resnet_dsl.pictures.drawing.png import with_text
 from resnet_dsl.pictures.drawing.scene import Scene
 from resnet_dsl.pictures.drawing.theme import THEMES, ThemeName
@@ -34,7 +36,12 @@ from resnet_dsl.pictures.drawing.twins import twins
 from resnet_dsl.pictures.page.network import page
 from resnet_dsl.table import shape_text
 
-__all__ = ["DPI", "ENDINGS", "By", "Direction", "Drawing", "Style", "Theme", "draw", "draw_difference"]
+if TYPE_CHECKING:
+    from graphviz import Source
+
+    from resnet_dsl.graph.network import Network
+
+__all__ = ["DPI", "ENDINGS", "GRAPHS", "By", "Direction", "Drawing", "Style", "Theme", "draw", "draw_difference"]
 
 Style = Literal["folded", "overview", "paper", "full"]
 Theme = ThemeName
@@ -42,8 +49,11 @@ Theme = ThemeName
 BYS = ("stage", "block", "op")
 STYLES = ("folded", "overview", "paper", "full")
 DIRECTIONS = ("TB", "LR")
-ENDINGS = (".svg", ".png", ".pdf", ".tex", ".dot", ".mmd", ".html")
+ENDINGS = (".svg", ".png", ".pdf", ".tex", ".dot", ".mmd", ".html", ".graphml", ".gexf", ".json")
 """The files that `Drawing.save` writes, by their ending."""
+
+GRAPHS = (".graphml", ".gexf", ".json")
+"""Those of them that are no picture: they hold every operation of one network, for other programs."""
 
 MAX_BOXES = 5_000
 FOLD_ABOVE = 300
@@ -116,6 +126,20 @@ class Drawing:
         found = self.found or (diff(*self.graphs) if len(self.graphs) == 2 else None)
         return page(self.graphs, self.theme, found)
 
+    def networkx(self) -> Network:
+        """The network as a `networkx.MultiDiGraph`: every operation, with op, label, shape, params and macs. Raises SpecError for several."""
+        return to_networkx(self._only)
+
+    def graphviz(self) -> Source:
+        """The picture as a `graphviz.Source`, to style it anew, or to render it with a Graphviz of your own.
+
+        Raises SpecError (exit code 3) without the extra `graphviz`.
+        """
+        require("graphviz", "a graphviz.Source needs the package", at="draw", instead=f"take {quote('.dot')}, which is its text")
+        from graphviz import Source
+
+        return Source(self.dot, filename=f"{self.graphs[0].name}.gv")
+
     def png(self, dpi: float = DPI) -> bytes:
         """A PNG at `dpi` dots an inch. Raises SpecError where it would have more than 100 million pixels, and as `svg` does."""
         if not MIN_DPI <= dpi <= MAX_DPI:
@@ -149,6 +173,9 @@ class Drawing:
             ".dot": lambda: self.dot,
             ".mmd": lambda: self.mmd,
             ".html": lambda: self.html,
+            ".graphml": lambda: to_graphml(self._only),
+            ".gexf": lambda: to_gexf(self._only),
+            ".json": lambda: to_node_link(self._only),
         }
         content = made[ending]()
         return content.encode() if isinstance(content, str) else content
@@ -160,6 +187,12 @@ class Drawing:
     def _canonical(self) -> str:
         """The networks as `Graph.text` gives them; not of those with thousands of distinct scopes."""
         return "\n".join(g.text() for g in self.graphs if len(g.programs) <= _DESCRIBED_SCOPES)
+
+    @property
+    def _only(self) -> Graph:
+        if len(self.graphs) > 1:
+            raise refuse("usage", f"a graph holds one network, not {len(self.graphs)}", "draw them one by one, or write .svg", at="draw")
+        return self.graphs[0]
 
     @property
     def _name(self) -> str:
@@ -248,9 +281,9 @@ def describe(costs: Costs) -> str:
     return f"{visible(graph.name)}: {told}. {cost.params:,} parameters, {cost.macs:,} MACs.{about}"
 
 
-def _column(costs: Costs, by: By, style: Style, fold: bool) -> Column:
+def _column(costs: Costs, by: By, style: Style, fold: bool) -> NetworkColumn:
     network = overview(costs) if style == "overview" else flat(costs, fold) if style == "paper" else tree(costs, by)
-    return Column(network, caption(costs), legend(network))
+    return NetworkColumn(network, caption(costs), legend(network))
 
 
 def _keep_limit(count: int, help: str) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resnet_dsl.diagnostics import OVERRIDES, Argument, Source, SpecError, quote, refuse
+from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.diagnostics import OVERRIDES, Argument, Source, SpecError, Speech, quote, refuse, speak
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.graph.tensors import Tensors, tensors
@@ -23,18 +24,18 @@ from resnet_dsl.recovery.stored import Stored
 from resnet_dsl.recovery.text import input_mapping, network, spec_text
 from resnet_dsl.recovery.twins import Twin, twins
 from resnet_dsl.recovery.words import Remark, assumed, described, holding, naming
-from resnet_dsl.table import shape_text
+from resnet_dsl.table import Answer, Column, Layout, Table, shape_text
 
 _HELP = "`resnet-dsl explain weights-unknown` says what can be read; else start from `resnet-dsl new`"
 _UNREAD = "the network cannot be read from its names and shapes"
 _TRACKED = "num_batches_tracked"
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+@dataclass(frozen=True, slots=True, repr=False)
+class Recovered(Answer):
     """A network that was read from names and shapes: the text of its spec, its graph, what it is in words.
 
-    `same` are the shipped specs that have the same tensors, but for the number of `classes` or input `channels` where these
+    `same` are the shipped specs that have the same tensors, except for the number of `classes` or input `channels` where these
     are not None; `text` extends the first. `remarks` say whose names the file has, and what was chosen that names and shapes
     do not say.
     """
@@ -46,6 +47,47 @@ class Recovered:
     remarks: tuple[Remark, ...]
     classes: int | None = None
     channels: int | None = None
+
+    @property
+    def params(self) -> int:
+        """Elements of trainable parameters."""
+        return Costs(self.graph).network.params
+
+    @property
+    def likeness(self) -> str:
+        """Which shipped specs it is like, in a sentence; empty where it is like none."""
+        if not self.same:
+            return ""
+        first, *rest = self.same
+        others = f"; {', '.join(rest)} {'has' if len(rest) == 1 else 'have'} the same tensors" if rest else ""
+        counts = ((self.classes, "classes"), (self.channels, "input channels"))
+        changes = " and ".join(f"{count:,} {what}" for count, what in counts if count is not None)
+        return f"this is {first}{f' with {changes}' if changes else ''}{others}"
+
+    def tables(self, format: Layout = "table", speech: Speech = "python") -> Sequence[Table]:
+        """The remarks; none where there are none."""
+        columns = (Column("about", "about"), Column("written", "written"), Column("why", "why", wrap=True))
+        return [Table(columns, [(r.what, r.written, speak(r.why, speech)) for r in self.remarks])] if self.remarks else []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields, with the number of parameters in place of the graph."""
+        return {
+            "spec": self.text,
+            "words": self.words,
+            "params": self.params,
+            "same": list(self.same),
+            "classes": self.classes,
+            "channels": self.channels,
+            "remarks": [{"about": r.what, "written": r.written, "why": speak(r.why)} for r in self.remarks],
+        }
+
+    def summary(self) -> str:
+        """Its name, what it is and its size."""
+        return f"{self.graph.name}: {self.words[:150]}; {self.params:,} params"
+
+    def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
+        """The text of the spec; in another format the remarks."""
+        return self.text if format == "table" else Answer.render(self, format, bold=bold, width=width, quiet=quiet)
 
 
 @dataclass(frozen=True, slots=True)

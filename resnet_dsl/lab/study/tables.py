@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnet_dsl.lab.study.measures import MEASURES
-from resnet_dsl.pictures.drawing.dots import Group, Panel, dots
+from resnet_dsl.pictures.drawing.dots import DotGroup, Panel, dots
 from resnet_dsl.pictures.drawing.lines import Series, chart
 from resnet_dsl.table import Column, Table, duration
 
@@ -97,7 +97,7 @@ def dots_svg(d: Document) -> str:
             own = [(r["chosen"], v) for r in d["runs"] if r["arm"] == arm["name"] and (v := _of(r, m)) is not None]
             found = arm["measures"].get(m, {})
             groups.append(
-                Group(arm["name"], tuple(v for chosen, v in own if chosen), tuple(v for chosen, v in own if not chosen),
+                DotGroup(arm["name"], tuple(v for chosen, v in own if chosen), tuple(v for chosen, v in own if not chosen),
                       found.get("mean"), None if found.get("low") is None else (found["low"], found["high"]))
             )  # fmt: skip
         panels.append(Panel(f"{MEASURES[m].title}{_unit(m)}", tuple(groups)))

@@ -16,7 +16,7 @@ _MARGIN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class BarMark:
     """A rectangle by its left upper corner; without an outline where `line` is empty."""
 
     x: float
@@ -28,7 +28,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
+class DotMark:
     """A round mark by its middle."""
 
     x: float
@@ -39,7 +39,7 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RuleMark:
     """A straight line."""
 
     x1: float
@@ -51,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TextMark:
     """A line of text, by the point that its side (`start`, `middle`, `end`) and its middle height lie at.
 
     `ground` is a colour that hides what lies behind it.
@@ -77,7 +77,7 @@ class Words:
         return self.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[self.side] * self.width
 
 
-Mark = Bar | Dot | Rule | Words
+Mark = BarMark | DotMark | RuleMark | TextMark
 
 
 @dataclass(slots=True)
@@ -104,17 +104,17 @@ class Chart:
         yield "}"
 
     def _mark(self, i: int, m: Mark) -> Iterator[str]:
-        if isinstance(m, Rule):
+        if isinstance(m, RuleMark):
             # A straight line as the Bezier curve that DOT knows.
             ends = [(m.x1 + (m.x2 - m.x1) * t, m.y1 + (m.y2 - m.y1) * t) for t in (0.0, 1 / 3, 2 / 3, 1.0)]
             places = " ".join(self._at(x, y) for x, y in ends)
             yield f'  corner -> other [pos="{places}", color="{m.line}", penwidth={_n(m.thick)}]'
-        elif isinstance(m, Bar):
+        elif isinstance(m, BarMark):
             middle = self._at(m.x + m.width / 2, m.y + m.height / 2)
             line = f'color="{m.line}"' if m.line else f'color="{m.fill}", penwidth=0'
             size = f"width={m.width / _INCH:.5f}, height={m.height / _INCH:.5f}"
             yield f'  m{i} [shape=box, style=filled, fillcolor="{m.fill}", {line}, {size}, pos="{middle}"]'
-        elif isinstance(m, Dot):
+        elif isinstance(m, DotMark):
             size = f"width={2 * m.radius / _INCH:.5f}"
             yield f'  m{i} [shape=circle, style=filled, fillcolor="{m.fill}", color="{m.line}", {size}, pos="{self._at(m.x, m.y)}"]'
         elif m.text.strip():

@@ -18,7 +18,7 @@ _SPREAD = 2.6
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class DotGroup:
     """A row: its values, those that count less (`others`), the mean of the first and its interval, where they are known."""
 
     name: str
@@ -33,7 +33,7 @@ class Panel:
     """Groups over one measure."""
 
     title: str
-    groups: tuple[Group, ...]
+    groups: tuple[DotGroup, ...]
 
 
 def dots(panels: Sequence[Panel], *, title: str, note: str = "", inks: Inks = LIGHT) -> str:

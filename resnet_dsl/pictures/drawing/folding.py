@@ -19,7 +19,7 @@ _LAYERS = ("conv", "linear", "pool", "shape", "merge")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FoldedNode:
     """The node at one place of a scope; of several alike scopes, the nodes at that place, with what they read and cost."""
 
     nodes: tuple[Node, ...]
@@ -58,10 +58,10 @@ class Step:
         return self.node.program is None and OPS[self.node.op].group == "merge"
 
 
-def steps_of(scopes: Sequence[Program], costs: Costs) -> list[Step]:
+def steps_of(scopes: Sequence[Program], costs: Costs) -> list[FoldedNode]:
     """The steps of alike scopes, in order."""
     rows = [[(node, read, cost) for (node, cost), read in zip(costs.nodes(scope), _reads(scope), strict=True)] for scope in scopes]
-    return [Step(*zip(*place, strict=True)) for place in zip(*rows, strict=True)]
+    return [FoldedNode(*zip(*place, strict=True)) for place in zip(*rows, strict=True)]
 
 
 def _reads(scope: Program) -> Iterator[tuple[Shape, ...]]:
@@ -96,7 +96,7 @@ class Likeness:
         return n.path, n.inputs, n.role, n.op, label
 
 
-def layers(steps: Sequence[Step], costs: Costs) -> list[Line]:
+def layers(steps: Sequence[FoldedNode], costs: Costs) -> list[Line]:
     """A line a layer, with the norms and activations that follow it as its remark; equal lines in a row are one."""
     found: list[Line] = []
     for line, run in groupby(_layers(steps, costs)):
@@ -108,7 +108,7 @@ def layers(steps: Sequence[Step], costs: Costs) -> list[Line]:
     return found
 
 
-def _layers(steps: Sequence[Step], costs: Costs) -> list[Line]:
+def _layers(steps: Sequence[FoldedNode], costs: Costs) -> list[Line]:
     found: list[Line] = []
     for step in steps:
         if step.node.program is not None:
@@ -124,7 +124,7 @@ def _layers(steps: Sequence[Step], costs: Costs) -> list[Line]:
     return found
 
 
-def _nested(step: Step, costs: Costs) -> list[Line]:
+def _nested(step: FoldedNode, costs: Costs) -> list[Line]:
     """A nested scope: its layers where they are in series, else its name and how its paths join."""
     node, scope = step.node, step.node.callee
     if scope.is_series:
@@ -136,7 +136,7 @@ def _nested(step: Step, costs: Costs) -> list[Line]:
     return [Line(f"{name} ({', '.join(about)})", tail=f"x{node.times}" if node.times > 1 else "")]
 
 
-def total(steps: Sequence[Step]) -> str:
+def total(steps: Sequence[FoldedNode]) -> str:
     """What steps cost together, `74.0 k params, 231 M MACs`; a range where alike scopes differ."""
     sums = [(sum(c.params for c in of), sum(c.macs for c in of)) for of in zip(*(s.costs for s in steps), strict=True)]
     return figures([p for p, _ in sums], [m for _, m in sums])

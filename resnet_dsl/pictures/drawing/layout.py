@@ -12,7 +12,7 @@ from typing import Literal
 
 from resnet_dsl.pictures.drawing.scene import Point
 from resnet_dsl.pictures.drawing.text import block_size
-from resnet_dsl.pictures.drawing.tree import FORK, INPUT, TIGHT, Box, Part, Scope, boxes
+from resnet_dsl.pictures.drawing.tree import FORK, INPUT, TIGHT, Box, TreePart, TreeScope, boxes
 
 Direction = Literal["TB", "LR"]
 
@@ -50,14 +50,14 @@ class Lane:
 
 
 @dataclass(slots=True)
-class Plan:
+class Measured:
     """An item with its size: it reaches `lo` and `hi` across from its spine, and `length` along it."""
 
-    item: Box | Scope
+    item: Box | TreeScope
     lo: float
     hi: float
     length: float
-    children: list[Plan] = field(default_factory=list)
+    children: list[Measured] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     centres: list[float] = field(default_factory=list)
     forks: dict[int, float] = field(default_factory=dict)
@@ -68,20 +68,20 @@ class Plan:
         return self.starts[part] + self.children[part].length
 
 
-def measure(item: Box | Scope, axes: Axes) -> Plan:
+def measure(item: Box | TreeScope, axes: Axes) -> Measured:
     """Sizes of everything. Downwards, the boxes of a picture share one width."""
     widest = max((b.size[0] for b in boxes(item) if b.look in _EQUAL), default=0.0) if axes.direction == "TB" else 0.0
     return _measure(item, axes, widest)
 
 
-def _measure(item: Box | Scope, axes: Axes, widest: float) -> Plan:
+def _measure(item: Box | TreeScope, axes: Axes, widest: float) -> Measured:
     if isinstance(item, Box):
         width, height = item.size
         if item.look in _EQUAL:
             width = max(width, widest)
         across, along = axes.size(width, height)
-        return Plan(item, across / 2, across / 2, along)
-    plan = Plan(item, 0.0, 0.0, 0.0, [_measure(p.item, axes, widest) for p in item.parts])
+        return Measured(item, across / 2, across / 2, along)
+    plan = Measured(item, 0.0, 0.0, 0.0, [_measure(p.item, axes, widest) for p in item.parts])
     if item.frame in ("none", "stage"):
         _equal_frames(plan)
     spine = item.spine
@@ -92,16 +92,16 @@ def _measure(item: Box | Scope, axes: Axes, widest: float) -> Plan:
     return plan
 
 
-def _equal_frames(plan: Plan) -> None:
+def _equal_frames(plan: Measured) -> None:
     """Stages are equally wide, and so are the blocks in a stage."""
     for kinds in (("stage",), ("repeat", "scope"), ("none",)):
-        alike = [c for c in plan.children if isinstance(c.item, Scope) and c.item.frame in kinds and c.item.header]
+        alike = [c for c in plan.children if isinstance(c.item, TreeScope) and c.item.frame in kinds and c.item.header]
         lo, hi = max((c.lo for c in alike), default=0.0), max((c.hi for c in alike), default=0.0)
         for child in alike:
             child.lo, child.hi = lo, hi
 
 
-def _lanes(scope: Scope, spine: tuple[int, ...]) -> list[Lane]:
+def _lanes(scope: TreeScope, spine: tuple[int, ...]) -> list[Lane]:
     on_spine, lanes = {INPUT, *spine}, []
     for target in spine:
         part = scope.parts[target]
@@ -117,7 +117,7 @@ def _lanes(scope: Scope, spine: tuple[int, ...]) -> list[Lane]:
     return sorted(lanes, key=lambda lane: (-lane.source, lane.slot))
 
 
-def _along(plan: Plan, scope: Scope, spine: tuple[int, ...], lanes: list[Lane], axes: Axes) -> None:
+def _along(plan: Measured, scope: TreeScope, spine: tuple[int, ...], lanes: list[Lane], axes: Axes) -> None:
     sources = {lane.source for lane in lanes}
     pad = FRAME_PADDING[scope.frame]
     for part in scope.parts:
@@ -140,14 +140,14 @@ def _along(plan: Plan, scope: Scope, spine: tuple[int, ...], lanes: list[Lane], 
     plan.length = (plan.end(spine[-1]) if spine else pad) + pad
 
 
-def _gap(scope: Scope, part: Part) -> float:
+def _gap(scope: TreeScope, part: TreePart) -> float:
     """Room for an arrow before a part; small things need less."""
     if isinstance(part.item, Box) and part.item.look == "joint":
         return scope.gap / 2
     return min(TIGHT, scope.gap) if isinstance(part.item, Box) and part.item.look in ("merge", "light") else scope.gap
 
 
-def _across(plan: Plan, scope: Scope, spine: tuple[int, ...], lanes: list[Lane]) -> None:
+def _across(plan: Measured, scope: TreeScope, spine: tuple[int, ...], lanes: list[Lane]) -> None:
     plan.centres = [0.0] * len(scope.parts)
     plan.lo = max((plan.children[i].lo for i in spine), default=0.0)
     edges: dict[int, float] = {}
@@ -162,7 +162,7 @@ def _across(plan: Plan, scope: Scope, spine: tuple[int, ...], lanes: list[Lane])
     plan.hi = max([*edges.values(), *(plan.children[i].hi for i in spine)], default=0.0)
 
 
-def _frame(plan: Plan, scope: Scope, axes: Axes) -> None:
+def _frame(plan: Measured, scope: TreeScope, axes: Axes) -> None:
     pad = FRAME_PADDING[scope.frame]
     plan.lo, plan.hi = plan.lo + pad, plan.hi + pad
     if scope.header:

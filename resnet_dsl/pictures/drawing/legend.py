@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resnet_dsl.pictures.drawing.text import soft
-from resnet_dsl.pictures.drawing.tree import INPUT, Box, Scope
+from resnet_dsl.pictures.drawing.tree import INPUT, Box, TreeScope
 
 _SAID = {
     "solid": "solid line beside a block: identity shortcut",
@@ -14,14 +14,14 @@ _SAID = {
 }
 
 
-def legend(network: Scope) -> Box | None:
+def legend(network: TreeScope) -> Box | None:
     """What is there to explain; None where nothing is, as in a plain net."""
     seen = set(_marks(network))
     lines = tuple(soft(text) for mark, text in _SAID.items() if mark in seen)
     return Box(lines, "text") if lines else None
 
 
-def _marks(scope: Scope) -> Iterator[str]:
+def _marks(scope: TreeScope) -> Iterator[str]:
     if scope.frame == "repeat":
         yield "repeat"
     on_spine = {INPUT, *scope.spine}
@@ -31,5 +31,5 @@ def _marks(scope: Scope) -> Iterator[str]:
                 yield "dotted"
             elif slot != part.main and link.source in on_spine:
                 yield "solid"
-        if isinstance(part.item, Scope):
+        if isinstance(part.item, TreeScope):
             yield from _marks(part.item)

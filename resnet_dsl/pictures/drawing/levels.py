@@ -16,9 +16,9 @@ from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.diagnostics import visible
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, join
 from resnet_dsl.graph.ops import OPS
-from resnet_dsl.pictures.drawing.folding import Likeness, Step, layers, steps_of, total
+from resnet_dsl.pictures.drawing.folding import FoldedNode, Likeness, layers, steps_of, total
 from resnet_dsl.pictures.drawing.text import TITLE, Line, figures, shapes, soft, strong
-from resnet_dsl.pictures.drawing.tree import INPUT, TIGHT, WIDE, Box, Link, Look, Part, Scope
+from resnet_dsl.pictures.drawing.tree import INPUT, TIGHT, WIDE, Box, Link, Look, TreePart, TreeScope
 from resnet_dsl.table import shape_text
 
 By = Literal["stage", "block", "op"]
@@ -28,7 +28,7 @@ _MERGE = 11.0
 _SIDES = {"shortcut", "gate", "merge"}
 
 
-def tree(costs: Costs, by: By) -> Scope:
+def tree(costs: Costs, by: By) -> TreeScope:
     """The whole network, from its input downwards."""
     return _Builder(costs, by).network()
 
@@ -51,31 +51,31 @@ class _Builder:
         self.gap = WIDE if by == "stage" else TIGHT
         self.hues = {n.path: i for i, n in enumerate(self.graph.stages)}
 
-    def network(self) -> Scope:
+    def network(self) -> TreeScope:
         parts = self._parts((self.graph.root,), "", None)
         after = [replace(p, links=tuple(replace(x, source=x.source + 1) for x in p.links)) for p in parts]
-        return Scope((Part(entrance(self.graph), (Link(INPUT),)), *after), gap=self.gap)
+        return TreeScope((TreePart(entrance(self.graph), (Link(INPUT),)), *after), gap=self.gap)
 
-    def _parts(self, scopes: Sequence[Program], where: str, hue: int | None) -> tuple[Part, ...]:
+    def _parts(self, scopes: Sequence[Program], where: str, hue: int | None) -> tuple[TreePart, ...]:
         """What one scope, or several that are alike, shows."""
         steps = steps_of(scopes, self.costs)
         bent = {s.node.path for s in steps if s.node.role == "shortcut"}
         in_shortcut = scopes[0].role == "shortcut"
-        parts: list[Part] = []
+        parts: list[TreePart] = []
         value = {SCOPE_INPUT: INPUT}
         for group in self._groups(steps):
             node = group[0].node
             links = tuple(Link(value[i], in_shortcut or node.role == "shortcut" or i in bent) for i in node.inputs)
             for item in self._items(group, scopes[0], where, hue):
-                parts.append(Part(item, links, main_slot(node)))
+                parts.append(TreePart(item, links, main_slot(node)))
                 links = (Link(len(parts) - 1, in_shortcut),)
             value[group[-1].node.path] = len(parts) - 1
         return tuple(parts)
 
-    def _groups(self, steps: list[Step]) -> list[list[Step]]:
+    def _groups(self, steps: list[FoldedNode]) -> list[list[FoldedNode]]:
         """Steps that one part shows: a run of alike blocks; by stage also what follows one another on one way."""
         uses = Counter(i for s in steps for i in s.node.inputs)
-        groups: list[list[Step]] = []
+        groups: list[list[FoldedNode]] = []
         for step in steps:
             if groups and self._joins(groups[-1], step.node, uses):
                 groups[-1].append(step)
@@ -83,7 +83,7 @@ class _Builder:
                 groups.append([step])
         return groups
 
-    def _joins(self, group: list[Step], node: Node, uses: Counter[str]) -> bool:
+    def _joins(self, group: list[FoldedNode], node: Node, uses: Counter[str]) -> bool:
         last = group[-1].node
         roles = {last.role, node.role}
         if self.by == "op" or node.inputs != (last.path,) or uses[last.path] > 1 or "stage" in roles:
@@ -95,7 +95,7 @@ class _Builder:
             return False
         return len(roles) == 1 or roles == {"before", "body"}
 
-    def _items(self, group: list[Step], scope: Program, where: str, hue: int | None) -> list[Box | Scope]:
+    def _items(self, group: list[FoldedNode], scope: Program, where: str, hue: int | None) -> list[Box | TreeScope]:
         step, node = group[0], group[0].node
         if node.role == "stage":
             return [self._stage(step)]
@@ -114,38 +114,40 @@ class _Builder:
         if self.by == "block":
             return [self._summary(group, scope, where, hue)]
         kind = () if node.path == node.callee.kind else (soft(node.callee.kind),)
-        return [Scope(self._parts(step.callees, join(where, name), hue), "scope", (strong(name), *kind), hue, TIGHT) for name in node.paths]
+        return [
+            TreeScope(self._parts(step.callees, join(where, name), hue), "scope", (strong(name), *kind), hue, TIGHT) for name in node.paths
+        ]
 
     # --- scopes --------------------------------------------------------------------------------------------
 
-    def _stage(self, step: Step) -> Scope:
+    def _stage(self, step: FoldedNode) -> TreeScope:
         node = step.node
         depth = sum(n.times for n in node.callee.nodes if n.role == "block")
         header = (strong(node.path), soft(f"{depth} block{'s' if depth > 1 else ''}"), soft(step.shape), *_cost_lines(step.costs))
         hue = self.hues[node.path]
-        return Scope(self._parts(step.callees, node.path, hue), "stage", header, hue, self.gap)
+        return TreeScope(self._parts(step.callees, node.path, hue), "stage", header, hue, self.gap)
 
-    def _block(self, callees: Sequence[Program], names: list[str], where: str, hue: int | None) -> Scope:
+    def _block(self, callees: Sequence[Program], names: list[str], where: str, hue: int | None) -> TreeScope:
         times = f"x{len(names)}" if len(names) > 1 else ""
         name = f"{names[0]}-{names[-1]}" if times else names[0]
         distinct = list({id(p): p for p in callees}.values())
         parts = self._parts(distinct, f"{where}.{name}", hue)
         if self.by == "stage":
-            return Scope(parts, "repeat", (Line(times, _TIMES, True),), hue) if times else Scope(parts, hue=hue)
+            return TreeScope(parts, "repeat", (Line(times, _TIMES, True),), hue) if times else TreeScope(parts, hue=hue)
         shape = soft(shapes(distinct[0].shape, distinct[-1].shape))
         header = (strong(f"{name}  {times}".rstrip()), Line(distinct[0].kind), shape, *_cost_lines([self.costs.scope(p) for p in distinct]))
-        return Scope(parts, "repeat" if times else "scope", header, hue, TIGHT)
+        return TreeScope(parts, "repeat" if times else "scope", header, hue, TIGHT)
 
-    def _shortcut(self, step: Step, where: str, hue: int | None) -> Scope:
+    def _shortcut(self, step: FoldedNode, where: str, hue: int | None) -> TreeScope:
         """A policy's steps beside the body; the first box bears the policy's name."""
         first, *rest = self._parts(step.callees, join(where, step.node.path), hue)
         if isinstance(first.item, Box):
             first = replace(first, item=replace(first.item, lines=(strong(step.node.callee.kind), *first.item.lines)))
-        return Scope((first, *rest), gap=TIGHT)
+        return TreeScope((first, *rest), gap=TIGHT)
 
     # --- boxes ---------------------------------------------------------------------------------------------
 
-    def _operation(self, step: Step, scope: Program, where: str, hue: int | None) -> Box:
+    def _operation(self, step: FoldedNode, scope: Program, where: str, hue: int | None) -> Box:
         """One operation; its shape where it changes, its cost where it has weights."""
         node = step.node
         cost = total([step])
@@ -157,7 +159,7 @@ class _Builder:
         tip = ", ".join(filter(None, (f"{join(where, node.path)}: {step.label}", step.shape, cost)))
         return Box(tuple(lines), _look([step], scope), hue, tip)
 
-    def _summary(self, group: list[Step], scope: Program, where: str, hue: int | None) -> Box:
+    def _summary(self, group: list[FoldedNode], scope: Program, where: str, hue: int | None) -> Box:
         """Several steps, or a closed scope: what it is, a line a layer, and the costs."""
         node, last, cost = group[0].node, group[-1], total(group)
         lines = layers(group, self.costs)
@@ -171,7 +173,7 @@ class _Builder:
         return Box(tuple(lines), _look(group, scope), hue, tip)
 
 
-def merge_box(step: Step, where: str, hue: int | None) -> Box:
+def merge_box(step: FoldedNode, where: str, hue: int | None) -> Box:
     """Where paths meet; with its shape where that is not what the spine brings."""
     changed = any(n.shape != x[main_slot(n)] for n, x in zip(step.nodes, step.reads, strict=True))
     line = Line(step.label, _MERGE, tail=step.shape if changed else "")
@@ -193,7 +195,7 @@ def _name(node: Node, scope: Program) -> str:
     return node.path if node.role == "step" else node.role
 
 
-def _look(group: Sequence[Step], scope: Program) -> Look:
+def _look(group: Sequence[FoldedNode], scope: Program) -> Look:
     if scope.role == "shortcut" or group[0].node.role in _SIDES:
         return "side"
     return "box" if any(s.is_layer for s in group) else "light"

@@ -7,17 +7,17 @@ from itertools import groupby
 
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.graph.graph import Node
-from resnet_dsl.pictures.drawing.folding import Step, layers, steps_of
+from resnet_dsl.pictures.drawing.folding import FoldedNode, layers, steps_of
 from resnet_dsl.pictures.drawing.levels import entrance
 from resnet_dsl.pictures.drawing.text import Line, soft, strong
-from resnet_dsl.pictures.drawing.tree import INPUT, Box, Link, Part, Scope
+from resnet_dsl.pictures.drawing.tree import INPUT, Box, Link, TreePart, TreeScope
 from resnet_dsl.table import shape_text, short
 
 
-def overview(costs: Costs) -> Scope:
+def overview(costs: Costs) -> TreeScope:
     """Stem, stages and head."""
     graph = costs.graph
-    parts = [Part(entrance(graph), (Link(INPUT),))]
+    parts = [TreePart(entrance(graph), (Link(INPUT),))]
     shape = graph.input
     for _, run in groupby(steps_of([graph.root], costs), lambda s: s.node.path if s.node.role == "stage" else s.node.role):
         steps = list(run)
@@ -28,9 +28,9 @@ def overview(costs: Costs) -> Scope:
         lines = (strong(name), *contents, *_figures(steps, costs.network))
         hue = sum(isinstance(p.item, Box) and p.item.hue is not None for p in parts) if is_stage else None
         note = (soft(shape_text(shape)),) if len(parts) > 1 else ()
-        parts.append(Part(Box(lines, "box", hue, name), (Link(len(parts) - 1),), note=note))
+        parts.append(TreePart(Box(lines, "box", hue, name), (Link(len(parts) - 1),), note=note))
         shape = node.shape
-    return Scope(tuple(parts))
+    return TreeScope(tuple(parts))
 
 
 def _contents(stage: Node) -> list[Line]:
@@ -47,7 +47,7 @@ def _contents(stage: Node) -> list[Line]:
     return [*(Line(f"{n} x {kind}") for kind, n in kinds.items()), Line(f"shortcut: {named}")]
 
 
-def _figures(steps: list[Step], whole: Cost) -> list[Line]:
+def _figures(steps: list[FoldedNode], whole: Cost) -> list[Line]:
     """Parameters and MACs with their share of the network's."""
     found = sum((c for s in steps for c in s.costs), Cost())
     rows = ((found.params, whole.params, "params"), (found.macs, whole.macs, "MACs"))

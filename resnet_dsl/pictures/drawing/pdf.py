@@ -6,7 +6,7 @@ import io
 
 from resnet_dsl.extras import require
 from resnet_dsl.pictures.drawing.scene import Scene
-from resnet_dsl.pictures.drawing.strokes import ROUND, Curve, Rectangle, Words, strokes
+from resnet_dsl.pictures.drawing.strokes import ROUND, Bezier, Rectangle, Words, strokes
 from resnet_dsl.pictures.drawing.theme import Theme
 
 _FONTS = ("Helvetica", "Helvetica-Bold")
@@ -46,7 +46,7 @@ def to_pdf(scene: Scene, theme: Theme, name: str, description: str, canonical: s
     return out.getvalue()
 
 
-def _draw(page, curve: Curve, height: float, ink) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _draw(page, curve: Bezier, height: float, ink) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     page.setStrokeColor(ink)
     page.setFillColor(ink)
     page.setLineWidth(curve.thick)

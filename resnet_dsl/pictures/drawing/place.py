@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnet_dsl.pictures.drawing.curves import ARROW, chain, swing
-from resnet_dsl.pictures.drawing.layout import FRAME_PADDING, LANE_GAP, Axes, Direction, Lane, Plan, measure
+from resnet_dsl.pictures.drawing.layout import FRAME_PADDING, LANE_GAP, Axes, Direction, Lane, Measured, measure
 from resnet_dsl.pictures.drawing.scene import Edge, PlacedBox, PlacedFrame, Point, Scene
 from resnet_dsl.pictures.drawing.text import Line, block_size
-from resnet_dsl.pictures.drawing.tree import INPUT, WIDE, Box, Part, Scope
+from resnet_dsl.pictures.drawing.tree import INPUT, WIDE, Box, TreePart, TreeScope
 
 MARGIN = 10.0
 COLUMN_GAP = 36.0
@@ -30,7 +30,7 @@ class _Way:
 class _Spot:
     """A plan with the place where its spine begins."""
 
-    plan: Plan
+    plan: Measured
     along: float
     across: float
 
@@ -63,7 +63,7 @@ class _Placer:
             self._text(scope.header, self._beside(spot, scope), into)
         return ways[len(scope.parts) - 1]
 
-    def _part(self, spot: _Spot, i: int, part: Part, ways: dict[int, _Way | None], dotted: bool, inside: Inside) -> _Way | None:
+    def _part(self, spot: _Spot, i: int, part: TreePart, ways: dict[int, _Way | None], dotted: bool, inside: Inside) -> _Way | None:
         plan, main = spot.plan, part.links[part.main]
         way, centre = ways[main.source], plan.centres[i]
         if way is not None and centre and main.source in plan.forks:
@@ -114,20 +114,20 @@ class _Placer:
     def _text(self, lines: tuple[Line, ...], centre: Point, into: Inside) -> None:
         self._put(Box(lines, "text"), centre, block_size(lines), into)
 
-    def _frame(self, spot: _Spot, scope: Scope, inside: Inside, into: Inside) -> None:
+    def _frame(self, spot: _Spot, scope: TreeScope, inside: Inside, into: Inside) -> None:
         plan = spot.plan
         corners = (*self.axes.point(*spot.point(0, -plan.lo)), *self.axes.point(*spot.point(plan.length, plan.hi)))
         into.append(PlacedFrame(self.frames, scope.frame, scope.header, scope.hue, *corners, *self._beside(spot, scope), tuple(inside)))
         self.frames += 1
 
-    def _beside(self, spot: _Spot, scope: Scope) -> Point:
+    def _beside(self, spot: _Spot, scope: TreeScope) -> Point:
         """The centre of a header: at the frame's corner, or half way along where it is just `x3`."""
         pad = FRAME_PADDING[scope.frame]
         across, along = self.axes.size(*block_size(scope.header))
         middle = spot.plan.length / 2 if scope.frame == "repeat" and len(scope.header) == 1 else pad + along / 2
         return self.axes.point(*spot.point(middle, across / 2 + pad - spot.plan.lo))
 
-    def _note(self, spot: _Spot, i: int, part: Part, into: Inside) -> None:
+    def _note(self, spot: _Spot, i: int, part: TreePart, into: Inside) -> None:
         """A text beside the line that enters a part: right of it, or above."""
         source = part.links[part.main].source
         start = 0.0 if source == INPUT else spot.plan.end(source)
@@ -142,15 +142,15 @@ class _Placer:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class NetworkColumn:
     """A network with its caption over it and, where it needs one, a legend under it."""
 
-    network: Scope
+    network: TreeScope
     caption: Box
     legend: Box | None = None
 
 
-def arrange(columns: list[Column], direction: Direction, smooth: bool) -> Scene:
+def arrange(columns: list[NetworkColumn], direction: Direction, smooth: bool) -> Scene:
     """Lays out networks side by side; one under the other where they run to the right."""
     axes = Axes(direction)
     scene = Scene(0.0, 0.0)

@@ -50,7 +50,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class Bezier:
     """A chain of cubic Bezier curves (3n+1 points), and the three corners of its head, if it has one."""
 
     points: tuple[Point, ...]
@@ -60,7 +60,7 @@ class Curve:
     dash: tuple[float, ...] = ()
 
 
-Stroke = Rectangle | Words | Curve
+Stroke = Rectangle | Words | Bezier
 
 
 def strokes(scene: Scene, theme: Theme) -> Iterator[Stroke]:
@@ -117,7 +117,7 @@ def _block(lines: Sequence[Line], centre: Point, paint: Paint, *, left: bool) ->
         top += line.height
 
 
-def _curve(edge: Edge, theme: Theme) -> Curve:
+def _curve(edge: Edge, theme: Theme) -> Bezier:
     head = None
     if edge.tip is not None:
         (x, y), (tx, ty) = edge.curve[-1], edge.tip
@@ -127,4 +127,4 @@ def _curve(edge: Edge, theme: Theme) -> Curve:
         base = (tx - ux * ARROW, ty - uy * ARROW)
         head = ((tx, ty), (base[0] - uy * half, base[1] + ux * half), (base[0] + uy * half, base[1] - ux * half))
     thick, dash = (1.4, (0.3, 3.2)) if edge.dotted else (0.9, ())
-    return Curve(edge.curve, head, theme.line, thick, dash)
+    return Bezier(edge.curve, head, theme.line, thick, dash)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from resnet_dsl.diagnostics import clean, refuse
 from resnet_dsl.pictures.drawing.scene import Point, Scene
-from resnet_dsl.pictures.drawing.strokes import ROUND, Curve, Rectangle, Stroke, Words, strokes
+from resnet_dsl.pictures.drawing.strokes import ROUND, Bezier, Rectangle, Stroke, Words, strokes
 from resnet_dsl.pictures.drawing.theme import Theme
 
 _SPECIAL = {
@@ -70,7 +70,7 @@ def _stroke(stroke: Stroke, names: dict[str, str]) -> Iterator[str]:
         yield from _curve(stroke, names)
 
 
-def _curve(curve: Curve, names: dict[str, str]) -> Iterator[str]:
+def _curve(curve: Bezier, names: dict[str, str]) -> Iterator[str]:
     start, *rest = curve.points
     way = "".join(
         f" .. controls {_point(a)} and {_point(b)} .. {_point(c)}" for a, b, c in zip(rest[::3], rest[1::3], rest[2::3], strict=True)

@@ -71,24 +71,24 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TreePart:
     """A box or a scope with its operands. `main` is the operand on the spine; `note` is written on the line that enters there."""
 
-    item: Box | Scope
+    item: Box | TreeScope
     links: tuple[Link, ...]
     main: int = 0
     note: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class TreeScope:
     """Parts in topological order; the last one gives what the scope gives. A scope without parts is the identity.
 
     `header` is written beside the spine, at the frame's corner. `gap` is the room for an arrow between two boxes and
     `lead` the least room before the first, in points.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[TreePart, ...]
     frame: Frame = "none"
     header: tuple[Line, ...] = ()
     hue: int | None = None
@@ -107,7 +107,7 @@ class Scope:
         return tuple(reversed(found))
 
 
-def boxes(item: Box | Scope) -> Iterator[Box]:
+def boxes(item: Box | TreeScope) -> Iterator[Box]:
     """Every box, in order."""
     if isinstance(item, Box):
         yield item

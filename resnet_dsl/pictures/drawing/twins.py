@@ -8,9 +8,9 @@ from itertools import islice
 
 from resnet_dsl.analysis.changes import SWAPPED, Attribute, Change, Changes, Side, groups, span
 from resnet_dsl.pictures.drawing.levels import caption, entrance
-from resnet_dsl.pictures.drawing.place import Column
+from resnet_dsl.pictures.drawing.place import NetworkColumn
 from resnet_dsl.pictures.drawing.text import Line, figures, soft, strong
-from resnet_dsl.pictures.drawing.tree import INPUT, TIGHT, Box, Link, Look, Part, Scope
+from resnet_dsl.pictures.drawing.tree import INPUT, TIGHT, Box, Link, Look, TreePart, TreeScope
 from resnet_dsl.table import shape_text
 
 MAX_TOLD = 8
@@ -31,23 +31,25 @@ _Told = Attribute | tuple[Change, Attribute | None]
 class _Row:
     """What stands level on both sides."""
 
-    left: Box | Scope
-    right: Box | Scope
+    left: Box | TreeScope
+    right: Box | TreeScope
 
 
-def twins(found: Changes) -> list[Column]:
+def twins(found: Changes) -> list[NetworkColumn]:
     """Both networks as columns of as many rows."""
     rows = [_Row(_entrance(found, 0), _entrance(found, 1)), *_rows(found.changes)]
     legend = Box(_LEGEND, "text")
-    return [Column(_column(rows, right), caption(found.costs[right]), None if right else legend) for right in (False, True)]
+    return [NetworkColumn(_column(rows, right), caption(found.costs[right]), None if right else legend) for right in (False, True)]
 
 
 def _entrance(found: Changes, side: int) -> Box:
     return entrance((found.a, found.b)[side])
 
 
-def _column(rows: Sequence[_Row], right: bool) -> Scope:
-    return Scope(tuple(Part(row.right if right else row.left, (Link(i - 1 if i else INPUT),)) for i, row in enumerate(rows)), gap=TIGHT)
+def _column(rows: Sequence[_Row], right: bool) -> TreeScope:
+    return TreeScope(
+        tuple(TreePart(row.right if right else row.left, (Link(i - 1 if i else INPUT),)) for i, row in enumerate(rows)), gap=TIGHT
+    )
 
 
 def _rows(changes: Sequence[Change]) -> Iterator[_Row]:
@@ -56,7 +58,7 @@ def _rows(changes: Sequence[Change]) -> Iterator[_Row]:
         if first.role == "stage" and first.status == "changed" and first.inside:
             headers = [_stage_header(first, x) for x in (first.a, first.b)]
             rows = list(_rows(first.inside))
-            left, right = (Scope(_column(rows, i).parts, "stage", headers[i], None, TIGHT) for i in (False, True))
+            left, right = (TreeScope(_column(rows, i).parts, "stage", headers[i], None, TIGHT) for i in (False, True))
             yield _Row(left, right)
         else:
             yield _boxes(group)
