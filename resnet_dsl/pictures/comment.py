@@ -81,7 +81,8 @@ def _weights(fit: Fit) -> str:
     total = f"{fit.common + len(fit.reshaped) + len(fit.only_b):,} tensors"
     if fit.fits:
         return f"Weights from before fit: all {total}.\n"
-    return f"Weights from before do not fit: {fit.common:,} of {total} match in name and shape.\n"
+    left = f", and {len(fit.only_a):,} from before have no place" if fit.only_a else ""
+    return f"Weights from before do not fit: {fit.common:,} of {total} match in name and shape{left}.\n"
 
 
 def _lint(findings: Iterable[Diagnostic]) -> list[str]:
