@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from resnet_dsl.analysis.cost import CONVENTION, Cost, Costs
-from resnet_dsl.analysis.weights import Fit
+from resnet_dsl.analysis.weights import WeightsFit
 from resnet_dsl.diagnostics import COMMAND_LINE, Diagnostic, clean, render, speak
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.pictures import difftext
@@ -77,7 +77,7 @@ def _picture(graph: Graph) -> str:
     return _folded("Picture", fenced(draw(graph, style="overview").mmd, "mermaid"))
 
 
-def _weights(fit: Fit) -> str:
+def _weights(fit: WeightsFit) -> str:
     total = f"{fit.common + len(fit.reshaped) + len(fit.only_b):,} tensors"
     if fit.fits:
         return f"Weights from before fit: all {total}.\n"
