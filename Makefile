@@ -1,5 +1,6 @@
 # make demo    train a small ResNet and its plain twin on real data, and look at the result
 # make test    install what the tests need, and run them all: pytest, ruff, mypy
+# make release build the source distribution and the wheel, and try the wheel in a fresh environment
 # make light   install without torch in an environment of its own, measure it, and run what needs no torch
 # PYTHON=python3.12 chooses another Python; TORCH=... another torch (see the README for a CPU-only one on Linux).
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test pytest lint light hostile bench findings clean
+.PHONY: help install demo test pytest lint light release hostile bench findings clean
 
 help:
 	@grep -E '^# ' Makefile | cut -c3-
@@ -57,6 +58,19 @@ light:
 	    size=$$(( ($$(du -sk build/light | cut -f1) - before) / 1000 )) && echo "resnet-dsl without extras: $$size MB" && test $$size -le 60
 	@build/light/bin/python -m pip install --disable-pip-version-check --quiet pytest pytest-timeout hypothesis jsonschema
 	cd build/light && bin/python -m pytest -q -p no:cacheprovider $(CURDIR)/tests
+
+# The wheel is built from the source distribution, as an installer would; see docs/releasing.md.
+release:
+	@test -z "$$(git status --porcelain)" || { echo "the working tree has changes; commit them first"; exit 1; }
+	@rm -rf dist build/release && $(PYTHON) -m venv build/release
+	@build/release/bin/python -m pip install --disable-pip-version-check --quiet build twine
+	build/release/bin/python -m build --outdir dist .
+	build/release/bin/python -m twine check --strict dist/*
+	@rm -rf build/tried && $(PYTHON) -m venv build/tried
+	@build/tried/bin/python -m pip install --disable-pip-version-check --quiet dist/*.whl
+	cd build/tried && bin/resnet-dsl --version && bin/resnet-dsl check resnet50 && bin/resnet-dsl inspect resnet50 --by net && \
+	    bin/resnet-dsl draw resnet18 -o resnet18.svg && bin/resnet-dsl emit resnet18 -o resnet18.py && bin/resnet-dsl doctor
+	@ls -l dist
 
 # A suite of hostile specs that lives outside of this repository. STRICT=--strict also judges columns, carets and helps.
 hostile: .venv/installed

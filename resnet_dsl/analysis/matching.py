@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from resnet_dsl.diagnostics import quote, refuse
+from resnet_dsl.diagnostics import either, quote, refuse
 from resnet_dsl.emission.naming import Table as Names
 from resnet_dsl.emission.naming import tables as known_names
 from resnet_dsl.graph.graph import Shape
@@ -18,6 +18,9 @@ State = Literal["mapped", "renamed", "reshaped", "reordered", "filled", "misfit"
 reordered: channels in another order. filled: a count of batches that old files lack, which is 0. misfit: another shape, or no real numbers.
 missing, unexpected: in one of the two alone.
 """
+EVERY_TENSOR = either("resnet_dsl.verbs.using.match(SPEC, FILE)", "resnet-dsl weights SPEC FILE")
+"""What shows how each tensor of a file fits."""
+
 FITS = frozenset({"mapped", "renamed", "reshaped", "reordered", "filled"})
 _WORST: tuple[State, ...] = ("misfit", "missing", "unexpected")
 
@@ -155,14 +158,15 @@ class Match(Answer):
         """Raise SpecError (exit 2) where it does not fit: about the first tensor of another shape, else the first that one of the two lacks."""
         bad = [r for r in self.rows if r.state not in FITS]
         if bad:
-            help = "use the spec that the weights were made with; resnet-dsl weights SPEC FILE shows every tensor"
+            help = f"use the spec that the weights were made with; {EVERY_TENSOR} shows every tensor"
             raise refuse("weights-fit", f"does not fit {self.network}: {self._first(bad)}", help, at=self.file)
         self.require_settings()
 
     def require_settings(self) -> None:
         """Raise SpecError (exit 2) where the library does what the network does not."""
         if self.requirement is not None and self.table is not None and self.table.requires is not None:
-            raise refuse("weights-fit", self.requirement, f"--set '{self.table.requires.set}'", at=self.file)
+            fix = self.table.requires.set
+            raise refuse("weights-fit", self.requirement, either(f"overrides=[{fix!r}]", f"--set '{fix}'"), at=self.file)
 
     def _first(self, bad: Sequence[TensorMatch]) -> str:
         first = min(bad, key=lambda r: _WORST.index(r.state))

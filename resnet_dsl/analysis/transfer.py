@@ -80,8 +80,7 @@ class TransferPlan:
             "b": self.b,
             "counts": dict(self.counts),
             "tensors": [
-                {"name": r.name, "a": r.a and list(r.a), "b": r.b and list(r.b), "what": r.what, "value": r.value, "why": r.why}
-                for r in self.rows
+                {"name": r.name, "a": _sides(r.a), "b": _sides(r.b), "what": r.what, "value": r.value, "why": r.why} for r in self.rows
             ],
         }
 
@@ -144,6 +143,10 @@ def plan_growth(a: Graph, b: Graph) -> TransferPlan:
     fills = {f"{block}.{name}": fill for block, inside in growth(a, b, partial(zeroed, b)).items() for name, fill in inside.items()}
     rows = (TensorTransfer(r.name, r.a, r.b, "grown", fills.get(r.name)) if r.what == "new" else r for r in plan(a, b).rows)
     return TransferPlan(a.name, b.name, tuple(rows))
+
+
+def _sides(shape: Shape | None) -> list[int] | None:
+    return None if shape is None else list(shape)
 
 
 def _shape(shape: Shape) -> str:

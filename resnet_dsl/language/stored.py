@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any, BinaryIO
 
-from resnet_dsl.diagnostics import Source, quote, refuse
+from resnet_dsl.diagnostics import Source, either, quote, refuse
 from resnet_dsl.language.files import open_file
 from resnet_dsl.language.source import decode
 
@@ -93,10 +93,11 @@ def stored_spec(path: str) -> tuple[Source, bool]:
     """
     metadata = read_header(path).metadata
     if metadata.get("format") != FORMAT or "spec" not in metadata:
+        command = either(f"rd.recover({path!r})", f"resnet-dsl import {path}")
         raise refuse(
             "spec-missing",
             f"{quote(path)}: the file holds weights, but no spec",
-            f"`resnet-dsl import {path}` reads one from the names and shapes of its tensors",
+            f"`{command}` reads one from the names and shapes of its tensors",
             at=path,
         )
     if metadata.get("folded", "true") != "true":

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.extras import is_installed, require
 from resnet_dsl.files import write_atomic
 from resnet_dsl.graph import Graph
@@ -86,7 +86,9 @@ def _to_onnx(network: Network, path: Path, opset: int | None) -> tuple[bytes, st
     proto = program.model_proto
     (written,) = (entry.version for entry in proto.opset_import if entry.domain == "")
     if opset is not None and written != opset:
-        raise refuse("export-fit", f"torch writes this network in opset {written}, not in {opset}", f"use --opset {written}", at=path)
+        raise refuse(
+            "export-fit", f"torch writes this network in opset {written}, not in {opset}", f"use {Argument('opset', written)}", at=path
+        )
     _strip(proto)
     proto.graph.name = network.graph.name
     proto.doc_string = network.graph.description
@@ -109,7 +111,7 @@ def _run_onnx(content: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _strip(proto: Any) -> None:
-    """Take out what the exporter noted for its own debugging, but for the modules that nodes come from."""
+    """Remove what the exporter noted for its own debugging, except the modules that nodes come from."""
     for noted in (*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
         kept = [entry for entry in noted.metadata_props if entry.key == _KEPT]
         del noted.metadata_props[:]

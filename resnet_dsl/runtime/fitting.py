@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from resnet_dsl.analysis.matching import Match, TensorMatch
+from resnet_dsl.analysis.matching import EVERY_TENSOR, Match, TensorMatch
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.emission.naming import Table, tables
 from resnet_dsl.emission.reordering import orders
@@ -96,7 +96,7 @@ def _names(graph: Graph, wanted: Collection[str], found: Collection[str], at: st
         raise refuse(
             "weights-fit",
             f"its names may be those of {ways[first][0]} or of {rivals[0]}",
-            "rename its tensors to those of the network: resnet-dsl weights SPEC FILE",
+            f"rename its tensors to those of the network: {EVERY_TENSOR}",
             at=at,
         )
     return ways[first]

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_dsl.analysis.matching import FITS
-from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, call, did_you_mean, quote, refuse
 from resnet_dsl.emission.naming import owner
 from resnet_dsl.graph import Graph
 from resnet_dsl.records.folder import weights_file
@@ -159,10 +159,10 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
         }  # fmt: skip
         if not inside:
             help = did_you_mean(pattern, modules, what="a module")
-            raise refuse("unknown-name", f"{quote(pattern)} names no module of the network", help, at="--freeze")
+            raise refuse("unknown-name", f"{quote(pattern)} names no module of the network", help, at=Argument("freeze"))
         if not any(True for module in inside.values() for _ in module.parameters(recurse=False)):
-            help = "leave it out, or name a module with weights: resnet-dsl inspect SPEC --by op"
-            raise refuse("usage", f"{quote(pattern)} names only modules without parameters", help, at="--freeze")
+            help = f"leave it out, or name a module with weights: {call('inspect', 'SPEC', by='op')}"
+            raise refuse("usage", f"{quote(pattern)} names only modules without parameters", help, at=Argument("freeze"))
         frozen |= inside
     for module in frozen.values():
         for p in module.parameters(recurse=False):
@@ -171,5 +171,5 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
             # Another class, not a mode: `train()` is called on the whole network, again and again.
             module.__class__ = FrozenNorm  # type: ignore[assignment]
     if patterns and not any(p.requires_grad for p in model.parameters()):
-        raise refuse("usage", "everything is frozen, and nothing is left to train", "freeze less", at="--freeze")
+        raise refuse("usage", "everything is frozen, and nothing is left to train", "freeze less", at=Argument("freeze"))
     return tuple(name for name, p in model.named_parameters() if not p.requires_grad)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 import numpy as np
 import torch
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.records.results import Scores
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
@@ -49,8 +49,8 @@ def score_ten_crops(
     `seen` is shown the averages (N, classes) and the labels (N,).
     Raises SpecError: exit 2 where the images are no picture files, 3 where one is damaged.
     """
-    pictures, moved = _files(part, "--crops"), normalisation.to(plan.torch_device)
-    with _judging(model), contextlib.closing(_whole(pictures, evaluation_side(crop))) as found:
+    pictures, moved = _files(part, "crops"), normalisation.to(plan.torch_device)
+    with _evaluating(model), contextlib.closing(_whole(pictures, evaluation_side(crop))) as found:
         rows: list[torch.Tensor] = []
         waiting: list[torch.Tensor] = []
         for i, picture in enumerate(found, 1):
@@ -80,10 +80,10 @@ def score_scales(
     the mean colour is subtracted. None if `stop` said so. `seen` as in `score_ten_crops`.
     Raises SpecError: exit 2 where the images are no picture files, or the network takes no images of their sizes; 3 where one is damaged.
     """
-    pictures, moved = _files(part, "--scales"), normalisation.everywhere().to(plan.torch_device)
+    pictures, moved = _files(part, "scales"), normalisation.everywhere().to(plan.torch_device)
     total = torch.zeros(())
     for side in sides:
-        with _judging(model), contextlib.closing(_whole(pictures, side)) as found:
+        with _evaluating(model), contextlib.closing(_whole(pictures, side)) as found:
             rows = []
             for picture in found:
                 if stop():
@@ -94,14 +94,14 @@ def score_scales(
     return _scores(total / len(sides), pictures.labels, seen)
 
 
-def _files(part: Images, option: str) -> Pictures:
+def _files(part: Images, argument: str) -> Pictures:
     if isinstance(part, Pictures):
         return part
     raise refuse(
         "data-fit",
         "its images are held in memory or in shards: more crops and scales are cut out of picture files",
-        "leave it out, or use --data imagefolder with a recipe that has augment.crop",
-        at=option,
+        f"leave it out, or use {Argument('data', 'imagefolder')} with a recipe that has augment.crop",
+        at=Argument(argument),
     )
 
 
@@ -113,7 +113,7 @@ def _whole(pictures: Pictures, side: int) -> Generator[torch.Tensor]:
 
 
 @contextlib.contextmanager
-def _judging(model: torch.nn.Module) -> Iterator[None]:
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
@@ -135,7 +135,7 @@ def _probabilities(model: torch.nn.Module, images: torch.Tensor, plan: Plan) -> 
             "data-fit",
             f"the network takes no images of {h}x{w}: {str(e).splitlines()[0][:120]}",
             "only a network that ends in global pooling takes images of any size",
-            at="--scales",
+            at=Argument("scales"),
         ) from None
 
 

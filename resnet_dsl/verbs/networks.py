@@ -153,6 +153,13 @@ def diff(
     return difference.diff(graph_of(first), graph_of(second), named)
 
 
+def comment(found: Difference, lint: Lint) -> str:
+    """What `diff --format comment` prints: Markdown for a pull request that changes A into B, with what `lint` finds in B."""
+    from resnet_dsl.pictures.comment import changed
+
+    return changed(found, lint.findings)
+
+
 def draw(
     *networks: Network | Iterable[Network],
     overrides: Settings = (),

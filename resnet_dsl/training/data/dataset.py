@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import either, refuse, setting
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.seeds import generator
@@ -124,17 +124,20 @@ def dataset(name: str, train: Part, test: Part, classes: Sequence[str], origin: 
 
 
 def require_fit(data: Dataset, input: Shape, classes: int, at: str) -> None:
-    """Refuse a network that does not fit the data. Raises SpecError (exit 2) with the --set that mends it."""
-    wrong, mend = [], []
+    """Refuse a network that does not fit the data. Raises SpecError (exit 2) with the settings that fix it."""
+    wrong: list[str] = []
+    fixes: dict[str, str] = {}
     if input != data.shape:
         c, h, w = data.shape
         wrong.append(f"the network reads {shape_text(input)}, the images are {shape_text(data.shape)}")
-        mend.append(f"--set input='{{channels: {c}, height: {h}, width: {w}}}'")
+        fixes["input"] = f"{{channels: {c}, height: {h}, width: {w}}}"
     if classes != len(data.classes):
         wrong.append(f"the network has {classes:,} classes, the data {len(data.classes):,}")
-        mend.append(f"--set classes={len(data.classes)}")
+        fixes["classes"] = str(len(data.classes))
     if wrong:
-        raise refuse("data-fit", f"does not fit {data.name}: {' and '.join(wrong)}", "add " + " ".join(mend), at=at)
+        quoted = (f"{key}='{value}'" if key == "input" else f"{key}={value}" for key, value in fixes.items())
+        help = either(f"overrides={fixes}", " ".join(f"--set {text}" for text in quoted))
+        raise refuse("data-fit", f"does not fit {data.name}: {' and '.join(wrong)}", f"add {help}", at=at)
 
 
 def split(train: Images, validation: int, limit: int | None) -> tuple[Images, Images | None]:
@@ -147,7 +150,7 @@ def split(train: Images, validation: int, limit: int | None) -> tuple[Images, Im
         raise refuse(
             "data-split",
             f"{validation:,} images for validation leave none of the {n:,} to train on",
-            f"use --set train.validation={n // 10}",
+            f"use {setting('train.validation', str(n // 10))}",
             at="recipe",
         )
     if validation == 0 and limit is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from resnet_dsl.datasets.catalog import Download, Source
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.training.data.reading import MAX_BYTES, blame
 from resnet_dsl.version import __version__
 
@@ -47,7 +47,7 @@ def _fetch_one(item: Download, target: Path) -> None:
             raise refuse(
                 "download-damaged",
                 f"{item.url}: expected SHA-256 {item.sha256}, got {found}; nothing was kept",
-                "try again later; where it stays so, get the file elsewhere and use --data-dir",
+                f"try again later; where it stays so, get the file elsewhere and use {Argument('data_dir')}",
                 at=target,
                 exit_code=3,
             )
@@ -79,5 +79,5 @@ def _stream(item: Download, write: Callable[[bytes], object]) -> str:
 
 
 def _failed(item: Download, reason: str) -> SpecError:
-    help = "check the network, or get the files elsewhere and use --data-dir"
+    help = f"check the network, or get the files elsewhere and use {Argument('data_dir')}"
     return refuse("download-failed", f"{item.url}: {reason}", help, at=item.name, exit_code=3)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from resnet_dsl.datasets.catalog import Source
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.pictures import Pictures, default_workers
@@ -30,7 +30,7 @@ def load(source: Source, folder: Path | None, input: Shape, crop: int | None = N
     """
     require_pillow(source.name)
     if folder is None:
-        raise refuse("usage", "which folder?", "add --data-dir FOLDER", at=source.name)
+        raise refuse("usage", "which folder?", f"add {Argument('data_dir', 'FOLDER')}", at=source.name)
     train = folder / "train"
     test = next((folder / n for n in ("val", "test") if (folder / n).is_dir()), folder / "val")
     for part in (train, test):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_dsl.datasets.catalog import SOURCES, Source
 from resnet_dsl.datasets.search import Found, cache, find
-from resnet_dsl.diagnostics import SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data import cifar, digits, idx, imagefolder, shards
 from resnet_dsl.training.data.dataset import Dataset
@@ -39,9 +39,11 @@ def open_dataset(
     """
     source = SOURCES.get(name)
     if source is None:
-        raise refuse("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at="--data")
+        raise refuse("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at=Argument("data"))
     if download and not source.downloads:
-        raise refuse("usage", f"{name} is not to be downloaded: {source.summary}", "leave out --download", at="--download")
+        raise refuse(
+            "usage", f"{name} is not to be downloaded: {source.summary}", f"leave out {Argument('download')}", at=Argument("download")
+        )
     if name in _OWN:
         return _OWN[name](source, data_dir, input, crop, workers)
     if crop is not None:

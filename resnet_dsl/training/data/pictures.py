@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.views import AsItIs, CentreCrop, View, look, open_fitting
@@ -146,7 +146,7 @@ def work(source: Dataset[T | Fault], requests: Iterable[Request] | None, workers
                 raise refuse(
                     "workers-died",
                     f"a process that reads pictures died: {str(e).splitlines()[0][:160]}",
-                    f"it may have run out of memory or of /dev/shm; try fewer: --workers {workers // 2}",
+                    f"it may have run out of memory or of /dev/shm; try fewer: {Argument('workers', workers // 2)}",
                     at=at,
                     exit_code=3,
                 ) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import refuse, setting
 from resnet_dsl.extras import require
 from resnet_dsl.training.data.reading import blame, damaged
 
@@ -98,7 +98,7 @@ class AsItIs:
             raise refuse(
                 "data-size",
                 f"is {picture.height}x{picture.width}, but {self.first} is {self.height}x{self.width}; nothing is resized silently",
-                "bring all pictures to one size, or cut squares of the side that the network reads out of them: --set train.augment.crop=SIDE",
+                f"bring all pictures to one size, or cut squares of the side that the network reads out of them: {setting('train.augment.crop', 'SIDE')}",
                 at=str(getattr(picture, "filename", "a picture")),
             )
         return picture

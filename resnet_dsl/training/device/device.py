@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -50,7 +50,7 @@ def find(device: str) -> Facts:
     """
     kind = device.partition(":")[0]
     if kind not in DEVICES:
-        raise refuse("unknown-name", f"{device} is no device", f"use one of {', '.join(DEVICES)}", at="--device")
+        raise refuse("unknown-name", f"{device} is no device", f"use one of {', '.join(DEVICES)}", at=Argument("device"))
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
         device = kind = next(k for k in ("cuda", "mps", "cpu") if here[k])
@@ -58,16 +58,16 @@ def find(device: str) -> Facts:
         raise refuse(
             "device-missing",
             f"this machine (or this build of torch, {torch.__version__}) has no {kind}",
-            "use --device auto",
-            at="--device",
+            f"use {Argument('device', 'auto')}",
+            at=Argument("device"),
             exit_code=3,
         )
     if kind == "cuda" and ":" in device and not (device[5:].isdecimal() and int(device[5:]) < torch.cuda.device_count()):
         raise refuse(
             "device-missing",
             f"there is no {device}: {torch.cuda.device_count()} CUDA devices are here",
-            "use --device cuda",
-            at="--device",
+            f"use {Argument('device', 'cuda')}",
+            at=Argument("device"),
             exit_code=3,
         )
     threads = torch.get_num_threads()
