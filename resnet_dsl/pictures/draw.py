@@ -22,7 +22,7 @@ from resnet_dsl.pictures.drawing.exchange import to_gexf, to_graphml, to_network
 from resnet_dsl.pictures.drawing.flat import flat
 from resnet_dsl.pictures.drawing.layout import Direction
 from resnet_dsl.pictures.drawing.legend import legend
-from resnet_dsl.pictures.drawing.levels import By, caption, tree
+from resnet_dsl.pictures.drawing.levels import By, caption, outputs_text, tree
 from resnet_dsl.pictures.drawing.mermaid import to_mermaid
 from resnet_dsl.pictures.drawing.overview import overview
 from resnet_dsl.pictures.drawing.pdf import to_pdf
@@ -277,7 +277,7 @@ def describe(costs: Costs) -> str:
     if len(stages) > _DESCRIBED_STAGES:
         stages[_DESCRIBED_STAGES:] = [f"and {len(stages) - _DESCRIBED_STAGES} more stages"]
     about = f" {clean(graph.description).strip()}" if graph.description else ""
-    told = "; ".join([f"input {shape_text(graph.input)}", *stages, f"{graph.classes} classes"])
+    told = "; ".join([f"input {shape_text(graph.input)}", *stages, outputs_text(graph) if graph.outputs else f"{graph.classes} classes"])
     return f"{visible(graph.name)}: {told}. {cost.params:,} parameters, {cost.macs:,} MACs.{about}"
 
 
