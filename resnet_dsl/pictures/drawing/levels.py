@@ -172,7 +172,7 @@ class _Builder:
         return Box(tuple(lines), _look([step], scope), hue, tip)
 
     def _summary(self, group: list[FoldedNode], scope: Program, where: str, hue: int | None) -> Box:
-        """Several steps, or a closed scope: what it is, a line a layer, and the costs."""
+        """The box of several steps or of a closed scope: what it is, one line per layer, and the costs."""
         node, last, cost = group[0].node, group[-1], total(group)
         lines = layers(group, self.costs)
         if any(s.is_layer for s in group):
