@@ -18,7 +18,7 @@ from resnet_dsl.version import __version__
 if TYPE_CHECKING:
     from resnet_dsl.diagnostics import SpecError
     from resnet_dsl.training.train import train
-    from resnet_dsl.verbs.lab import probe
+    from resnet_dsl.verbs.lab import probe, study
     from resnet_dsl.verbs.language import check, explain, format, recover
     from resnet_dsl.verbs.modules import bench, build
     from resnet_dsl.verbs.networks import compare, compile, diff, draw, emit, fit, inspect, lint
@@ -51,6 +51,7 @@ __all__ = [
     "predict",
     "probe",
     "recover",
+    "study",
     "train",
     "transfer",
 ]
@@ -78,6 +79,7 @@ _HOMES = {
     "predict": "resnet_dsl.verbs.using",
     "probe": "resnet_dsl.verbs.lab",
     "recover": "resnet_dsl.verbs.language",
+    "study": "resnet_dsl.verbs.lab",
     "train": "resnet_dsl.training.train",
     "transfer": "resnet_dsl.verbs.using",
 }

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import SpecError, speak
 from resnet_dsl.lab.study.engine import Task
-from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write_json
+from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write
 from resnet_dsl.lab.study.measures import curve, diverged, of_log
 from resnet_dsl.lab.study.planning import ON_CPU, command
+from resnet_dsl.lab.study.records import Measured
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.folder import RunFolder
@@ -28,11 +28,11 @@ Progress = Callable[[int, int], None]
 """Is told the step that was reached and how many there are."""
 
 
-def run_task(task: Task, progress: Progress = lambda step, total: None) -> dict[str, Any]:
-    """Carry a task out in this process and give what was measured, which also lies in its folder. Finished, it is read; begun, it goes on.
+def run_task(task: Task, progress: Progress = lambda step, total: None) -> Measured:
+    """Carry a task out in this process and return what was measured, which is also written into its folder.
 
-    Raises SpecError where it cannot be carried out, Interrupted where a signal came, with the state saved. A run whose loss is not finite
-    is a result.
+    A finished task is read, one that was begun goes on from its checkpoint. A run whose loss is not finite is a result. Raises
+    SpecError where the task cannot be carried out, Interrupted where a signal came, with the state saved.
     """
     found = measured(task)
     if found is not None:
@@ -44,10 +44,10 @@ def run_task(task: Task, progress: Progress = lambda step, total: None) -> dict[
     except SpecError as e:
         if e.diagnostics[0].code != "not-finite":
             raise
-        results, bad = None, e.diagnostics[0].message
-    document = _document(task, results, bad, steps.total)
-    write_json(task.folder / MEASURES_FILE, document)
-    return document
+        results, bad = None, speak(e.diagnostics[0].message)
+    found = _measured(task, results, bad, steps.total)
+    write(task.folder / MEASURES_FILE, found)
+    return found
 
 
 class _Steps(Silent):
@@ -74,7 +74,7 @@ def _trained(task: Task, watcher: Silent) -> Run:
     return begin(load(str(task.spec)), recipe, request, out=task.folder, again=True, command=command(task), watcher=watcher)
 
 
-def _document(task: Task, results: Results | None, bad: str, total: int) -> dict[str, Any]:
+def _measured(task: Task, results: Results | None, bad: str, total: int) -> Measured:
     run = Run.open(task.folder)
     measures = of_log(run.rows, tail=task.tail, level=task.level, batch=recipe_named(str(task.recipe)).batch)
     if results is None:
@@ -83,15 +83,15 @@ def _document(task: Task, results: Results | None, bad: str, total: int) -> dict
         evaluated = 100 * (1 - _judged(task))
         test = 100 * (1 - results.test.top1)
         measures |= {"train_error_eval": evaluated, "test_error": test, "gap": test - evaluated, "seconds": results.seconds}
-    return {
-        "identity": task.identity,
-        "diverged": bad or None,
-        "measures": {k: None if v is None else float(f"{v:.6g}") for k, v in measures.items()},
-        "curve": [list(p) for p in curve(run.rows)],
-        "steps": total if results is None else results.steps,
-        "data_sha256": run.data_sha256,
-        "weights_sha256": None if results is None else results.weights_sha256,
-    }
+    return Measured(
+        identity=task.identity,
+        diverged=bad or None,
+        measures={k: None if v is None else float(f"{v:.6g}") for k, v in measures.items()},
+        curve=tuple(curve(run.rows)),
+        steps=total if results is None else results.steps,
+        data_sha256=run.data_sha256,
+        weights_sha256=None if results is None else results.weights_sha256,
+    )
 
 
 def _judged(task: Task) -> float:
