@@ -39,6 +39,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
     "pdflatex": (lambda: shutil.which("pdflatex") is not None, "no LaTeX (Debian: apt-get install texlive-latex-base texlive-pictures)"),
     "webdataset": (lambda: importlib.util.find_spec("webdataset") is not None, "webdataset is not installed (the extra wds)"),
+    "graphviz": (lambda: importlib.util.find_spec("graphviz") is not None, "the package graphviz is not installed (the extra graphviz)"),
     "ray": (lambda: importlib.util.find_spec("ray") is not None, "ray is not installed (the extra ray)"),
     "yaml-language-server": (
         lambda: language_server.program() is not None,

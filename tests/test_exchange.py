@@ -50,6 +50,7 @@ def test_a_graph_file_is_of_one_network_and_the_same_each_time(ending: str, tmp_
         draw([compiled(small())] * 2).save(tmp_path / f"c{ending}")
 
 
+@pytest.mark.needs("graphviz")
 def test_a_drawing_as_a_source_of_graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
     drawing = draw(compiled(small()))
     source = drawing.graphviz()
