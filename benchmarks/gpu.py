@@ -39,12 +39,13 @@ from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import combine
 from resnet_dsl.records.errors import Interrupted
+from resnet_dsl.records.request import Request
 from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.device.device import find, wait
 from resnet_dsl.training.device.plan import Wishes, by_rule
 from resnet_dsl.training.device.planning import planned
-from resnet_dsl.training.job import Job, Request
+from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop.progress import Silent
 from resnet_dsl.training.loop.step import Stepper
 from resnet_dsl.training.ranks.world import alone
@@ -124,8 +125,8 @@ def our_job(spec_name: str, overrides: Sequence[str], batch: int, data: Dataset,
     """A long run as `train` makes it."""
     spec = load(spec_name, [*overrides, f"train.batch={batch}", "train.steps=200000"])
     recipe = combine(None, None, "quick", spec.train.overrides)
-    request = Request(data.name, device=device, plan=replace(asked, device=device))
-    return planned(Job("", "", compile_spec(spec), recipe, request, by_rule(request.plan), data))
+    pins = replace(asked, device=device)
+    return planned(Job("", "", compile_spec(spec), recipe, Request(data=data.name, device=device), by_rule(pins), data, pins=pins))
 
 
 def our_steps(job: Job) -> Steps:
@@ -366,7 +367,7 @@ def trained(
         out = Path(folder) / "run"
         stopped = ""
         try:
-            begin(spec, recipe, Request(data, device=device), out=out, max_seconds=box, watcher=Silent())
+            begin(spec, recipe, Request(data=data, device=device, out=out, max_time=box), watcher=Silent())
         except Interrupted as e:
             stopped = f"; stopped after {box:,.0f} s, at step {e.step:,} of {e.total:,}"
         rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text().splitlines()]

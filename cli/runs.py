@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+import resnet_dsl as rd
 from resnet_dsl.cli.options import FormatOption, QuietOption, check_svg, svg_option
 from resnet_dsl.cli.output import answer, note, write, wrote
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.pictures.runs import find_runs
-from resnet_dsl.records.folder import RunFolder
-from resnet_dsl.records.run import HOME
 
 
 def command(
@@ -32,11 +30,8 @@ def command(
 
     Runs given by name (runs A B) are compared: best first, with their curves by epoch.
     """
-    given = folders or [HOME]
     check_svg(out, "curves are drawn")
-    found = find_runs(given, lambda text: note(f"warning: {text}"))
-    if metric is not None or out is not None or all(RunFolder.is_run(path) for path in given):
-        found = found.compared(metric or "accuracy")
+    found = rd.runs(*(folders or ()), metric=metric or ("accuracy" if out else None), warn=lambda text: note(f"warning: {text}"))
     if out is not None:
         drawn = found.svg(metric or "accuracy")
         if drawn is None:

@@ -23,6 +23,7 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.request import Request
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import session
 from resnet_dsl.training.loop import checkpoint, keeping
@@ -289,7 +290,7 @@ def test_runs_are_numbered_and_never_overwritten(
 def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
     spec = load("resnet20-digits", ["params.n=1", "train.epochs=8"])
     recipe = recipe_of(spec, "digits")
-    run = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
+    run = session.begin(spec, recipe, Request(data="digits", out=tmp_path / "run"), watcher=Silent())
     assert run.results is not None
     assert run.results.test.top1 > 0.93
     assert run.state == "finished"

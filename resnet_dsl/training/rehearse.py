@@ -16,11 +16,12 @@ from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.request import Request
 from resnet_dsl.records.results import RatePoint, RateSearch, Rehearsal
 from resnet_dsl.table import size
 from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.device.planning import planned
-from resnet_dsl.training.job import Job, Request, make, settle
+from resnet_dsl.training.job import Job, make, settle
 from resnet_dsl.training.loop.progress import Watcher
 from resnet_dsl.training.loop.step import Stepper
 from resnet_dsl.training.ranks.parallel import Spread
@@ -35,12 +36,12 @@ _SMOOTHING = 0.9
 _DIVERGED = 4.0
 
 
-def dry_run(spec: Spec, recipe: Recipe, request: Request, *, out: Path | None, watcher: Watcher) -> Rehearsal:
+def dry_run(spec: Spec, recipe: Recipe, request: Request, *, watcher: Watcher) -> Rehearsal:
     """Everything that a run would check, and what it would take: steps, memory, time. Raises as `session.begin`.
 
     Raises SpecError (exit 3) where a step would need more memory than is free.
     """
-    RunFolder.require_new(out)
+    RunFolder.require_new(request.home)
     job, batches, network = _made(spec, recipe, request, watcher)
     needed, free = _memory(job, batches, network), _free_memory(job.plan.torch_device)
     if free is not None and needed > free:
@@ -130,7 +131,7 @@ def read_curve(points: list[RatePoint], *, name: str, data: str, optimizer: str,
 
 
 def _made(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher) -> tuple[Job, Batches, Spread]:
-    job = planned(make(*settle(spec, recipe, request), request, watcher))
+    job = planned(make(*settle(spec, recipe, request), watcher))
     batches, _ = job.prepare()
     network = job.network()
     network.model.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ from resnet_dsl.records.folder import (
     resuming,
 )
 from resnet_dsl.records.record import Extension
+from resnet_dsl.records.request import Request, argument
 from resnet_dsl.records.results import Results, Scores
 from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
@@ -36,7 +38,7 @@ from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.plan import Plan, taken_up
 from resnet_dsl.training.device.planning import planned
-from resnet_dsl.training.job import Job, Request, digest, make, settle, without_recipe
+from resnet_dsl.training.job import Job, digest, make, pinned, settle, without_recipe
 from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.keeping import Keeping, keep_weights, newest_state, note_session, record
 from resnet_dsl.training.loop.loggers import makers, open_loggers
@@ -46,30 +48,25 @@ from resnet_dsl.training.loop.stop import StopWish
 from resnet_dsl.training.ranks import parallel, sharded
 from resnet_dsl.training.ranks.world import World, alone
 
-__all__ = ["Request", "begin", "resume"]
-
 
 def begin(
     spec: Spec,
     recipe: Recipe,
     request: Request,
     *,
-    out: Path | None = None,
-    again: bool = False,
-    max_seconds: float | None = None,
     command: Sequence[str] = (),
     watcher: Watcher,
     world: World | None = None,
 ) -> Run:
-    """Train a network in a new run folder (`out`, or a numbered one under runs/).
+    """Train a network in a new run folder: the request's `out`, or a numbered one under runs/.
 
-    `again`: if `out` holds this very run already, go on with it. `max_seconds`: stop, with the state saved, when they have gone by.
+    With `resume` the run goes on if `out` holds this very one already; `max_time`: it stops, with the state saved, when that has gone by.
     Raises SpecError: exit 2 where spec, recipe and data do not fit, 3 for data and disk, 1 where the loss is not finite;
     Interrupted where a signal came or the time was up, with the state saved.
     """
     world = alone() if world is None else world
-    stop = StopWish(max_seconds)
-    spec, recipe = settle(spec, recipe, request)
+    stop, out, again = StopWish(request.seconds), request.home, request.resume
+    spec, recipe, request = settle(spec, recipe, request)
     if world.restarts and (out is None or not again):
         raise refuse(
             "usage",
@@ -79,10 +76,9 @@ def begin(
         )
     if again and out is not None and world.share(RunFolder.is_run(out)):
         _require_same(Run.open(out), spec, recipe, request)
-        device = None if request.device == "auto" else request.device
-        return resume(
-            out, data_dir=request.data_dir, device=device, max_seconds=max_seconds, workers=request.workers, watcher=watcher, world=world
-        )  # fmt: skip
+        # Of the same run nothing is made longer.
+        now = replace(request, device=pinned(request).device, epochs=None, steps=None)
+        return resume(out, now, watcher=watcher, world=world)
     job = make(spec, recipe, request, watcher, world)
     # One rank times the plans; the others take its choice.
     job = (planned(job) if world.main else job).agreed(world)
@@ -117,7 +113,7 @@ def _held(find: Callable[[], RunFolder], world: World) -> Iterator[RunFolder]:
 def _require_same(run: Run, spec: Spec, recipe: Recipe, request: Request) -> None:
     """Refuse to go on with a run as if it were another. Raises SpecError (exit 2)."""
     held, asked = run.record.to_dict(), request.lasting()
-    pairs = [(str(Argument(name)), held.get(name), value) for name, value in asked.items()]
+    pairs = [(str(argument(name)), held.get(name), value) for name, value in asked.items()]
     pairs += [(SPEC, run.spec_text, without_recipe(spec)), (RECIPE, run.recipe_text, write(recipe))]
     for name, before, now in pairs:
         if now != before:
@@ -136,33 +132,23 @@ def _first_difference(held: object, asked: object) -> str:
     return ""
 
 
-def resume(
-    path: Path,
-    *,
-    data_dir: Path | None,
-    device: str | None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    max_seconds: float | None = None,
-    workers: int | None = None,
-    watcher: Watcher,
-    world: World | None = None,
-) -> Run:
+def resume(path: Path, request: Request, *, watcher: Watcher, world: World | None = None) -> Run:
     """Go on with a run from its newest whole checkpoint; one that has ended stays as it is.
 
-    What was decided when it began stays: data, precision, device (unless `device` says otherwise). With `epochs` or `steps`
-    the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step
+    What was decided when it began stays: data, precision, device. Of the request count data_dir, device, workers and max_time. With `epochs`
+    or `steps` the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step
     that was reached. Raises as `begin`; SpecError (exit 2) where the new length is not above the old one.
     """
     world = alone() if world is None else world
-    longer = epochs is not None or steps is not None
-    with StopWish(max_seconds) as stop, _held(lambda: RunFolder.open(path), world) as folder:
+    length = {"epochs": request.epochs, "steps": request.steps}
+    longer = any(length.values())
+    with StopWish(request.seconds) as stop, _held(lambda: RunFolder.open(path), world) as folder:
         if world.share((path / RESULTS).is_file()) and not longer:
             watcher.say(f"{path} has ended already")
         else:
-            job = _stored(Run.open(path), data_dir, device, workers, watcher, world).agreed(world)
+            job = _stored(Run.open(path), request, watcher, world).agreed(world)
             if longer:
-                wanted = job.with_recipe(job.recipe.model_copy(update={"epochs": epochs, "steps": steps}))
+                wanted = job.with_recipe(job.recipe.model_copy(update=length))
                 batches, judge = wanted.prepare(world)
                 if world.main:
                     _lengthen(job, wanted, batches.per_epoch, folder, watcher)
@@ -174,12 +160,13 @@ def resume(
     return Run.open(path)
 
 
-def _stored(run: Run, data_dir: Path | None, device: str | None, workers: int | None, watcher: Watcher, world: World) -> Job:
+def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     """The job that a run's folder holds. Raises SpecError."""
     path, held, before, graph, recipe = run.path, run.record, Plan.of(run.plan), run.graph, run.recipe
-    request = Request.again(held, data_dir=data_dir, device=device or before.device, workers=workers)
-    plan = taken_up(before, world.device(device or before.device))
-    data = open_dataset(request.data, graph.input, request.data_dir, say=watcher.say, crop=recipe.augment.crop, workers=workers)
+    device = asked.device or before.device
+    request = Request.of(held, data_dir=asked.data_dir, device=device, workers=asked.workers)
+    plan = taken_up(before, world.device(device))
+    data = open_dataset(held.data, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers)
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
             "data-changed",
@@ -236,7 +223,7 @@ def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watche
     keeper = Keeping(job, folder, metrics, network.model, batches.normalisation, loggers, world)
     loop = Loop(network, batches, judge, keeper, watcher, stop, depth=job.depth, world=world)
     if state is not None:
-        loop.restore(sharded.read(state, loop.state(), world) if job.request.layout.parallel == "fsdp" else state)
+        loop.restore(sharded.read(state, loop.state(), world) if job.layout.parallel == "fsdp" else state)
         if state["renewed"]:
             loop.renew()
         watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.transfer import TransferPlan, plan, plan_growth
-from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.datasets.catalog import SOURCES, fitting_name
 from resnet_dsl.diagnostics import OVERRIDES, Argument, SpecError, call, did_you_mean, either, quote, refuse, suggest
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
@@ -106,10 +106,9 @@ class Trained:
             both = f"{Argument('crops')} and {Argument('scales')}"
             raise refuse("usage", f"{both} exclude each other", "keep one of the two", at=Argument("scales"))
         find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
-        from resnet_dsl.training.train import fitting_name
         from resnet_dsl.using.assess import Views, assess
 
-        name = data or (None if self.target.kind == "run" else fitting_name(self.spec))
+        name = data or (None if self.target.kind == "run" else fitting_name(self.spec.input, self.spec.classes))
         found = assess(
             self._loaded(), data=name, data_dir=_path(data_dir), device=device, precision=precision, part=part, views=Views(crops, sides)
         )

@@ -15,13 +15,14 @@ from resnet_dsl.lab.study.records import Measured
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.request import Request
 from resnet_dsl.records.results import Results
 from resnet_dsl.records.run import Run
 from resnet_dsl.training.batches.seeds import generator
-from resnet_dsl.training.device.plan import Plan, wishes
+from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.progress import Silent, Snapshot
-from resnet_dsl.training.session import Request, begin, resume
+from resnet_dsl.training.session import begin, resume
 from resnet_dsl.using.assess import run_images
 
 Progress = Callable[[int, int], None]
@@ -64,14 +65,14 @@ class _Steps(Silent):
 
 
 def _trained(task: Task, watcher: Silent) -> Run:
-    if RunFolder.is_run(task.folder):
-        return resume(task.folder, data_dir=task.data_dir, device=task.device, watcher=watcher)
-    recipe = recipe_named(str(task.recipe)).model_copy(update={"seed": task.seed})
-    plan = wishes(task.device, None, None, ON_CPU if task.device == "cpu" else None)
     request = Request(
-        task.data, task.data_dir, task.limit_train, task.device, plan=plan, weights=None if task.start is None else str(task.start)
+        data=task.data, data_dir=task.data_dir, limit_train=task.limit_train, device=task.device, weights=task.start, out=task.folder,
+        plan=ON_CPU if task.device == "cpu" else None, resume=True,
     )  # fmt: skip
-    return begin(load(str(task.spec)), recipe, request, out=task.folder, again=True, command=command(task), watcher=watcher)
+    if RunFolder.is_run(task.folder):
+        return resume(task.folder, request, watcher=watcher)
+    recipe = recipe_named(str(task.recipe)).model_copy(update={"seed": task.seed})
+    return begin(load(str(task.spec)), recipe, request, command=command(task), watcher=watcher)
 
 
 def _measured(task: Task, results: Results | None, bad: str, total: int) -> Measured:

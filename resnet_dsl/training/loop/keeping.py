@@ -56,7 +56,7 @@ class Keeping:
         """A checkpoint, with the length of the log and what it belongs to."""
         length = self.metrics.sync() if self.metrics is not None else 0
         state = {**state, "metrics": length, "identity": self.job.identity, "ranks": self.world.size}
-        if self.job.request.layout.parallel == "fsdp":
+        if self.job.layout.parallel == "fsdp":
             sharded.save(self.folder.checkpoints, step, state, self.world)
         elif self.world.main:
             checkpoint.save(self.folder.checkpoints, step, state)
@@ -82,7 +82,7 @@ def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) ->
     if world.main:
         folder.make(CHECKPOINTS)
         sharded.discard_drafts(folder.checkpoints)
-    if job.request.layout.parallel == "fsdp":
+    if job.layout.parallel == "fsdp":
         state, damaged = sharded.load_newest(folder.checkpoints, world)
     else:
         state, damaged = world.share(checkpoint.load_newest(folder.checkpoints, torch.device("cpu")) if world.main else None)

@@ -31,7 +31,7 @@ _PATIENCE = 600.0
 _ATTEMPTS = 3
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 _FAILED, _BUG, _RESUMABLE = 3, 70, 75
-_LAUNCH = "start it with torchrun --nproc-per-node N -m resnet_dsl train ..."
+LAUNCH = "torchrun --nproc-per-node N -m resnet_dsl train ..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +201,23 @@ def _described(environ: Mapping[str, str]) -> World:
     for name in wanted:
         if not environ.get(name):
             raise refuse(
-                "ranks-environment", f"the environment describes several processes, but {name} is not set", _LAUNCH, at=name, exit_code=3
+                "ranks-environment",
+                f"the environment describes several processes, but {name} is not set",
+                f"start it with {LAUNCH}",
+                at=name,
+                exit_code=3,
             )
     numbers = {}
     for name, default in (("RANK", ""), ("WORLD_SIZE", ""), ("LOCAL_RANK", environ["RANK"]), ("TORCHELASTIC_MAX_RESTARTS", "0")):
         text = environ.get(name, default)
         if not text.isdecimal():
-            raise refuse("ranks-environment", f"{name} is {text!r}, which is no number", _LAUNCH, at=name, exit_code=3)
+            raise refuse("ranks-environment", f"{name} is {text!r}, which is no number", f"start it with {LAUNCH}", at=name, exit_code=3)
         numbers[name] = int(text)
     world = World(*numbers.values())
     if world.rank >= world.size:
-        raise refuse("ranks-environment", f"RANK is {world.rank}, but WORLD_SIZE is {world.size}", _LAUNCH, at="RANK", exit_code=3)
+        raise refuse(
+            "ranks-environment", f"RANK is {world.rank}, but WORLD_SIZE is {world.size}", f"start it with {LAUNCH}", at="RANK", exit_code=3
+        )
     return world
 
 
