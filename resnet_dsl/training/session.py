@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,7 +42,7 @@ from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, digest, make, pinned, settle, without_recipe
 from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.keeping import Keeping, keep_weights, newest_state, note_session, record
-from resnet_dsl.training.loop.loggers import makers, open_loggers
+from resnet_dsl.training.loop.loggers import Logger, makers, open_loggers
 from resnet_dsl.training.loop.loop import Judge, Loop
 from resnet_dsl.training.loop.progress import Watcher
 from resnet_dsl.training.loop.stop import StopWish
@@ -217,16 +218,43 @@ def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watche
         note_session(job, folder, state["step"] if state else 0, world)
     job.plan.take_threads()
     network = job.network(world)
-    metrics = Metrics(folder.path / METRICS, state["metrics"] if state else 0) if world.main else None
-    asked = job.request
-    loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.loggers), say=watcher.say) if world.main else ()
-    keeper = Keeping(job, folder, metrics, network.model, batches.normalisation, loggers, world)
-    loop = Loop(network, batches, judge, keeper, watcher, stop, depth=job.depth, world=world)
-    if state is not None:
-        loop.restore(sharded.read(state, loop.state(), world) if job.layout.parallel == "fsdp" else state)
-        if state["renewed"]:
-            loop.renew()
-        watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
+    with contextlib.ExitStack() as closing:
+        closing.callback(batches.close)
+        keeper = _keeper(job, folder, state, network.model, batches, watcher, world, closing)
+        closing.callback(watcher.close)
+        loop = Loop(network, batches, judge, keeper, watcher, stop, depth=job.depth, world=world)
+        if state is not None:
+            loop.restore(sharded.read(state, loop.state(), world) if job.layout.parallel == "fsdp" else state)
+            if state["renewed"]:
+                loop.renew()
+            watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
+        _announce(job, folder, batches, judge, watcher)
+        test = _train_and_test(job, loop, judge, stop, folder)
+    if test is None:
+        raise Interrupted(folder.path, loop.step, loop.total, stop.why)
+    if world.main:
+        folder.write_document(RESULTS, _results(job, loop, test, folder))
+    world.barrier()
+
+
+def _keeper(
+    job: Job, folder: RunFolder, state: dict[str, Any] | None, model: torch.nn.Module, batches: Batches, watcher: Watcher, world: World,
+    closing: contextlib.ExitStack,
+) -> Keeping:  # fmt: skip
+    """What writes into the run's folder; only rank 0 has a log."""
+    metrics: Metrics | None = None
+    loggers: Sequence[Logger] = ()
+    if world.main:
+        metrics = Metrics(folder.path / METRICS, state["metrics"] if state else 0)
+        closing.callback(metrics.close)
+        asked = job.request
+        loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.loggers), say=watcher.say)
+        for logger in reversed(loggers):
+            closing.callback(logger.close)
+    return Keeping(job, folder, metrics, model, batches.normalisation, loggers, world)
+
+
+def _announce(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher) -> None:
     what = f"one batch of {len(judge.part):,}" if judge.on == "batch" else f"{len(batches.train):,}"
     watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
     watcher.say(f"device plan: {job.plan}")
@@ -234,20 +262,6 @@ def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watche
         watcher.say("note: shards are read as they come: a resumed or repeated run sees other batches, and ends with other weights")
     if judge.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
         watcher.say(f"note: {chosen} goes by the test set, which flatters the result; set validation to hold training images out for it")
-    try:
-        test = _train_and_test(job, loop, judge, stop, folder)
-    finally:
-        watcher.close()
-        for logger in loggers:
-            logger.close()
-        if metrics is not None:
-            metrics.close()
-        batches.close()
-    if test is None:
-        raise Interrupted(folder.path, loop.step, loop.total, stop.why)
-    if world.main:
-        folder.write_document(RESULTS, _results(job, loop, test, folder))
-    world.barrier()
 
 
 def _chosen_by_the_test_set(recipe: Recipe) -> str | None:
