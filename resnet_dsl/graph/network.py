@@ -2,7 +2,8 @@
 
 `verify` walks scopes in the order of their nodes. Here the calls are resolved by name alone, the operations of the whole network become
 one flat graph, and networkx says whether it has a cycle, where it begins and ends, and in which order it can be computed. Building a
-module and `check --strict` go through here. Importing networkx takes longer than counting a network, so nothing else does.
+module, a strict check and the graph files of `draw` go through here. Importing networkx takes longer than counting a network, so nothing
+else does.
 """
 
 from __future__ import annotations
