@@ -177,6 +177,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "crops and scales": (lambda: rd.evaluate("run", crops=10, scales=(8,)), "crops= and scales= exclude each other"),
     "a device that is none": (lambda: rd.evaluate("run", device="gpu"), "device=: error[unknown-name]: gpu is no device"),
     "data that is none": (lambda: rd.evaluate("run", data="mnist"), "data=: error[unknown-name]"),
+    "data of other images": (lambda: rd.evaluate("tiny.yaml", weights="w.pth", overrides={"input.height": "9"}), "data=: error[usage]: no known data set"),
     "a precision that is none": (lambda: rd.evaluate("run", precision="fp16"), "precision= cannot be 'fp16'"),  # type: ignore[arg-type]
     "no such picture": (lambda: rd.predict("run", "nowhere.png"), "nowhere.png: error[data-missing]"),
     "pictures of what?": (lambda: rd.predict("tiny.yaml", "a.png", weights="w.pth"), "name the data with data='NAME'"),

@@ -234,7 +234,7 @@ def test_a_worker_that_dies(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(pictures._Reader, "_one", killed)
     batches = feed_all(opened(folder, 2))
-    with pytest.raises(SpecError, match="--workers 1") as e:
+    with pytest.raises(SpecError, match="workers=1") as e:
         epoch(batches)
     assert e.value.exit_code == 3
     assert [d.code for d in e.value.diagnostics] == ["workers-died"]
