@@ -99,8 +99,9 @@ class StudyPlan:
             for rate, recipe in self.recipes.items():
                 for seed in self.seeds:
                     name = f"{arm.name}-lr{rate_text(rate)}-seed{seed}"
+                    # A description decides no number.
                     decides = (
-                        arm.spec_text, write(recipe), start, seed, self.data, self.budget.limit_train,
+                        arm.spec_text, write(recipe.model_copy(update={"description": ""})), start, seed, self.data, self.budget.limit_train,
                         self.budget.tail, self.budget.judged, self.study.says.level,
                     )  # fmt: skip
                     yield Task(
