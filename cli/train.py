@@ -7,8 +7,7 @@ import shlex
 import sys
 from typing import Annotated, Any
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
 from resnet_dsl.cli.output import answer, note
 from resnet_dsl.diagnostics import COMMAND_LINE, refuse, speak
@@ -23,7 +22,7 @@ RESUMABLE = 75
 def _beside_the_table(
     spec: Annotated[
         str | None,
-        typer.Argument(
+        line.Argument(
             metavar="SPEC",
             help="A path, - for standard input, or a shipped spec's name; with --resume also a run's folder.",
             autocompletion=complete_spec,
@@ -31,9 +30,9 @@ def _beside_the_table(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, time a few steps, say what the run would take; write nothing.")
+        bool, line.Option("--dry-run", help="Check everything, time a few steps, say what the run would take; write nothing.")
     ] = False,
-    find_lr: Annotated[bool, typer.Option("--find-lr", help="Search the learning rate instead of training; write nothing.")] = False,
+    find_lr: Annotated[bool, line.Option("--find-lr", help="Search the learning rate instead of training; write nothing.")] = False,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -57,7 +56,7 @@ def command(**given: Any) -> None:
         found = rehearsal(spec, request) if dry_run else rate_search(spec, request) if find_lr else _trained(spec, request)
     except Interrupted as e:
         note(f"{e}\nresume with: resnet-dsl train --resume {shlex.quote(str(e.folder))}")
-        raise typer.Exit(RESUMABLE) from None
+        raise line.Exit(RESUMABLE) from None
     if reports():
         answer(found, format, quiet=request.quiet)
 
@@ -83,7 +82,7 @@ def _option(name: str) -> inspect.Parameter:
     flag, kind = FLAGS[name], KINDS[name]
     default = inspect.signature(Request).parameters[name].default
     long = f"--{flag.option or name.replace('_', '-')}"
-    declared = typer.Option(
+    declared = line.Option(
         f"{long}/--no-{name}" if kind is bool and default is None else long,
         *([f"-{flag.short}"] if flag.short else []),
         metavar=flag.metavar or None,
