@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from resnet_dsl.diagnostics import Argument, refuse
+from resnet_dsl.extras import require
 from resnet_dsl.lab.study.engine import Engine, Stop, Task, TaskResult
 from resnet_dsl.lab.study.folder import RESULT, measured, read, register, write
 from resnet_dsl.lab.study.planning import StudyPlan
@@ -37,6 +38,9 @@ def conduct(plan: StudyPlan, home: Path, execution: Execution) -> StudyResult:
     folder holds another study's runs, 3 for data and disk; StudyInterrupted where a signal came.
     """
     tasks = plan.tasks(home)
+    if any(measured(t) is None for t in tasks):
+        # Said before there is a folder.
+        require("torch", "this needs")
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as e:
