@@ -68,7 +68,14 @@ def _missing(path: Path) -> set[str]:
     )
 
 
-COMPUTING = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.using", "resnet_dsl.lab.probes", "resnet_dsl.lab.runs")
+COMPUTING = (
+    "resnet_dsl.lab.study.progress",
+    "resnet_dsl.runtime",
+    "resnet_dsl.training",
+    "resnet_dsl.using",
+    "resnet_dsl.lab.probes",
+    "resnet_dsl.lab.runs",
+)
 LIGHT = importlib.util.find_spec("torch") is None
 EVERYTHING = {"test_docs.py", "test_findings.py", "test_packaging.py"}
 """Files whose tests run whatever the pages, the findings and the build need."""
