@@ -37,7 +37,7 @@ from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.device import find
-from resnet_dsl.training.device.plan import Wishes, by_rule
+from resnet_dsl.training.device.plan import Pins, by_rule
 from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop.loop import Loop
@@ -95,7 +95,7 @@ class Nowhere:
     def save(self, step: int, state: dict[str, Any]) -> None:
         pass
 
-    def keep(self) -> None:
+    def save_weights(self) -> None:
         pass
 
 
@@ -150,13 +150,13 @@ def our_job(case: Case, batch: int, run_steps: int, data: Dataset, compile: bool
     settings = {"batch": batch, "steps": run_steps, "eval_every": 1e6, "checkpoint_every": 1e6}
     spec = load(case.spec, [*case.overrides, *(f"train.{key}={value}" for key, value in settings.items())])
     recipe = combine(None, None, "quick", spec.train.overrides)
-    pins = Wishes(compile=None if compile else "no")
+    pins = Pins(compile=None if compile else "no")
     return planned(Job("", "", compile_spec(spec), recipe, Request(data=data.name), by_rule(pins), data, pins=pins))
 
 
 def ours(job: Job) -> tuple[Steps, Callable[[int], object]]:
     """The loop itself, which stops and goes on again; and its batches alone."""
-    batches, judge = job.prepare()
+    batches, evaluation = job.prepare()
     left = 0
 
     def enough() -> bool:
@@ -164,7 +164,7 @@ def ours(job: Job) -> tuple[Steps, Callable[[int], object]]:
         left -= 1
         return left < 0
 
-    loop = Loop(job.network(), batches, judge, Nowhere(), Silent(), enough, depth=job.depth, world=alone())
+    loop = Loop(job.network(), batches, evaluation, Nowhere(), Silent(), enough, depth=job.depth, world=alone())
 
     def steps(count: int) -> None:
         nonlocal left

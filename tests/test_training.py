@@ -158,16 +158,16 @@ def test_killed_while_it_saves(phase: str, undisturbed: Path, home: Path, monkey
             real = Path.replace
             patch.setattr(Path, "replace", lambda self, target: die() if target.name == "step-000000040.ckpt" else real(self, target))
         else:
-            keep = keeping.Keeping.keep
+            keep = keeping.FolderWriter.keep
 
-            def dying(self: keeping.Keeping) -> None:
+            def dying(self: keeping.FolderWriter) -> None:
                 if "step-000000040.ckpt" in os.listdir(self.folder.checkpoints):
                     if phase == "after the weights":
                         keep(self)
                     die()
                 keep(self)
 
-            patch.setattr(keeping.Keeping, "keep", dying)
+            patch.setattr(keeping.FolderWriter, "keep", dying)
         with pytest.raises(Killed):
             main(["train", str(home / "tiny.yaml"), "--out", str(run), "--quiet"])
     with (run / "metrics.jsonl").open("ab") as log:

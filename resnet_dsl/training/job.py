@@ -10,7 +10,7 @@ import torch
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.datasets.catalog import fitting_name
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, refuse, speak
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
 from resnet_dsl.language.augment import Augment
@@ -25,13 +25,13 @@ from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.batches.order import Order, Share
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device.plan import Plan, Wishes, by_rule, wishes
+from resnet_dsl.training.device.plan import Pins, Plan, by_rule, pins_of
 from resnet_dsl.training.finetune import Start, freeze, start
 from resnet_dsl.training.loop.loggers import makers
-from resnet_dsl.training.loop.loop import Judge
+from resnet_dsl.training.loop.loop import EvaluationSet
 from resnet_dsl.training.loop.progress import Watcher
 from resnet_dsl.training.loop.tensorboard import require_tensorboard
-from resnet_dsl.training.ranks.parallel import Layout, Spread, block_paths, require_layout, spread, suited
+from resnet_dsl.training.ranks.parallel import Layout, ParallelModel, block_paths, parallelize, require_layout, suited
 from resnet_dsl.training.ranks.world import World, alone
 
 
@@ -47,7 +47,7 @@ class Job:
     plan: Plan
     data: Dataset
     start: Start | None = None
-    pins: Wishes = field(default_factory=Wishes)
+    pins: Pins = field(default_factory=Pins)
 
     @property
     def layout(self) -> Layout:
@@ -64,8 +64,8 @@ class Job:
         """The same but for its recipe."""
         return replace(self, recipe=recipe, recipe_text=write(recipe))
 
-    def prepare(self, world: World | None = None) -> tuple[Batches, Judge]:
-        """Batches, and what they are judged on: all that can be refused before a folder is made. Raises SpecError."""
+    def prepare(self, world: World | None = None) -> tuple[Batches, EvaluationSet]:
+        """Batches, and what the network is evaluated on: all that can be refused before a folder is made. Raises SpecError."""
         world = alone() if world is None else world
         part, held_out = split(self.data.train, self.recipe.validation, self.request.limit_train)
         normalisation = measure(part, self.recipe.normalize)
@@ -73,18 +73,18 @@ class Job:
             normalisation = replace(own, axes=normalisation.axes)
         share = Share(world.rank, world.size, self.request.limit_batches, self.request.overfit_batch)
         batches = Batches(part, self.recipe, normalisation, self.plan, share)
-        on, judged = ("test", self.data.test) if held_out is None else ("validation", held_out)
+        on, images = ("test", self.data.test) if held_out is None else ("validation", held_out)
         if self.request.overfit_batch:
-            on, judged = "batch", _first_batch(part, self.recipe)
-        return batches, Judge(on, judged.to(self.plan.torch_device), normalisation)
+            on, images = "batch", _first_batch(part, self.recipe)
+        return batches, EvaluationSet(on, images.to(self.plan.torch_device), normalisation)
 
-    def network(self, world: World | None = None) -> Spread:
+    def network(self, world: World | None = None) -> ParallelModel:
         """The network with its initial weights, where and how the plan computes."""
         world = alone() if world is None else world
         model = self.plan.place(self.beginning())
         rows = self.recipe.batch // (world.size * self.recipe.accumulate)
         part = torch.Size((rows, *self.graph.input))
-        return spread(model, block_paths(self.graph), part, self.plan, world, self.layout)
+        return parallelize(model, block_paths(self.graph), part, self.plan, world, self.layout)
 
     def agreed(self, world: World) -> Job:
         """This rank's job, once all ranks have the same and the plan of rank 0. Raises SpecError (exit 2) where they differ."""
@@ -138,10 +138,11 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     world = alone() if world is None else world
     if spec.folded:
         where = spec.at.source.name
+        like = speak(str(Argument("like", where)), COMMAND_LINE)
         raise refuse(
             "folded",
             "holds a network whose batch norms are folded, which is not for training",
-            f"`resnet-dsl new NAME --like {where}` writes the spec of the network as it was",
+            f"`resnet-dsl new NAME {like}` writes the spec of the network as it was",
             at=where,
         )
     graph = compile(spec)
@@ -171,9 +172,9 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     return job
 
 
-def pinned(request: Request) -> Wishes:
+def pinned(request: Request) -> Pins:
     """What a request decides of the device plan. Raises SpecError (exit 2 or 3)."""
-    return wishes(request.device or "auto", request.precision, request.compile, request.plan)
+    return pins_of(request.device or "auto", request.precision, request.compile, request.plan)
 
 
 def without_recipe(spec: Spec) -> str:

@@ -24,7 +24,7 @@ from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, make, settle
 from resnet_dsl.training.loop.progress import Watcher
 from resnet_dsl.training.loop.step import Stepper
-from resnet_dsl.training.ranks.parallel import Spread
+from resnet_dsl.training.ranks.parallel import ParallelModel
 from resnet_dsl.training.ranks.world import alone
 
 TIMED_STEPS = 5
@@ -130,7 +130,7 @@ def read_curve(points: list[RatePoint], *, name: str, data: str, optimizer: str,
     )  # fmt: skip
 
 
-def _made(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher) -> tuple[Job, Batches, Spread]:
+def _made(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher) -> tuple[Job, Batches, ParallelModel]:
     job = planned(make(*settle(spec, recipe, request), watcher))
     batches, _ = job.prepare()
     network = job.network()
@@ -148,7 +148,7 @@ def _seconds_a_step(take: Callable[[Batches, int, float], Any], batches: Batches
     return statistics.median(times[1:])
 
 
-def _memory(job: Job, batches: Batches, network: Spread) -> int:
+def _memory(job: Job, batches: Batches, network: ParallelModel) -> int:
     """Bytes of a step: weights, gradients, what the optimizer and the average keep, and what the backward pass needs.
 
     The last is counted in a forward pass of two images.

@@ -37,14 +37,14 @@ from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device.plan import Plan, taken_up
+from resnet_dsl.training.device.plan import Plan, resumed_plan
 from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, digest, make, pinned, settle, without_recipe
 from resnet_dsl.training.loop.evaluate import score
-from resnet_dsl.training.loop.keeping import Keeping, keep_weights, newest_state, note_session, record
 from resnet_dsl.training.loop.loggers import Logger, makers, open_loggers
-from resnet_dsl.training.loop.loop import Judge, Loop
+from resnet_dsl.training.loop.loop import EvaluationSet, Loop
 from resnet_dsl.training.loop.progress import Watcher
+from resnet_dsl.training.loop.run_writer import FolderWriter, newest_state, note_session, record, write_weights
 from resnet_dsl.training.loop.stop import StopWish
 from resnet_dsl.training.ranks import parallel, sharded
 from resnet_dsl.training.ranks.world import World, alone
@@ -83,7 +83,7 @@ def begin(
     job = make(spec, recipe, request, watcher, world)
     # One rank times the plans; the others take its choice.
     job = (planned(job) if world.main else job).agreed(world)
-    batches, judge = job.prepare(world)
+    batches, evaluation = job.prepare(world)
     name = spec.name if spec.name.endswith(f"-{job.data.name}") else f"{spec.name}-{job.data.name}"
     with stop, _held(lambda: RunFolder.create(out, name, again=again), world) as folder:
         if world.main:
@@ -91,12 +91,12 @@ def begin(
             folder.write(RECIPE, job.recipe_text)
             if job.start is not None:
                 # Before run.json, which makes the folder a run's: that can then be resumed without the file it began with.
-                keep_weights(folder.path / INITIAL, job.beginning().state_dict(), job, batches.normalisation)
+                write_weights(folder.path / INITIAL, job.beginning().state_dict(), job, batches.normalisation)
             folder.write_document(REQUEST, record(job))
             folder.write(COMMAND, " ".join(command) + "\n")
             folder.write(SOURCE, emit(job.graph))
         world.barrier()
-        _execute(job, folder, batches, judge, watcher, stop, world)
+        _execute(job, folder, batches, evaluation, watcher, stop, world)
     return Run.open(folder.path)
 
 
@@ -150,14 +150,14 @@ def resume(path: Path, request: Request, *, watcher: Watcher, world: World | Non
             job = _stored(Run.open(path), request, watcher, world).agreed(world)
             if longer:
                 wanted = job.with_recipe(job.recipe.model_copy(update=length))
-                batches, judge = wanted.prepare(world)
+                batches, evaluation = wanted.prepare(world)
                 if world.main:
                     _lengthen(job, wanted, batches.per_epoch, folder, watcher)
                 world.barrier()
                 job = wanted
             else:
-                batches, judge = job.prepare(world)
-            _execute(job, folder, batches, judge, watcher, stop, world)
+                batches, evaluation = job.prepare(world)
+            _execute(job, folder, batches, evaluation, watcher, stop, world)
     return Run.open(path)
 
 
@@ -166,7 +166,7 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     path, held, before, graph, recipe = run.path, run.record, Plan.of(run.plan), run.graph, run.recipe
     device = asked.device or before.device
     request = Request.of(held, data_dir=asked.data_dir, device=device, workers=asked.workers)
-    plan = taken_up(before, world.device(device))
+    plan = resumed_plan(before, world.device(device))
     data = open_dataset(held.data, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers)
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
@@ -212,7 +212,9 @@ def _lengthen(job: Job, wanted: Job, per_epoch: int, folder: RunFolder, watcher:
     )
 
 
-def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher, stop: StopWish, world: World) -> None:
+def _execute(
+    job: Job, folder: RunFolder, batches: Batches, evaluation: EvaluationSet, watcher: Watcher, stop: StopWish, world: World
+) -> None:
     state = newest_state(job, folder, watcher, world)
     if world.main:
         note_session(job, folder, state["step"] if state else 0, world)
@@ -220,16 +222,16 @@ def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watche
     network = job.network(world)
     with contextlib.ExitStack() as closing:
         closing.callback(batches.close)
-        keeper = _keeper(job, folder, state, network.model, batches, watcher, world, closing)
+        writer = _writer(job, folder, state, network.model, batches, watcher, world, closing)
         closing.callback(watcher.close)
-        loop = Loop(network, batches, judge, keeper, watcher, stop, depth=job.depth, world=world)
+        loop = Loop(network, batches, evaluation, writer, watcher, stop, depth=job.depth, world=world)
         if state is not None:
             loop.restore(sharded.read(state, loop.state(), world) if job.layout.parallel == "fsdp" else state)
             if state["renewed"]:
                 loop.renew()
             watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
-        _announce(job, folder, batches, judge, watcher)
-        test = _train_and_test(job, loop, judge, stop, folder)
+        _announce(job, folder, batches, evaluation, watcher)
+        test = _train_and_test(job, loop, evaluation, stop, folder)
     if test is None:
         raise Interrupted(folder.path, loop.step, loop.total, stop.why)
     if world.main:
@@ -237,10 +239,10 @@ def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watche
     world.barrier()
 
 
-def _keeper(
+def _writer(
     job: Job, folder: RunFolder, state: dict[str, Any] | None, model: torch.nn.Module, batches: Batches, watcher: Watcher, world: World,
     closing: contextlib.ExitStack,
-) -> Keeping:  # fmt: skip
+) -> FolderWriter:  # fmt: skip
     """What writes into the run's folder; only rank 0 has a log."""
     metrics: Metrics | None = None
     loggers: Sequence[Logger] = ()
@@ -251,16 +253,16 @@ def _keeper(
         loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.loggers), say=watcher.say)
         for logger in reversed(loggers):
             closing.callback(logger.close)
-    return Keeping(job, folder, metrics, model, batches.normalisation, loggers, world)
+    return FolderWriter(job, folder, metrics, model, batches.normalisation, loggers, world)
 
 
-def _announce(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher) -> None:
-    what = f"one batch of {len(judge.part):,}" if judge.on == "batch" else f"{len(batches.train):,}"
+def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: EvaluationSet, watcher: Watcher) -> None:
+    what = f"one batch of {len(evaluation.part):,}" if evaluation.on == "batch" else f"{len(batches.train):,}"
     watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
     watcher.say(f"device plan: {job.plan}")
     if not job.data.exact:
         watcher.say("note: shards are read as they come: a resumed or repeated run sees other batches, and ends with other weights")
-    if judge.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
+    if evaluation.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
         watcher.say(f"note: {chosen} goes by the test set, which flatters the result; set validation to hold training images out for it")
 
 
@@ -269,31 +271,31 @@ def _chosen_by_the_test_set(recipe: Recipe) -> str | None:
     return ", ".join(name for name, on in rules if on) or None
 
 
-def _train_and_test(job: Job, loop: Loop, judge: Judge, stop: StopWish, folder: RunFolder) -> Scores | None:
+def _train_and_test(job: Job, loop: Loop, evaluation: EvaluationSet, stop: StopWish, folder: RunFolder) -> Scores | None:
     """The scores of the run's weights on the test set; None where the run was stopped before."""
     if not loop.run():
         return None
     if loop.best is None:
         # Once more: the process that wrote the last checkpoint may have been killed before it came to the weights.
-        with loop.stepper.judged():
-            loop.keeper.keep()
+        with loop.stepper.evaluating():
+            loop.writer.save_weights()
     path = folder.path / WEIGHTS
     found = loop.scores if loop.best is None else loop.best.scores
-    if judge.on != "validation":
+    if evaluation.on != "validation":
         return found
-    with loop.stepper.judged():
+    with loop.stepper.evaluating():
         if loop.best is not None:
             # Rank 0 may still be writing them.
             loop.world.barrier()
-            parallel.put(loop.model, weights.load(path).tensors)
+            parallel.load_full(loop.model, weights.load(path).tensors)
         test = job.data.test.to(job.plan.torch_device)
-        return score(loop.model, test, judge.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
+        return score(loop.model, test, evaluation.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
 
 
 def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> Results:
     assert loop.last_train is not None
     best = loop.best
-    validation = (loop.scores if best is None else best.scores) if loop.judge.on == "validation" else None
+    validation = (loop.scores if best is None else best.scores) if loop.evaluation.on == "validation" else None
     return Results(
         name=job.graph.name,
         data=job.data.name,

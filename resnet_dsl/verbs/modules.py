@@ -65,7 +65,7 @@ def bench(
     `fold_bn`: inference with batch norms folded. Raises SpecError (exit 2 or 3).
     """
     graph = graph_of(network, overrides)
-    from resnet_dsl.training.device.plan import by_rule, wishes
+    from resnet_dsl.training.device.plan import by_rule, pins_of
     from resnet_dsl.using.bench import bench
 
-    return bench(graph, by_rule(wishes(device, precision, compile, plan)), batch, seconds, fold_bn=fold_bn)
+    return bench(graph, by_rule(pins_of(device, precision, compile, plan)), batch, seconds, fold_bn=fold_bn)

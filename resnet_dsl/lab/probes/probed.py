@@ -217,10 +217,10 @@ def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork
     if job.recipe.schedule != "plateau":
         # Nobody looks at what is evaluated on the way.
         job = job.with_recipe(job.recipe.model_copy(update={"eval_every": 1e9, "stop_early": None, "best": None}))
-    batches, judge = job.prepare()
-    spread = job.network()
+    batches, evaluation = job.prepare()
+    network = job.network()
     target = 0
-    loop = Loop(spread, batches, judge, _Forgetful(), Silent(), lambda: loop.step >= target, depth=job.depth, world=alone())
+    loop = Loop(network, batches, evaluation, _NoWriter(), Silent(), lambda: loop.step >= target, depth=job.depth, world=alone())
     total = total_steps(job.recipe, batches.per_epoch)
     if asked.steps and max(asked.steps) > total:
         raise refuse(
@@ -241,14 +241,14 @@ def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork
             if asked.steps:
                 asked.say(f"step {target:,} of {max(asked.steps):,}")
             yield ProbedNetwork(
-                name or job.graph.name, job.graph, spread.model, images, labels, job.recipe.seed,
+                name or job.graph.name, job.graph, network.model, images, labels, job.recipe.seed,
                 f"{began}; {_images(len(labels), job.data.name)}", target, lambda n: view(test, n, "test"),
             )  # fmt: skip
     finally:
         batches.close()
 
 
-class _Forgetful:
+class _NoWriter:
     """Keeps nothing of a training."""
 
     def log(self, row: LogRow) -> None:
@@ -257,7 +257,7 @@ class _Forgetful:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Nothing."""
 
-    def keep(self) -> None:
+    def save_weights(self) -> None:
         """Nothing."""
 
 

@@ -13,7 +13,7 @@ from resnet_dsl.training.batches.batches import Batch, Batches, total_steps
 from resnet_dsl.training.batches.mixing import Targets
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.device.device import find, wait
-from resnet_dsl.training.device.plan import Wishes, candidates
+from resnet_dsl.training.device.plan import Pins, candidates
 from resnet_dsl.training.device.regional import compile_seconds, extent
 from resnet_dsl.training.device.trial import Length, decide
 from resnet_dsl.training.job import Job
@@ -28,7 +28,7 @@ def planned(job: Job) -> Job:
     unless it is asked for: every size would be compiled anew. Raises SpecError (exit 3) where compilation is asked for and there is none.
     """
     recipe = job.recipe
-    asked = job.pins.over(Wishes(
+    asked = job.pins.over(Pins(
         precision="fp32" if recipe.precision == "fp32" else "bf16" if recipe.precision == "bf16" else None,
         compile="no" if recipe.resolution is not None else None,
     ))  # fmt: skip

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.records.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class World:
             raise refuse(
                 "device-missing",
                 f"process {self.local_rank + 1} of this machine has no GPU: {torch.cuda.device_count()} are here",
-                "start no more processes than GPUs, or use --device cpu",
-                at="--device",
+                f"start no more processes than GPUs, or use {Argument('device', 'cpu')}",
+                at=Argument("device"),
                 exit_code=3,
             )
         return f"cuda:{self.local_rank}"
@@ -322,7 +322,7 @@ def _as_lost(e: Exception, patience: timedelta) -> Exception:
         f"another rank did not answer for {patience.total_seconds():.0f} s"
         if waited
         else "the connection to another rank is lost: it has died",
-        "go on from the newest checkpoint with --resume; torchrun --max-restarts N does so by itself",
+        f"go on from the newest checkpoint with {Argument('resume', True)}; torchrun --max-restarts N does so by itself",
         at="torchrun",
         exit_code=3,
     )
