@@ -20,7 +20,7 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.network import flatten
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 SMALL = {
     **{name: compiled(spec) for name, spec in NETWORKS.items()},
@@ -62,9 +62,8 @@ def test_what_a_cut_leaves_behind_it(name: str) -> None:
     parts = {f.path: f for f in graph.nodes()}
     for cut in paths_of(graph).cuts:
         needed = [parts[path] for path in (nx.ancestors(view, cut.path) | {cut.path}) & parts.keys()]
-        rows = [(OPS[f.node.op], dict(f.node.attrs), f.in_shapes, f.node.shape) for f in needed]
-        assert cut.params == sum(row.params(*rest) for row, *rest in rows)
-        assert cut.macs == sum(row.macs(*rest) for row, *rest in rows)
+        assert cut.params == sum(OPS[f.node.op].params(f.site) for f in needed)
+        assert cut.macs == sum(OPS[f.node.op].macs(f.site) for f in needed)
 
 
 @pytest.mark.parametrize(

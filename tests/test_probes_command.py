@@ -19,13 +19,13 @@ from torch import Tensor
 import resnet_dsl as rd
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.probes import shattering
 from resnet_dsl.lab.probes.measuring import measure
 from resnet_dsl.lab.probes.probed import ProbeRequest, moments
 from resnet_dsl.lab.table import PROBES, Probe, find
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_of
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.records.request import Request
 from resnet_dsl.runtime import weights as weights_file
 from resnet_dsl.runtime.build import build

@@ -12,13 +12,14 @@ from math import prod
 from resnet_dsl.diagnostics import Collector, quote, refuse
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.residual import Part, build
+from resnet_dsl.graph.residual import ResidualForm, build
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
-from resnet_dsl.graph.shapes import kind_of
 from resnet_dsl.graph.steps import Walker
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step
+from resnet_dsl.ops.shapes import kind_of
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.table import OPS
 
 MAX_BLOCKS = 100_000
 MAX_PARAMS = 10**11
@@ -142,7 +143,7 @@ class _Expander:
         scope = Scope(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))
         out = inner.whole("out")
         merge = stage.merge or definition.merge or Reference("add", {}, definition.at)
-        part = Part(
+        part = ResidualForm(
             f"block {quote(definition.name)}", definition.before, definition.body, definition.after, stage.shortcut, merge,
             inner if stage.merge is None else outer, outer, inner, out, int(values["stride"]), stage.block.at if definition.shipped else definition.at, True,
         )  # fmt: skip
@@ -150,7 +151,7 @@ class _Expander:
         self._check_block(part, scope, shape)
         return self.interner.intern(scope.program(definition.name, "block", definition.at))
 
-    def _check_block(self, part: Part, scope: Scope, shape: Shape) -> None:
+    def _check_block(self, part: ResidualForm, scope: Scope, shape: Shape) -> None:
         out = scope.drafts[-1].shape if scope.drafts else shape
         want: Shape = (part.out, *(-(-side // part.stride) for side in shape[1:]))
         if out != want:
@@ -191,8 +192,7 @@ class _Expander:
                 params, activations = params + p, activations + a
             else:
                 row = OPS[d.op]
-                shapes = [root.shape(v) for v in d.inputs]
-                params += row.params(dict(d.attrs), shapes, d.shape)
+                params += row.params(Site(dict(d.attrs), tuple(root.shape(v) for v in d.inputs), d.shape))
                 activations += prod(d.shape) if row.weighted else 0
         for value, limit, what in ((params, MAX_PARAMS, "params"), (activations, MAX_ACTIVATIONS, "activations")):
             if value > limit:
@@ -215,7 +215,7 @@ class _Expander:
                     params, activations = params + n.times * p, activations + n.times * a
                 else:
                     row = OPS[n.op]
-                    params += row.params(dict(n.attrs), program.in_shapes(n), n.shape)
+                    params += row.params(program.site(n))
                     activations += prod(n.shape) if row.weighted else 0
             known = self.totals[id(program)] = (params, activations)
         return known

@@ -10,16 +10,17 @@ Shapes carry no batch: (channels, height, width) of a map, (features,) of a vect
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from resnet_dsl.diagnostics import Location
+from resnet_dsl.ops.site import Shape as Shape
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.site import Value as Value
 from resnet_dsl.table import shape_text
 
-Shape = tuple[int, ...]
-Value = int | float | bool | str | tuple[int, ...]
 Role = Literal["stem", "stage", "block", "head", "before", "body", "after", "shortcut", "gate", "merge", "step"]
 """What a node is to the scope that holds it; `step` where the scope has no parts (chains, paths, shortcuts)."""
 
@@ -55,6 +56,10 @@ class Node:
                 return v
         raise KeyError(name)
 
+    def get(self, name: str, default: Value | None = None) -> Value | None:
+        """An attribute, or `default` where there is none."""
+        return next((v for k, v in self.attrs if k == name), default)
+
     def whole(self, name: str) -> int:
         """An attribute that is a whole number."""
         value = self[name]
@@ -66,6 +71,10 @@ class Node:
         value = self[name]
         assert isinstance(value, tuple)
         return value[0], value[1]
+
+    def site(self, in_shapes: Sequence[Shape]) -> Site:
+        """What the op table is asked about it where it reads these shapes."""
+        return Site(dict(self.attrs), tuple(in_shapes), self.shape)
 
     @property
     def callee(self) -> Program:
@@ -132,6 +141,10 @@ class Program:
                 return n
         raise KeyError(path)
 
+    def site(self, node: Node) -> Site:
+        """What the op table is asked about a node of this scope."""
+        return node.site(self.in_shapes(node))
+
     @property
     def is_series(self) -> bool:
         """Does each node read just what the one before it gives?"""
@@ -161,6 +174,11 @@ class FlatNode:
     in_shapes: tuple[Shape, ...]
     scope: str
     in_shortcut: bool
+
+    @property
+    def site(self) -> Site:
+        """What the op table is asked about it."""
+        return self.node.site(self.in_shapes)
 
 
 @dataclass(frozen=True, slots=True)
