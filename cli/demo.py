@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 import resnet_dsl as rd
-from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import note, show, show_table
 from resnet_dsl.cli.train import RESUMABLE
@@ -20,7 +21,7 @@ RESIDUAL, PLAIN = "resnet56-digits", "plain56-digits"
 
 
 def command(
-    epochs: Annotated[int, line.Option(min=1, metavar="N", help="Passes over the training set, for each network.")] = 15,
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the training set, for each network.")] = 15,
     quiet: QuietOption = False,
 ) -> None:
     """Train a 56-layer residual network and its plain twin on 8x8 digits, one after the other, and compare them.
@@ -32,7 +33,7 @@ def command(
         runs = [carry_out(name, request, command=["resnet-dsl", "demo"]) for name in (RESIDUAL, PLAIN)]
     except Interrupted as e:
         note(f"{e}\nbegin again with: resnet-dsl demo")
-        raise line.Exit(RESUMABLE) from None
+        raise typer.Exit(RESUMABLE) from None
     picture = runs[0].path / "networks.svg"
     rd.draw([rd.compile(rd.load(name)) for name in (RESIDUAL, PLAIN)]).save(picture)
     show_table(results_table([r.results for r in runs if r.results]), "table")

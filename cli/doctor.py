@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from resnet_dsl.cli import line
+import typer
+
 from resnet_dsl.cli.output import show
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.datasets.search import cache, find
@@ -32,7 +33,7 @@ def command() -> None:
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("platform", platform.platform()),
         *packages.items(),
-        *(("extra", found) for found in _extras()),
+        *(("extra", line) for line in _extras()),
         *_devices(),
         *(("data", f"{name}: {where}") for name, where in _data()),
         ("drawing", _drawing()),
@@ -42,14 +43,14 @@ def command() -> None:
     width = max(len(key) for key, _ in lines)
     show("".join(f"{key:<{width}}  {value}\n" for key, value in lines))
     if "missing" in packages.values():
-        raise line.Exit(3)
+        raise typer.Exit(3)
 
 
 def _packages() -> Iterator[tuple[str, str]]:
     """What we depend on, extras left out, by the package's own metadata."""
-    for needed in requires("resnet-dsl") or ():
-        if "extra ==" not in needed:
-            name = needed.partition(";")[0].rstrip("0123456789.,<>=!~ ")
+    for line in requires("resnet-dsl") or ():
+        if "extra ==" not in line:
+            name = line.partition(";")[0].rstrip("0123456789.,<>=!~ ")
             yield name, _installed(name)
 
 
@@ -64,7 +65,7 @@ def _extras() -> Iterator[str]:
     """What each extra brings and what of it is here."""
     for extra, modules in EXTRAS.items():
         found = [f"{package} {_installed(package)}" for package in modules.values()]
-        missing = any(one.endswith(" missing") for one in found)
+        missing = any(line.endswith(" missing") for line in found)
         yield f"{extra}: {', '.join(found)}" + (f"; pip install 'resnet-dsl[{extra}]'" if missing else "")
 
 

@@ -10,7 +10,8 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from resnet_dsl.cli import line
+import typer
+
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, SpecError, inline, refuse, render, speak
 from resnet_dsl.files import write_output
 from resnet_dsl.table import Answer, Format, Layout, Table
@@ -19,11 +20,11 @@ from resnet_dsl.table import Answer, Format, Layout, Table
 def show(text: str) -> None:
     """Results to standard output. A reader that has seen enough (`| head`) ends the command without a word."""
     try:
-        line.echo(speak(text, COMMAND_LINE), nl=False)
+        typer.echo(speak(text, COMMAND_LINE), nl=False)
     except BrokenPipeError:
         # The interpreter flushes at its end; what is left must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise line.Exit(0) from None
+        raise typer.Exit(0) from None
 
 
 def show_json(document: Any) -> None:
@@ -48,12 +49,12 @@ def answer(found: Answer, format: Format, *, quiet: bool = False) -> None:
 def note(text: str, *, quiet: bool = False) -> None:
     """A message for the person at the terminal."""
     if not quiet:
-        line.echo(speak(text, COMMAND_LINE), err=True)
+        typer.echo(speak(text, COMMAND_LINE), err=True)
 
 
 def complain(error: SpecError) -> None:
     """What is refused, where a command goes on with the rest."""
-    line.echo(render(error.diagnostics, COMMAND_LINE), err=True)
+    typer.echo(render(error.diagnostics, COMMAND_LINE), err=True)
 
 
 def styled() -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import typer
+
 import resnet_dsl as rd
-from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption, check_svg, svg_option
 from resnet_dsl.cli.output import answer, note, write, wrote
 from resnet_dsl.diagnostics import refuse
@@ -15,11 +16,11 @@ from resnet_dsl.diagnostics import refuse
 def command(
     folders: Annotated[
         list[Path] | None,
-        line.Argument(metavar="[DIR|RUN]...", help="Folders that hold runs, or runs themselves; default: runs/.", show_default=False),
+        typer.Argument(metavar="[DIR|RUN]...", help="Folders that hold runs, or runs themselves; default: runs/.", show_default=False),
     ] = None,
     metric: Annotated[
         Literal["accuracy", "loss", "lr"] | None,
-        line.Option(metavar="accuracy|loss|lr", help="What the curves show; default: accuracy.", show_default=False),
+        typer.Option(metavar="accuracy|loss|lr", help="What the curves show; default: accuracy.", show_default=False),
     ] = None,
     out: Annotated[str | None, svg_option("Draw the curves into an SVG.")] = None,
     format: FormatOption = "table",

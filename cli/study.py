@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import typer
+
 import resnet_dsl as rd
-from resnet_dsl.cli import line
 from resnet_dsl.cli.options import DataDirOption, FormatOption, QuietOption, data_option, svg_option
 from resnet_dsl.cli.output import answer, note
 from resnet_dsl.diagnostics import clean, refuse
@@ -25,17 +26,17 @@ def complete_study(incomplete: str) -> list[str]:
 def command(
     study: Annotated[
         str,
-        line.Argument(
+        typer.Argument(
             metavar="FILE|NAME", help="A study's YAML file, or a shipped study's name.", autocompletion=complete_study, show_default=False
         ),
     ],
-    quick: Annotated[bool, line.Option("--quick", help="The study's quick setting: minutes on a small machine.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The study's quick setting: minutes on a small machine.")] = False,
     long: Annotated[
-        bool, line.Option("--long", help="The study's long setting: the paper's schedule, for a GPU or a long weekend.")
+        bool, typer.Option("--long", help="The study's long setting: the paper's schedule, for a GPU or a long weekend.")
     ] = False,
     out: Annotated[
         Path | None,
-        line.Option(
+        typer.Option(
             "--out",
             metavar="DIR",
             help=f"The study's folder; default: one under {STUDIES_HOME}. Finished runs in it are kept.",
@@ -43,28 +44,28 @@ def command(
         ),
     ] = None,
     seeds: Annotated[
-        int | None, line.Option(min=1, max=1000, metavar="N", help="Runs of each arm at each learning rate.", show_default=False)
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Runs of each arm at each learning rate.", show_default=False)
     ] = None,
-    steps: Annotated[int | None, line.Option(min=1, metavar="N", help="Batches of each run.", show_default=False)] = None,
+    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Batches of each run.", show_default=False)] = None,
     data: Annotated[str | None, data_option("One of the data sets that the study names; default: the first.")] = None,
     data_dir: DataDirOption = None,
-    download: Annotated[bool, line.Option("--download", help="Fetch the data if it is missing.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data if it is missing.")] = False,
     limit_train: Annotated[
-        int | None, line.Option("--limit-train", min=1, metavar="N", help="Use only N training images.", show_default=False)
+        int | None, typer.Option("--limit-train", min=1, metavar="N", help="Use only N training images.", show_default=False)
     ] = None,
     device: Annotated[
-        str, line.Option(metavar="cpu|cuda|mps|auto", help="Where to compute; on the CPU results are the same bit for bit.")
+        str, typer.Option(metavar="cpu|cuda|mps|auto", help="Where to compute; on the CPU results are the same bit for bit.")
     ] = "cpu",
     jobs: Annotated[
         int | None,
-        line.Option("--jobs", "-j", min=1, max=1024, metavar="N", help="Runs side by side; default: one per core.", show_default=False),
+        typer.Option("--jobs", "-j", min=1, max=1024, metavar="N", help="Runs side by side; default: one per core.", show_default=False),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], line.Option(metavar="local|ray", help="Where the runs are made: in processes here, or on a Ray cluster.")
+        Literal["local", "ray"], typer.Option(metavar="local|ray", help="Where the runs are made: in processes here, or on a Ray cluster.")
     ] = "local",
     address: Annotated[
         str | None,
-        line.Option(metavar="ADDRESS", help="With --engine ray: a running cluster; default: one is started here.", show_default=False),
+        typer.Option(metavar="ADDRESS", help="With --engine ray: a running cluster; default: one is started here.", show_default=False),
     ] = None,
     plot: Annotated[str | None, svg_option("Draw every run, means and intervals.", "--plot", "-o")] = None,
     curves: Annotated[str | None, svg_option("Draw training error over steps.", "--curves")] = None,
@@ -88,7 +89,7 @@ def command(
     except StudyInterrupted as e:
         again = shlex.join(["resnet-dsl", *sys.argv[1:]])
         note(f"{e}\ngo on with the same command: {clean(again)}")
-        raise line.Exit(RESUMABLE) from None
+        raise typer.Exit(RESUMABLE) from None
     answer(found, format, quiet=quiet)
     found.require_complete()
     note(f"\nin {found.folder}: study.json, study.svg, curves.svg, runs", quiet=quiet or format != "table")

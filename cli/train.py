@@ -7,7 +7,8 @@ import shlex
 import sys
 from typing import Annotated, Any
 
-from resnet_dsl.cli import line
+import typer
+
 from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
 from resnet_dsl.cli.output import answer, note
 from resnet_dsl.diagnostics import COMMAND_LINE, refuse, speak
@@ -22,7 +23,7 @@ RESUMABLE = 75
 def _beside_the_table(
     spec: Annotated[
         str | None,
-        line.Argument(
+        typer.Argument(
             metavar="SPEC",
             help="A path, - for standard input, or a shipped spec's name; with --resume also a run's folder.",
             autocompletion=complete_spec,
@@ -30,9 +31,9 @@ def _beside_the_table(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, line.Option("--dry-run", help="Check everything, time a few steps, say what the run would take; write nothing.")
+        bool, typer.Option("--dry-run", help="Check everything, time a few steps, say what the run would take; write nothing.")
     ] = False,
-    find_lr: Annotated[bool, line.Option("--find-lr", help="Search the learning rate instead of training; write nothing.")] = False,
+    find_lr: Annotated[bool, typer.Option("--find-lr", help="Search the learning rate instead of training; write nothing.")] = False,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -56,7 +57,7 @@ def command(**given: Any) -> None:
         found = rehearsal(spec, request) if dry_run else rate_search(spec, request) if find_lr else _trained(spec, request)
     except Interrupted as e:
         note(f"{e}\nresume with: resnet-dsl train --resume {shlex.quote(str(e.folder))}")
-        raise line.Exit(RESUMABLE) from None
+        raise typer.Exit(RESUMABLE) from None
     if reports():
         answer(found, format, quiet=request.quiet)
 
@@ -82,7 +83,7 @@ def _option(name: str) -> inspect.Parameter:
     flag, kind = FLAGS[name], KINDS[name]
     default = inspect.signature(Request).parameters[name].default
     long = f"--{flag.option or name.replace('_', '-')}"
-    declared = line.Option(
+    declared = typer.Option(
         f"{long}/--no-{name}" if kind is bool and default is None else long,
         *([f"-{flag.short}"] if flag.short else []),
         metavar=flag.metavar or None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from collections import Counter
 from math import comb, log2
@@ -12,11 +10,12 @@ from pathlib import Path
 import networkx as nx
 import pytest
 from networks import NETWORKS, compiled, small
+from typer.testing import CliRunner
 
 import resnet_dsl as rd
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.paths import NetworkPaths, paths_of
-from resnet_dsl.cli.app import main
+from resnet_dsl.cli.app import app
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.network import flatten
@@ -136,12 +135,10 @@ def test_an_answer_of_several_networks() -> None:
         rd.paths("plain56", by="cuts")  # type: ignore[arg-type]
 
 
-def run(*args: str, code: int = 0) -> str:
-    """What `resnet-dsl paths` prints, on both streams."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        assert main(["paths", *args]) == code
-    return said.getvalue()
+def run(*args: str) -> str:
+    done = CliRunner().invoke(app, ["paths", *args])
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def test_the_document_is_exact() -> None:
@@ -166,9 +163,12 @@ def test_runs_of_blocks_are_drawn_together() -> None:
 
 
 def test_a_picture(tmp_path: Path) -> None:
-    assert run("resnet20", "plain20", "-o", str(tmp_path / "paths.svg")).startswith(f"wrote {tmp_path / 'paths.svg'}\n")
+    done = CliRunner().invoke(app, ["paths", "resnet20", "plain20", "-o", str(tmp_path / "paths.svg")])
+    assert done.stderr == f"wrote {tmp_path / 'paths.svg'}\n"
     assert (tmp_path / "paths.svg").read_text() == rd.paths("resnet20", "plain20").svg
-    assert "paths are drawn as SVG, not as paths.png" in run("resnet20", "-o", "paths.png", code=2)
+    done = CliRunner().invoke(app, ["paths", "resnet20", "-o", "paths.png"])
+    assert isinstance(done.exception, SpecError)
+    assert "paths are drawn as SVG, not as paths.png" in str(done.exception)
 
 
 def test_costs_at_the_last_cut_are_those_before_the_classifier() -> None:

@@ -13,6 +13,7 @@ from resnet_dsl.extras import require
 from resnet_dsl.lab.study.engine import Engine, Stop, Task, TaskResult
 from resnet_dsl.lab.study.folder import RESULT, measured, read, register, write
 from resnet_dsl.lab.study.planning import StudyPlan
+from resnet_dsl.lab.study.progress import Board
 from resnet_dsl.lab.study.records import Measured, StudyDocument
 from resnet_dsl.lab.study.result import Invocation, StudyResult, result
 from resnet_dsl.records.errors import StudyInterrupted
@@ -66,7 +67,6 @@ def _carry_out(
     """Run what is left; what is measured goes into `found`. Returns what failed."""
     # Preparing and training need torch; a study whose runs are finished is read without it.
     from resnet_dsl.lab.runs.preparing import prepare
-    from resnet_dsl.lab.study.progress import Board
     from resnet_dsl.training.loop.stop import StopWish
 
     work = _work(plan, left)
