@@ -32,7 +32,7 @@ from resnet_dsl.lab.study.folder import write
 from resnet_dsl.lab.study.local import LocalEngine
 from resnet_dsl.lab.study.planning import Choice, StudyPlan, command, plan
 from resnet_dsl.lab.study.reading import read_study
-from resnet_dsl.lab.study.records import Measured
+from resnet_dsl.lab.study.records import RunMeasures
 from resnet_dsl.lab.study.result import Invocation
 from resnet_dsl.records.errors import StudyInterrupted
 from resnet_dsl.training.loop.faults import VARIABLE
@@ -69,7 +69,7 @@ def ready(home: Path, text: str = TEXT, **choice: Any) -> tuple[StudyPlan, tuple
     return p, tasks
 
 
-def figures(found: Measured | None) -> dict[str, Any]:
+def figures(found: RunMeasures | None) -> dict[str, Any]:
     """What does not depend on the clock."""
     assert found is not None
     return {**found.to_dict(), "measures": {k: v for k, v in found.measures.items() if k not in ("seconds", "step_ms")}}
@@ -235,7 +235,7 @@ class _Instant:
                 yield TaskResult(t, error="the disk is full", exit_code=3)
                 continue
             measures = {"train_error": 20.0 + t.seed, "test_error": 20.0, "loss": 0.5, "seconds": 1.0}
-            found = Measured(
+            found = RunMeasures(
                 identity=t.identity, diverged=None, measures=measures, curve=((4, 20.0),), steps=24, weights_sha256="", data_sha256=""
             )
             t.folder.mkdir(parents=True)
