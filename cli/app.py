@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from resnet_dsl.cli import groups
+from resnet_dsl.cli.quick import quicken
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 from resnet_dsl.version import __version__
 
@@ -194,7 +195,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return typer.main.get_command(app).main(args, prog_name="resnet-dsl", standalone_mode=False) or 0
+        return quicken(typer.main.get_command(app)).main(args, prog_name="resnet-dsl", standalone_mode=False) or 0
     except SpecError as e:
         return _fail(render(e.diagnostics, COMMAND_LINE), e.exit_code)
     except typer.TyperException as e:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import typer
 from typer.core import TyperGroup
 
+from resnet_dsl.cli.quick import quicken
 from resnet_dsl.diagnostics import did_you_mean, quote
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -70,7 +71,7 @@ def command(row: Row, function: Callable[..., None]) -> Any:
     """The command of a row that calls a function, its options read from the function's signature."""
     one = typer.Typer(add_completion=False, rich_markup_mode=None)
     one.command(row.name, epilog=epilog(row), short_help=row.summary, context_settings=CONTEXT)(function)
-    return typer.main.get_command(one)
+    return quicken(typer.main.get_command(one))
 
 
 def group(row: Row, cls: type[Group], about: str) -> Any:
@@ -85,7 +86,7 @@ def group(row: Row, cls: type[Group], about: str) -> Any:
         if ctx.invoked_subcommand is None:
             typer.echo(ctx.get_help())
 
-    return typer.main.get_command(one)
+    return quicken(typer.main.get_command(one))
 
 
 def epilog(row: Row) -> str:

@@ -92,7 +92,7 @@ class _Emitter:
     def header(self) -> str:
         g = self.graph
         given = f"{len(g.outputs)} output{'s' if len(g.outputs) > 1 else ''}" if g.outputs else shape_text(g.root.shape)
-        about = f"{checked_name(g.name)}: {shape_text(g.input)} -> {given}, {_count_params(g):,} parameters."
+        about = f"{checked_name(g.name)}: {shape_text(g.input)} -> {given}, {g.params:,} parameters."
         return f'"""{about}\n\nWritten by resnet-dsl {__version__}.\n"""'
 
     def named(self, program: Program) -> _Made:
@@ -270,14 +270,3 @@ def _container(modules: Sequence[tuple[Node, str]], maker: str) -> tuple[str, li
 def _about(program: Program, values: Iterable[str]) -> str:
     what = "" if program.role == program.kind else f"{checked_name(program.kind)}: "
     return f"{what}{shape_text(program.input)} -> {', '.join(shape_text(program.value_shape(value)) for value in values)}"
-
-
-def _count_params(graph: Graph) -> int:
-    totals: dict[int, int] = {}
-    for program in graph.programs:
-        totals[id(program)] = sum(
-            n.times * totals[id(n.program)] if n.program is not None
-            else OPS[n.op].params(program.site(n))
-            for n in program.nodes
-        )  # fmt: skip
-    return totals[id(graph.root)]

@@ -39,7 +39,7 @@ class _Expander:
         self.spec = spec
         self.interner = Interner()
         self.base = Env(spec.params, None)
-        self.totals: dict[int, tuple[int, int]] = {}
+        self.activations: dict[int, int] = {}
 
     def graph(self) -> Graph:
         spec = self.spec
@@ -188,8 +188,7 @@ class _Expander:
         params = activations = 0
         for d in root.drafts:
             if d.program is not None:
-                p, a = self._total(d.program)
-                params, activations = params + p, activations + a
+                params, activations = params + d.program.params, activations + self._activations(d.program)
             else:
                 row = OPS[d.op]
                 params += row.params(Site(dict(d.attrs), tuple(root.shape(v) for v in d.inputs), d.shape))
@@ -204,21 +203,14 @@ class _Expander:
                     at=at,
                 )
 
-    def _total(self, program: Program) -> tuple[int, int]:
-        """Parameters and activations of a scope, once for each distinct one."""
-        known = self.totals.get(id(program))
-        if known is None:
-            params = activations = 0
-            for n in program.nodes:
-                if n.program is not None:
-                    p, a = self._total(n.program)
-                    params, activations = params + n.times * p, activations + n.times * a
-                else:
-                    row = OPS[n.op]
-                    params += row.params(program.site(n))
-                    activations += prod(n.shape) if row.weighted else 0
-            known = self.totals[id(program)] = (params, activations)
-        return known
+    def _activations(self, program: Program) -> int:
+        """What the weighted layers of a scope give, in elements; once for each distinct scope."""
+        if id(program) not in self.activations:
+            self.activations[id(program)] = sum(
+                n.times * self._activations(n.program) if n.program is not None else prod(n.shape) * OPS[n.op].weighted
+                for n in program.nodes
+            )
+        return self.activations[id(program)]
 
 
 def _reads(reference: Reference | None) -> frozenset[str]:
