@@ -49,8 +49,10 @@ def plain(param: Any, value: Any) -> Any:
         return _UNSURE if param.required else absent
     annotation = param.type_descriptor.annotation
     if get_origin(annotation) is list:
+        if not isinstance(value, list | tuple):
+            return _UNSURE
         items = [_one(get_args(annotation)[0], param.type_descriptor.parameter_info, item) for item in value]
-        return _UNSURE if isinstance(value, str) or any(item is _UNSURE for item in items) else items
+        return _UNSURE if any(item is _UNSURE for item in items) else items
     return _one(annotation, param.type_descriptor.parameter_info, value)
 
 
@@ -70,7 +72,7 @@ def _one(annotation: Any, info: Any, value: Any) -> Any:
         and info.dir_okay
     ):
         # typer refuses a file that is there and cannot be read.
-        return Path(value) if not os.path.exists(value) or os.access(value, os.R_OK) else _UNSURE
+        return Path(value) if "\0" not in value and (not os.path.exists(value) or os.access(value, os.R_OK)) else _UNSURE
     return _UNSURE
 
 

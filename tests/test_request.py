@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import resnet_dsl as rd
-from resnet_dsl.cli.app import PROGRAM
+from resnet_dsl.cli.app import COMMANDS, Commands
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, speak
 from resnet_dsl.language import changed
 from resnet_dsl.language.recipes import recipe_of
@@ -34,12 +34,13 @@ def value(name: str) -> Any:
 
 
 def test_options_are_the_table() -> None:
-    options = {p.name: p for p in PROGRAM.build(PROGRAM.rows["train"]).known}
+    row = next(row for row in COMMANDS if row.name == "train")
+    options = {p.name: p for p in Commands.build(row).params}
     assert set(options) - set(FLAGS) == {"spec", "dry_run", "find_lr", "format", "help"} & set(options)
     assert set(FLAGS) <= set(options)
     for name, flag in FLAGS.items():
-        assert options[name].options[0] == f"--{flag.option or name.replace('_', '-')}"
-        assert options[name].declared.help == speak(flag.help, COMMAND_LINE)
+        assert options[name].opts[0] == f"--{flag.option or name.replace('_', '-')}"
+        assert options[name].help == speak(flag.help, COMMAND_LINE)
 
 
 @pytest.mark.parametrize("verb", [rd.train, rd.rehearse, rd.find_lr])
