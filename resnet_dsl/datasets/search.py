@@ -57,7 +57,7 @@ def find(source: Source, data_dir: Path | None) -> Found:
                     partly = f"{folder} has {files[0].name} but not {missing}"
         state = partly or ("none of its files there" if root.is_dir() else "no such folder")
         tried.append(f"  {root} ({why}): {state}")
-    raise refuse("data-missing", "not found on this machine; searched:\n" + "\n".join(tried), _mend(source), at=source.name, exit_code=3)
+    raise refuse("data-missing", "not found on this machine; searched:\n" + "\n".join(tried), _fix(source), at=source.name, exit_code=3)
 
 
 def _at(path: Path) -> Path | None:
@@ -65,7 +65,7 @@ def _at(path: Path) -> Path | None:
     return path if path.is_file() else packed if packed.is_file() else None
 
 
-def _mend(source: Source) -> str:
+def _fix(source: Source) -> str:
     ways = []
     if source.package:
         ways.append(f"install it (Debian, Ubuntu: apt-get install {source.package})")

@@ -105,8 +105,8 @@ def _missing(path: tuple[str, ...], parent: MappingTree, keys: list[str]) -> Ite
     if keys:
         noun = _where(path, parent)
         names = ", ".join(quote(k) for k in keys)
-        mend = " and ".join(f"`{k}: ...`" for k in keys)
-        yield mistake("missing-key", f"{names} missing: {noun} needs {'it' if len(keys) == 1 else 'them'}", f"add {mend}", at=parent.at)
+        fix = " and ".join(f"`{k}: ...`" for k in keys)
+        yield mistake("missing-key", f"{names} missing: {noun} needs {'it' if len(keys) == 1 else 'them'}", f"add {fix}", at=parent.at)
 
 
 def _where(path: tuple[str, ...], parent: MappingTree) -> str:
@@ -183,12 +183,12 @@ def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Di
     at = at_value(value)
     if isinstance(value, Scalar) and value.kind == "null" and e["type"] != "null":
         shape = "list" if e["type"] == "list_type" else "mapping" if "located" not in e["msg"] else "value"
-        mend = {
+        fix = {
             "list": "write a list: `- {depth: 2, width: 64}`, one line a stage",
             "mapping": mapping_help,
             "value": "give it a value, or delete the key",
         }[shape]
-        return mistake("null", f"{named}has no value (null), but must be a {shape}", mend, at=at)
+        return mistake("null", f"{named}has no value (null), but must be a {shape}", fix, at=at)
     if e["msg"] == "located":
         ctx = e["ctx"]
         if e["type"] == "null":

@@ -55,7 +55,7 @@ def _boolean(value: Any) -> bool:
 
 
 def boolean_help(value: Tree) -> str:
-    """The mend where true or false is due."""
+    """The fix where true or false is expected."""
     word = value.text.lower() if isinstance(value, Scalar) else ""
     if word in ("yes", "on", "true", "1"):
         return "write true"

@@ -33,7 +33,7 @@ class Rule:
     below: bool = False
 
     def complaint(self, value: Result) -> tuple[str, str, str] | None:
-        """Code, what is wrong and the mend, or None where the value is fine."""
+        """Code, what is wrong and the fix, or None where the value is fine."""
         if isinstance(value, bool) != (self.kind == "condition"):
             if self.kind == "condition":
                 return (
