@@ -1,4 +1,4 @@
-"""The rules: each finds its own example and not the mended one, and the shipped specs have only what was looked at."""
+"""The rules: each finds its own example and not the fixed one, and the shipped specs have only findings that we looked at."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.outputs import select
 from resnet_dsl.graph.verify import verify
 from resnet_dsl.language import load
+from resnet_dsl.pictures.draw import draw
 from resnet_dsl.verbs.modules import build
 
 GOLDEN = Path(__file__).parent / "data" / "emitted_outputs.txt"
@@ -195,6 +196,14 @@ def test_what_inspect_tells_of_outputs() -> None:
         {"name": "layer3.1", "out": [1024, 14, 14], "stride": [16, 16]},
     ]
     assert rd.inspect("resnet50", outputs="layer2, layer3.1").to_dict() == document
+
+
+@pytest.mark.parametrize("names", ["layer2", "layer1.0.bn1,layer1.0.downsample", "stem,layer1.1,layer2.1.conv2"])
+@pytest.mark.parametrize("options", [{}, {"by": "block"}, {"by": "op"}, {"style": "overview"}, {"style": "paper"}])
+def test_pictures_say_what_is_given(names: str, options: dict[str, Any]) -> None:
+    drawing = draw(select(compiled(small(shortcut="C")), names), **options)
+    assert f"gives {names.replace(',', ', ')}" in drawing.dot
+    assert "5 classes" not in drawing.description
 
 
 @pytest.mark.parametrize("names", ["layer2", "layer1.0.bn1,layer2.0", "layer1.1,layer2.1.conv2,stem", "conv1"])

@@ -1,6 +1,6 @@
 """Which step of one scope is which step of another: by content first, then by likeness and name.
 
-Equal steps in a row are one `Run`, and runs are aligned as runs, so two stages of two hundred equal blocks cost no more
+Equal steps in a row are one `StepRun`, and runs are aligned as runs, so two stages of two hundred equal blocks cost no more
 than two of three. What is equal on both sides but out of order has moved.
 """
 
@@ -57,7 +57,7 @@ class StepRun:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Steps of A and B that are one another; either is None where there is no such step. `swapped` names what A's changed places with."""
+    """A step of A and the same step of B; one is None where only the other has it. `swapped` is what A's step changed places with."""
 
     status: Status
     a: StepRun | None
@@ -66,7 +66,7 @@ class Pair:
 
 
 class Keys:
-    """Numbers that are equal for what does the same, over several graphs. Shapes that only follow from what enters are no part."""
+    """Keys of scopes and nodes: equal keys do the same, across graphs. Shapes that only follow from the input do not count."""
 
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
@@ -109,7 +109,7 @@ class Keys:
         return self._bags[id(program)]
 
     def likeness(self, a: Node, b: Node) -> float:
-        """From 0, nothing in common, to 1."""
+        """The likeness of two steps, from 0 (nothing in common) to 1."""
         if (
             (a.program is None) != (b.program is None)
             or (a.role in _MAIN) != (b.role in _MAIN)
@@ -139,7 +139,7 @@ class Keys:
 
 
 def align(a: Program, b: Program, keys: Keys) -> list[Pair]:
-    """Every step of both scopes once, in order: B's, with what only A has where it stood."""
+    """Every step of both scopes once, in B's order; a step that only A has keeps its place among its neighbours."""
     ours, theirs = _runs(a), _runs(b)
     lead: list[Pair] = []
     tail: list[Pair] = []
@@ -266,7 +266,7 @@ def _or_moved(ours: list[StepRun], theirs: list[StepRun], places: range, moves: 
 
 
 def _gap(ours: list[StepRun], theirs: list[Pair | StepRun], keys: Keys) -> list[Pair]:
-    """What lies between two anchors: pairs that are alike have changed, the rest was removed or added."""
+    """The pairs between two anchors: steps that are alike have changed, the others were removed or added."""
     left, right = _cut(_joined(ours), _joined([x for x in theirs if isinstance(x, StepRun)]))
     found = [Pair("moved", x.a, x.b) for x in theirs if isinstance(x, Pair)]
     for a, b in _alike(left, right, keys.likeness):
@@ -295,7 +295,7 @@ def _joined(runs: Sequence[StepRun]) -> list[StepRun]:
 
 
 def _cut(a: list[StepRun], b: list[StepRun]) -> tuple[list[StepRun], list[StepRun]]:
-    """Both cut where either has an end, so that three equal steps can be one of a kind and two of another."""
+    """Both sides, cut where either one ends: three equal steps may match one step of a kind and two of another."""
     ends = [list(accumulate(run.times for run in side)) for side in (a, b)]
     cuts = sorted({*ends[0], *ends[1]})
     return tuple(  # type: ignore[return-value]

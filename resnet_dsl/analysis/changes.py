@@ -41,7 +41,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """What changed of a step, from what and to what, as people write it; empty where one side has no such thing."""
+    """An attribute of a step that changed, with its values before and after in words; empty where one side does not have it."""
 
     name: str
     before: str
@@ -103,7 +103,7 @@ class Change:
 
 
 def groups(changes: Sequence[Change]) -> list[list[Change]]:
-    """Neighbours that one line can tell: what did not change, and what changed in the same way but for the figures."""
+    """Neighbours that one line can describe: what did not change, and what changed in the same way except for the figures."""
     return [list(run) for _, run in groupby(changes, _pattern)]
 
 

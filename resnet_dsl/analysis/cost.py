@@ -64,7 +64,7 @@ class Cost:
         return 2 * self.macs
 
     def __add__(self, other: Cost) -> Cost:
-        """The two in series."""
+        """The cost of both in series."""
         return Cost(
             self.params + other.params,
             self.macs + other.macs,
@@ -75,7 +75,7 @@ class Cost:
         )
 
     def __mul__(self, times: int) -> Cost:
-        """`times` of it in series."""
+        """The cost of `times` of it in series."""
         return Cost(
             self.params * times,
             self.macs * times,
@@ -160,7 +160,7 @@ def work(node: Node, in_shapes: Sequence[Shape]) -> dict[str, int]:
 
 
 def total_work(graph: Graph) -> Counter[str]:
-    """The same of a whole network, each distinct scope counted once."""
+    """All that counters may count in a whole network; each distinct scope is counted once."""
     known: dict[int, Counter[str]] = {}
     for program in graph.programs:
         total = known[id(program)] = Counter()

@@ -1,7 +1,7 @@
 """What the usual counters say of a network, and why they differ: their conventions as one table.
 
-A counter is a sum over what the op table says a network does (`Op.work`), each quantity so many times. The makes-up were
-found by running the tools (versions as named) and are tested against them and against recorded figures.
+A counter is a sum over what the op table says a network does (`Op.work`), each quantity taken so many times. We found how
+they are made up by running the tools, and test them against the tools and against recorded figures.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What one counter says of one network, and what makes the figure up."""
+    """What one counter says of one network, and what its figure is made of."""
 
     counter: Counter
     count: int

@@ -81,13 +81,13 @@ class _Comparer:
 
 
 def _label(node: Node, scope: Program) -> str:
-    """A merge by its name, as its sign would be read as one of ours."""
+    """An operation in a few words; a merge by its name, since its sign (`+`) would look like one of ours."""
     row = OPS[node.op]
     return row.name if row.group == "merge" else row.label(dict(node.attrs), scope.in_shapes(node), node.shape)
 
 
 def _rewired(a: Program, b: Program, pairs: Sequence[Pair], found: list[Change]) -> list[Change]:
-    """The same steps that read something else: says which, and what."""
+    """The changes of scopes that have the same steps but other connections: which steps read what."""
     partner = {"": "", **{p.a.node.path: p.b.node.path for p in pairs if p.a and p.b}}
     done = []
     for pair, change in zip(pairs, found, strict=True):
@@ -99,7 +99,7 @@ def _rewired(a: Program, b: Program, pairs: Sequence[Pair], found: list[Change])
 
 
 def _numbered(scope: Program) -> set[str]:
-    """The names in a scope that only count (`conv1`, `conv2`, `0`): they shift where something is inserted, and say no more."""
+    """The names in a scope that only count (`conv1`, `conv2`, `0`): an insertion shifts them, so they carry no meaning."""
     seen: Counter[str] = Counter()
     total = Counter(n.path.rstrip("0123456789") for n in scope.nodes)
     found = set()
@@ -157,7 +157,7 @@ def _word(node: Node) -> str:
 
 
 def _text(value: Value | None) -> str:
-    """3 for a square 3x3 too."""
+    """A value in words: 3 for a square 3x3."""
     if value is None:
         return ""
     if isinstance(value, tuple):

@@ -37,14 +37,14 @@ class Reach:
         return (self.sides[0][0], self.sides[1][0]) if self.sides is not None else None
 
     def then(self, after: Reach) -> Reach:
-        """This, and then the other."""
+        """The reach of this one followed by the other."""
         if self.sides is None or after.sides is None:
             return Reach(None, whole=True)
         height, width = (_follow(a, b) for a, b in zip(self.sides, after.sides, strict=True))
         return Reach((height, width), self.whole or after.whole)
 
     def __or__(self, other: Reach) -> Reach:
-        """Either way; a gate of one position spreads what it sees over the map."""
+        """The reach of two paths that meet; a gate of one position spreads what it sees over the map."""
         if self.sides is None or other.sides is None:
             return Reach(self.sides or other.sides, whole=True)
         height, width = ((max(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2])) for a, b in zip(self.sides, other.sides, strict=True))
@@ -84,7 +84,7 @@ def _follow(a: Side, b: Side) -> Side:
 
 
 def _repeated(reach: Reach, times: int) -> Reach:
-    """`times` of it in series, by halves."""
+    """The reach of `times` of it in series, by repeated halving."""
     if times == 1:
         return reach
     half = _repeated(reach, times // 2)

@@ -1,8 +1,8 @@
 """The network nearest under a budget, among those with the stages' widths or depths scaled.
 
 All widths are scaled by one factor and all depths by another, then rounded, so the stages keep the proportions that their
-author gave them. Costs grow with both, so widths are found by bisection; one block more of a stage costs what its
-repeating block does, which is arithmetic.
+author gave them. Costs grow with both, so widths are found by bisection; one more block in a stage costs what
+its repeating block costs, which is arithmetic.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class OverBudget(Exception):
 def fit(spec: Spec, budget: Budget, over: Sequence[Axis] = ("width",), multiple: int = 1) -> Scaled:
     """The dearest network within the budget.
 
-    With both axes, both grow or both shrink, and of all that come within 2 % of the dearest the one whose widths and depths
-    change most alike is taken. `multiple` is what widths are to be divisible by. Raises OverBudget, and
+    With both axes, both grow or both shrink. Of all networks within 2 % of the dearest, we take the one whose widths and depths
+    change most alike. Widths are divisible by `multiple`. Raises OverBudget, and
     SpecError where the spec itself does not compile.
     """
     family = _Family(spec, multiple)
@@ -77,7 +77,7 @@ def fit(spec: Spec, budget: Budget, over: Sequence[Axis] = ("width",), multiple:
 
 
 def within(cost: Cost | None, budget: Budget) -> bool:
-    """Is it a network, and within the budget?"""
+    """True for a network that is within the budget."""
     return cost is not None and all(getattr(cost, what) <= limit for what, limit in budget.items())
 
 
@@ -99,7 +99,7 @@ class _Family:
         self.least = high
 
     def widths(self, scale: int) -> dict[int, int]:
-        """Of all stages: rounded to the grain, halves up."""
+        """The widths of all stages, rounded to the grain, halves up."""
         return {i: self.grain * max(1, floor(Fraction(w * scale, max(self.own)) + Fraction(1, 2))) for i, w in enumerate(self.own)}
 
     def fitted(self, scale: int, depths: Depths) -> Scaled:
@@ -154,7 +154,7 @@ class _Family:
             return None
 
     def _count(self, scale: int) -> tuple[Cost, tuple[Cost, ...]] | None:
-        """The cost with one block a stage, and of one block more in each."""
+        """The cost with one block per stage, and the cost of one more block in each."""
         try:
             graph = compile(variant(self.spec, widths=self.widths(scale), depths=[2] * len(self.own)))
         except SpecError:

@@ -116,7 +116,7 @@ def smallest_input(spec: Spec) -> int | None:
 
 
 def total_stride(graph: Graph) -> int:
-    """What the sides of an input are to be divisible by, so that no stride of the network leaves a rest."""
+    """What the sides of an input must be divisible by, so that no stride of the network leaves a remainder."""
     reaches = Reaches(graph)
     found = 1
     todo = [(graph.root, Reach())]

@@ -194,7 +194,7 @@ def checked(allow: Iterable[str]) -> frozenset[str]:
 def lint(spec: Spec, allow: Collection[str] = ()) -> list[Diagnostic]:
     """What the rules find in a spec, by position; each finding is a warning.
 
-    Raises SpecError where the spec does not compile, or where a comment allows what is no code.
+    Raises SpecError where the spec does not compile, or where a comment allows a code that no rule has.
     """
     subject = Subject(spec, compile(spec))
     own = spec.at.source

@@ -32,17 +32,17 @@ MAX_BATCH = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Bytes: so many at all events, and so many for each sample."""
+    """A number of bytes: a fixed part, and a part for each sample."""
 
     fixed: int = 0
     each: int = 0
 
     def __add__(self, other: Amount) -> Amount:
-        """Both."""
+        """The sum."""
         return Amount(self.fixed + other.fixed, self.each + other.each)
 
     def __mul__(self, times: int) -> Amount:
-        """So many of it."""
+        """The amount, `times` over."""
         return Amount(self.fixed * times, self.each * times)
 
     def of(self, batch: int) -> int:
@@ -62,7 +62,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class ScopeMemory:
-    """A scope's run: what it saves, its input's storage afterwards, and its output's; None where that is the input's."""
+    """One call of a scope: what it saves, and where its input and its output lie afterwards; `exit` is None for the input's storage."""
 
     saved: Amount
     entry: Storage
@@ -200,7 +200,7 @@ class Memory:
         return max((a.of(batch) for a in self.recomputed), default=0)
 
     def total(self, batch: int) -> int:
-        """All of it."""
+        """All bytes for a batch."""
         return self.weights + self.gradients + self.optimizer + self.saved.of(batch) + self.again(batch)
 
     def largest_batch(self, limit: int) -> int:

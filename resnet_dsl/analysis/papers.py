@@ -30,7 +30,7 @@ def presets() -> dict[str, Any]:
 class PaperRow:
     """One line of a paper's table: what it prints, what we count, and how the two go together.
 
-    `settings` are what `--set` would say to make the network of `spec`.
+    `settings` are the overrides that make the network from `spec`.
     """
 
     name: str

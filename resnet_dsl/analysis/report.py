@@ -40,7 +40,7 @@ class Part(Cost):
 
     @property
     def elements(self) -> int:
-        """Of the output, for one input."""
+        """Elements of the output, for one input."""
         return prod(self.out)
 
     def to_dict(self, *keys: str) -> dict[str, object]:
@@ -64,7 +64,7 @@ class _Place:
 class Breakdown(Cost):
     """What a network costs for one input, in all and by part.
 
-    `batch`, `precision` and `optimizer` matter to bytes alone. `costs` say what is counted, `saving` what autograd saves.
+    `batch`, `precision` and `optimizer` matter for bytes only. `costs` say what is counted, `saving` what autograd saves.
     """
 
     graph: Graph = field(repr=False)
@@ -101,17 +101,17 @@ class Breakdown(Cost):
 
     @property
     def weight_bytes(self) -> int:
-        """Of all trainable parameters in `precision`."""
+        """Bytes of all trainable parameters in `precision`."""
         return self.params * self.size
 
     @property
     def activation_bytes(self) -> int:
-        """Of the outputs of all convolutions and linear layers in `precision`, for `batch` inputs."""
+        """Bytes of the outputs of all convolutions and linear layers in `precision`, for `batch` inputs."""
         return self.activations * self.size * self.batch
 
     @cached_property
     def memory(self) -> Memory:
-        """What training it keeps in memory."""
+        """What training the network keeps in memory."""
         return memory(self.params, self.saving, self.optimizer)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What the rules of `lint` look for: a function a rule, from a spec and its compiled graph to places and what is to be seen there."""
+"""What the rules of `lint` look for. Each rule is a function from a spec and its graph to places, and to what is wrong there."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _does(node: Node, program: Program) -> Collection[str]:
 
 
 def _keeps_statistics(node: Node) -> bool:
-    """Has it running statistics beside its weight and bias, as batch norm has?"""
+    """True for a norm with running statistics beside its weight and bias, such as batch norm."""
     return _group(node) == "norm" and len(OPS[node.op].state(dict(node.attrs), [node.shape], node.shape)) > 2
 
 

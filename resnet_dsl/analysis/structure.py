@@ -1,4 +1,4 @@
-"""What is to be seen in a graph's structure: which block convolution carries the stride."""
+"""What a graph's structure shows: which block convolution carries the stride."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class TransferPlan:
 
 
 def plan(a: Graph, b: Graph) -> TransferPlan:
-    """What of A fits B, by name and shape. A module of which one tensor has another shape keeps none of A's: half a layer is none."""
+    """What of A fits B, by name and shape. Where one tensor of a module has another shape, the module takes nothing from A: half a layer is useless."""
     of_a, of_b = tensors(a), tensors(b)
     unfit = {_owner(n) for n, shape in of_b.items() if of_a.get(n, shape) != shape}
 
@@ -157,7 +157,7 @@ def _shape(shape: Shape) -> str:
 
 
 def _folded(rows: Iterable[TensorTransfer]) -> Iterator[tuple[str, int, str, str]]:
-    """Runs of parts of which the same is to be said; shapes are those of the first."""
+    """Runs of parts to which the same happens; shapes are those of the first."""
     parts = [(part, list(of)) for part, of in groupby(rows, lambda r: _part(r.name))]
     for _, run in groupby(parts, lambda p: (_region(p[0]), [(what, how) for what, how, _, _ in _told(*p)])):
         names, told = [], []
@@ -170,7 +170,7 @@ def _folded(rows: Iterable[TensorTransfer]) -> Iterator[tuple[str, int, str, str
 
 
 def _told(part: str, rows: Sequence[TensorTransfer]) -> Iterator[tuple[What, str, str, int]]:
-    """Of one part: what happens, how, the shapes that go with it, and to how many tensors."""
+    """What happens to one part, how, with which shapes, and to how many tensors."""
     for what in sorted(dict.fromkeys(r.what for r in rows), key=_ORDER.index):
         of = [r for r in rows if r.what == what]
         modules = list(dict.fromkeys(_inner(part, _owner(r.name)) for r in of))
@@ -185,7 +185,7 @@ def _told(part: str, rows: Sequence[TensorTransfer]) -> Iterator[tuple[What, str
 
 
 def _grown(part: str, rows: Sequence[TensorTransfer]) -> Iterator[str]:
-    """What is set in each module, modules of which the same is to be said together."""
+    """What is set in each module; modules with equal settings are listed together."""
     modules: dict[str, str] = {}
     for owner, of in groupby((r for r in rows if r.fill is not None), lambda r: _owner(r.name)):
         modules[_inner(part, owner)] = ", ".join(f"{r.name.rpartition('.')[2]} {r.value}" for r in of)

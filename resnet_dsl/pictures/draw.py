@@ -22,7 +22,7 @@ from resnet_dsl.pictures.drawing.exchange import to_gexf, to_graphml, to_network
 from resnet_dsl.pictures.drawing.flat import flat
 from resnet_dsl.pictures.drawing.layout import Direction
 from resnet_dsl.pictures.drawing.legend import legend
-from resnet_dsl.pictures.drawing.levels import By, caption, tree
+from resnet_dsl.pictures.drawing.levels import By, caption, outputs_text, tree
 from resnet_dsl.pictures.drawing.mermaid import to_mermaid
 from resnet_dsl.pictures.drawing.overview import overview
 from resnet_dsl.pictures.drawing.pdf import to_pdf
@@ -71,7 +71,7 @@ _NAMES = 200
 
 @dataclass(frozen=True, repr=False)
 class Drawing:
-    """A picture, ready to be written in any format. The same networks and options give the same bytes.
+    """A picture that can be written in any format. The same networks and options give the same bytes.
 
     `found` is what a picture of a difference shows; `left_out` says where it shows less than was asked for.
     """
@@ -211,7 +211,7 @@ def draw(
     """A picture of a network, or of several side by side.
 
     `by` is how far the style `folded` opens: `stage` folds equal blocks to one, `block` shows the steps of each distinct
-    block, `op` shows every operation. `overview` is one card a stage, `paper` one flat box a layer with the shortcuts as
+    block, `op` shows every operation. `overview` is one card per stage, `paper` one flat box per layer with the shortcuts as
     arcs (He et al. 2015, figure 3), `full` the same as `by="op"`. `direction` is `TB` (downwards) or `LR` (to the right);
     None is what suits the style. Where a network has more than 300 operations, `op` and `full` fold equal blocks as
     `block` does and `paper` draws a run of them once, unless `all` is set. Solid shortcuts are identities, dotted ones are not.
@@ -277,7 +277,7 @@ def describe(costs: Costs) -> str:
     if len(stages) > _DESCRIBED_STAGES:
         stages[_DESCRIBED_STAGES:] = [f"and {len(stages) - _DESCRIBED_STAGES} more stages"]
     about = f" {clean(graph.description).strip()}" if graph.description else ""
-    told = "; ".join([f"input {shape_text(graph.input)}", *stages, f"{graph.classes} classes"])
+    told = "; ".join([f"input {shape_text(graph.input)}", *stages, outputs_text(graph) if graph.outputs else f"{graph.classes} classes"])
     return f"{visible(graph.name)}: {told}. {cost.params:,} parameters, {cost.macs:,} MACs.{about}"
 
 

@@ -105,8 +105,8 @@ def _by_net(found: Paths, format: Layout) -> _Rows:
     rows: list[list[tuple[object, ...]]] = [[(p.shortest, p.longest, p.mean, p.count, len(p.cuts), len(p.tied))] for p in found.networks]
     return columns, rows, (
         "Lengths are weighted layers (conv and linear) on a path from the input to the",
-        "classes. A cut point is a value through which every path leads; a tied group",
-        "are layers whose widths an elementwise merge makes equal.",
+        "classes. A cut point is a value that lies on every path. A tied group is a set",
+        "of layers whose widths an elementwise merge makes equal.",
     )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class _Writer:
         return f'  n{edge.source} -> n{edge.target} [pos="{places}"{style}{"" if edge.tip else ", arrowhead=none"}]'
 
     def _label(self, lines: Sequence[Line], paint: Paint, *, left: bool) -> str:
-        """An HTML-like label, a row a line."""
+        """An HTML-like label, one row per line."""
         if not lines:
             return '""'
         side = ' ALIGN="LEFT"' if left else ""

@@ -1,4 +1,4 @@
-"""Values of several runs as dots, as an SVG: one panel a measure, one row a group, its mean and interval beside its dots."""
+"""Values of several runs as dots, as an SVG: one panel per measure, one row per group, with its mean and interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPREAD = 2.6
 
 @dataclass(frozen=True, slots=True)
 class DotGroup:
-    """A row: its values, those that count less (`others`), the mean of the first and its interval, where they are known."""
+    """A row: its values, values that count less (`others`), and the mean of `values` with its interval where they are known."""
 
     name: str
     values: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""The paper's way: one flat box a layer, shortcuts as arcs beside the column (He et al. 2015, figure 3)."""
+"""The paper's way: one flat box per layer, shortcuts as arcs beside the column (He et al. 2015, figure 3)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _reads(scope: Program) -> Iterator[tuple[Shape, ...]]:
 
 
 class Likeness:
-    """Says which scopes of a graph may be drawn as one; remembers each scope."""
+    """Decides which scopes of a graph may be drawn as one; each scope is decided once."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[object, ...]] = {}
@@ -97,7 +97,7 @@ class Likeness:
 
 
 def layers(steps: Sequence[FoldedNode], costs: Costs) -> list[Line]:
-    """A line a layer, with the norms and activations that follow it as its remark; equal lines in a row are one."""
+    """One line per layer, with the norms and activations that follow it as its remark; equal lines in a row are one."""
     found: list[Line] = []
     for line, run in groupby(_layers(steps, costs)):
         times = sum(1 for _ in run)

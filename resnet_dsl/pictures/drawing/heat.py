@@ -22,7 +22,7 @@ _WIDEST, _TALLEST = 520.0, 420.0
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What runs along a side: its name, which may be empty, and one label a row or column; the empty ones are not written."""
+    """What runs along a side: its name, which may be empty, and one label per row or column; empty labels are not written."""
 
     name: str
     labels: Sequence[str]

@@ -15,7 +15,7 @@ _SAID = {
 
 
 def legend(network: TreeScope) -> Box | None:
-    """What is there to explain; None where nothing is, as in a plain net."""
+    """The legend of what a picture shows; None where nothing needs one, as in a plain net."""
     seen = set(_marks(network))
     lines = tuple(soft(text) for mark, text in _SAID.items() if mark in seen)
     return Box(lines, "text") if lines else None

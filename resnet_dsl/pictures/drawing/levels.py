@@ -33,10 +33,22 @@ def tree(costs: Costs, by: By) -> TreeScope:
     return _Builder(costs, by).network()
 
 
+_OUTPUTS = 6
+
+
 def caption(costs: Costs) -> Box:
     """A network's name and what it costs in all."""
     graph, cost = costs.graph, costs.network
-    return Box((Line(visible(graph.name), TITLE, True), Line(f"{cost.params:,} params, {cost.macs:,} MACs, depth {cost.depth}")), "text")
+    lines = [Line(visible(graph.name), TITLE, True), Line(f"{cost.params:,} params, {cost.macs:,} MACs, depth {cost.depth}")]
+    if graph.outputs:
+        lines.append(Line(f"gives {outputs_text(graph)}"))
+    return Box(tuple(lines), "text")
+
+
+def outputs_text(graph: Graph) -> str:
+    """What a network gives in place of its classes."""
+    shown = [o.name for o in graph.outputs[:_OUTPUTS]]
+    return ", ".join(shown) + (f" and {len(graph.outputs) - _OUTPUTS} more values" if len(graph.outputs) > _OUTPUTS else "")
 
 
 def entrance(graph: Graph) -> Box:
@@ -160,7 +172,7 @@ class _Builder:
         return Box(tuple(lines), _look([step], scope), hue, tip)
 
     def _summary(self, group: list[FoldedNode], scope: Program, where: str, hue: int | None) -> Box:
-        """Several steps, or a closed scope: what it is, a line a layer, and the costs."""
+        """The box of several steps or of a closed scope: what it is, one line per layer, and the costs."""
         node, last, cost = group[0].node, group[-1], total(group)
         lines = layers(group, self.costs)
         if any(s.is_layer for s in group):

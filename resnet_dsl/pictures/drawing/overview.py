@@ -1,4 +1,4 @@
-"""One card a stage, with the shapes on the arrows between them."""
+"""One card per stage, with the shapes on the arrows between them."""
 
 from __future__ import annotations
 

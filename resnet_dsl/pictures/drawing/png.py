@@ -13,7 +13,7 @@ _SIGNATURE_AND_HEADER = len(_SIGNATURE) + 25
 
 
 def with_text(png: bytes, texts: Mapping[str, str]) -> bytes:
-    """The same picture with a tEXt chunk for each key (PNG specification, 11.3.4.3); what Latin-1 lacks is spelled out."""
+    """The same picture with a tEXt chunk for each key (PNG specification, 11.3.4.3); characters that Latin-1 does not have are spelled out."""
     chunks = b"".join(_chunk(b"tEXt", key.encode("latin-1") + b"\0" + _latin(text)) for key, text in texts.items() if text)
     return png[:_SIGNATURE_AND_HEADER] + chunks + png[_SIGNATURE_AND_HEADER:]
 

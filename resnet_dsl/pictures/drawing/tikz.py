@@ -24,7 +24,7 @@ _LARGEST = 16_000.0
 
 
 def to_tikz(scene: Scene, theme: Theme, about: str) -> str:
-    """The text of a .tex file for `pdflatex`; `about` goes into comments, a line each.
+    """The text of a .tex file for `pdflatex`; `about` goes into comments, one per line.
 
     Raises SpecError where the picture is larger than TeX can count.
     """

@@ -116,7 +116,7 @@ def _inner(change: Change) -> Iterator[tuple[Change, Attribute | None]]:
 
 
 def _told(item: _Told) -> tuple[str, str]:
-    """A line of each side; the side that has no such thing has none."""
+    """One line per side; a side that does not have it gets none."""
     if isinstance(item, Attribute):
         return _valued(item.name, item)
     change, attribute = item

@@ -110,7 +110,7 @@ class _Places:
         return self._numbers[key]
 
     def shown(self) -> list[dict[str, object]]:
-        """Each source's name, and its lines by number."""
+        """The name of each source, and its lines by number."""
         return [{"name": visible(s.name), "lines": dict(self._lines(i, s))} for i, s in enumerate(self._sources)]
 
     def _lines(self, number: int, source: Source) -> Iterator[tuple[int, str]]:

@@ -68,7 +68,7 @@ def _sample(s: Sample) -> str:
 
 
 def _image(s: Sample) -> str:
-    """The picture in the page itself; none of what is neither grey nor coloured."""
+    """The picture as part of the page; empty for an image that is neither grey nor RGB."""
     if s.channels not in (1, 3):
         return ""
     data = b64encode(picture(s.pixels, s.width, s.height, s.channels)).decode()
