@@ -257,7 +257,7 @@ def _seconds(text: str | None) -> int | None:
 
         return seconds(text)
     except ValueError:
-        raise refuse("usage", f"{quote(text)} is no length of time", "write 90s, 10m or 1h30m", at="--max-time") from None
+        raise refuse("usage", f"{quote(text)} is not a length of time", "write 90s, 10m or 1h30m", at="--max-time") from None
 
 
 def _run_to_resume(spec: str | None, out: Path | None) -> Path | None:

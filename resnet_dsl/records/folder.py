@@ -91,14 +91,14 @@ class RunFolder:
             raise refuse(
                 "run-missing",
                 "no such run folder",
-                f"check the path; runs lie under runs/ unless {Argument('out')} said otherwise",
+                f"check the path; runs are under runs/ unless {Argument('out')} named another folder",
                 at=path,
                 exit_code=3,
             )
         for name in _COMPLETE:
             if not (path / name).is_file():
                 raise refuse(
-                    "run-missing", f"is no run folder: it has no {name}", "begin the run anew in another folder", at=path, exit_code=3
+                    "run-missing", f"is not a run folder: it has no {name}", "start the run again in another folder", at=path, exit_code=3
                 )
         return RunFolder(path)
 

@@ -140,7 +140,7 @@ class Trained:
         one_of("precision", precision, ("auto", "fp32", "bf16", None))
         find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
         if data is not None and data not in SOURCES:
-            raise refuse("unknown-name", f"{data} is no data set", f"use one of {', '.join(SOURCES)}", at=Argument("data"))
+            raise refuse("unknown-name", f"{data} is not a data set", f"use one of {', '.join(SOURCES)}", at=Argument("data"))
         from resnet_dsl.using.predict import files, predict
 
         paths = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
@@ -312,7 +312,7 @@ def one_of(name: str, value: object, known: Sequence[object]) -> None:
 def _sides(scales: str | Sequence[int]) -> tuple[int, ...]:
     words = scales.split(",") if isinstance(scales, str) else [str(side) for side in scales]
     if not all(w.strip().isdecimal() and w.isascii() and 1 <= int(w) <= MAX_SIDE for w in words):
-        problem = f"{quote(','.join(words))} is no list of sides in pixels"
+        problem = f"{quote(','.join(words))} is not a list of sides in pixels"
         raise refuse("usage", problem, f"write {either('scales=(224, 256, 384)', '--scales 224,256,384')}, say", at=Argument("scales"))
     return tuple(map(int, words))
 
