@@ -39,12 +39,13 @@ from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import combine
 from resnet_dsl.records.errors import Interrupted
+from resnet_dsl.records.request import Request
 from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.device.device import find, wait
-from resnet_dsl.training.device.plan import Wishes, by_rule
+from resnet_dsl.training.device.plan import Pins, by_rule
 from resnet_dsl.training.device.planning import planned
-from resnet_dsl.training.job import Job, Request
+from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop.progress import Silent
 from resnet_dsl.training.loop.step import Stepper
 from resnet_dsl.training.ranks.world import alone
@@ -120,12 +121,12 @@ def stages(depths: Sequence[int], widths: Sequence[int]) -> str:
     return f"stages=[{', '.join(rows)}]"
 
 
-def our_job(spec_name: str, overrides: Sequence[str], batch: int, data: Dataset, device: str, asked: Wishes) -> Job:
+def our_job(spec_name: str, overrides: Sequence[str], batch: int, data: Dataset, device: str, asked: Pins) -> Job:
     """A long run as `train` makes it."""
     spec = load(spec_name, [*overrides, f"train.batch={batch}", "train.steps=200000"])
     recipe = combine(None, None, "quick", spec.train.overrides)
-    request = Request(data.name, device=device, plan=replace(asked, device=device))
-    return planned(Job("", "", compile_spec(spec), recipe, request, by_rule(request.plan), data))
+    pins = replace(asked, device=device)
+    return planned(Job("", "", compile_spec(spec), recipe, Request(data=data.name, device=device), by_rule(pins), data, pins=pins))
 
 
 def our_steps(job: Job) -> Steps:
@@ -283,7 +284,7 @@ def resnet50(sizes: Sizes, device: torch.device, clock: Clock) -> Iterator[Line]
     best = min(range(len(tried)), key=lambda i: min(times[i]))
     name, hand = list(tried.items())[best]
     tried.clear()
-    job = our_job("resnet50", overrides, sizes.batch50, data, str(device), Wishes(compile=None if sizes.compile else "no"))
+    job = our_job("resnet50", overrides, sizes.batch50, data, str(device), Pins(compile=None if sizes.compile else "no"))
     flops = 6 * Costs(job.graph).network.macs
     most, source = peak(find(str(device)).name, device, sizes.matrix)
 
@@ -297,14 +298,14 @@ def resnet50(sizes: Sizes, device: torch.device, clock: Clock) -> Iterator[Line]
     yield row(job)
     if sizes.compile and clock.left() > 150:
         other = "whole" if job.plan.compile != "whole" else "blocks"
-        yield row(our_job("resnet50", overrides, sizes.batch50, data, str(device), Wishes(compile=other)))  # type: ignore[arg-type]
+        yield row(our_job("resnet50", overrides, sizes.batch50, data, str(device), Pins(compile=other)))  # type: ignore[arg-type]
 
 
 def resnet18(sizes: Sizes, device: torch.device) -> Iterator[Line]:
     """Ours against the usual script, on as many workers as there are cores, up to 8."""
     data = noise(sizes.images18, (3, 32, 32), 10)
     overrides = ["input={channels: 3, height: 32, width: 32}", "classes=10", "stem=cifar", stages(sizes.depths18, sizes.widths)]
-    job = our_job("resnet18", overrides, sizes.batch18, data, str(device), Wishes(compile=None if sizes.compile else "no"))
+    job = our_job("resnet18", overrides, sizes.batch18, data, str(device), Pins(compile=None if sizes.compile else "no"))
     workers = min(8, os.cpu_count() or 1) if sizes.compile else 0
     model = TWIN["ResNet"](TWIN["Basic"], sizes.depths18, sizes.widths, classes=10, stem="cifar")
     with usual_steps(model, data, sizes.batch18, device, workers) as usual:
@@ -316,7 +317,7 @@ def no_waiting(sizes: Sizes, device: torch.device) -> Iterator[Line]:
     """Steps within which nothing may wait for the card."""
     data = noise(sizes.images18, (3, 32, 32), 10)
     overrides = ["input={channels: 3, height: 32, width: 32}", "classes=10", "stem=cifar", stages(sizes.depths18, sizes.widths)]
-    job = our_job("resnet18", overrides, sizes.batch18, data, str(device), Wishes(compile="no"))
+    job = our_job("resnet18", overrides, sizes.batch18, data, str(device), Pins(compile="no"))
     batches, _ = job.prepare()
     network = job.network()
     network.model.train()
@@ -366,7 +367,7 @@ def trained(
         out = Path(folder) / "run"
         stopped = ""
         try:
-            begin(spec, recipe, Request(data, device=device), out=out, max_seconds=box, watcher=Silent())
+            begin(spec, recipe, Request(data=data, device=device, out=out, max_time=box), watcher=Silent())
         except Interrupted as e:
             stopped = f"; stopped after {box:,.0f} s, at step {e.step:,} of {e.total:,}"
         rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text().splitlines()]

@@ -134,12 +134,12 @@ def measure(spec: str, images: int, world: World) -> dict[str, float]:
 
     from resnet_dsl.runtime.build import build
     from resnet_dsl.training.device.plan import Plan
-    from resnet_dsl.training.ranks.parallel import Layout, block_paths, spread
+    from resnet_dsl.training.ranks.parallel import Layout, block_paths, parallelize
 
     graph = rd.compile(rd.load(spec))
     plan = Plan("cpu", "fp32", True, torch.get_num_threads())
     shape = torch.Size((images, *graph.input))
-    network = spread(plan.place(build(graph, seed=0)), block_paths(graph), shape, plan, world, Layout())
+    network = parallelize(plan.place(build(graph, seed=0)), block_paths(graph), shape, plan, world, Layout())
     optimizer = torch.optim.SGD(network.model.parameters(), lr=0.01, momentum=0.9, fused=True)
     batch = torch.rand(shape).to(memory_format=plan.memory_format)
     labels = torch.zeros(images, dtype=torch.int64)

@@ -31,13 +31,15 @@ from torch.nn import functional
 from resnet_dsl.graph import compile as compile_spec
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import combine
+from resnet_dsl.records.log import LogRow
+from resnet_dsl.records.request import Request
 from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, Part
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.device import find
-from resnet_dsl.training.device.plan import Wishes, by_rule
+from resnet_dsl.training.device.plan import Pins, by_rule
 from resnet_dsl.training.device.planning import planned
-from resnet_dsl.training.job import Job, Request
+from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop.loop import Loop
 from resnet_dsl.training.loop.progress import Silent
 from resnet_dsl.training.ranks.world import alone
@@ -87,13 +89,13 @@ CASES = {
 class Nowhere:
     """Keeps nothing."""
 
-    def log(self, row: dict[str, Any]) -> None:
+    def log(self, row: LogRow) -> None:
         pass
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         pass
 
-    def keep(self) -> None:
+    def save_weights(self) -> None:
         pass
 
 
@@ -148,13 +150,13 @@ def our_job(case: Case, batch: int, run_steps: int, data: Dataset, compile: bool
     settings = {"batch": batch, "steps": run_steps, "eval_every": 1e6, "checkpoint_every": 1e6}
     spec = load(case.spec, [*case.overrides, *(f"train.{key}={value}" for key, value in settings.items())])
     recipe = combine(None, None, "quick", spec.train.overrides)
-    request = Request(data.name, plan=Wishes(compile=None if compile else "no"))
-    return planned(Job("", "", compile_spec(spec), recipe, request, by_rule(request.plan), data))
+    pins = Pins(compile=None if compile else "no")
+    return planned(Job("", "", compile_spec(spec), recipe, Request(data=data.name), by_rule(pins), data, pins=pins))
 
 
 def ours(job: Job) -> tuple[Steps, Callable[[int], object]]:
     """The loop itself, which stops and goes on again; and its batches alone."""
-    batches, judge = job.prepare()
+    batches, evaluation = job.prepare()
     left = 0
 
     def enough() -> bool:
@@ -162,7 +164,7 @@ def ours(job: Job) -> tuple[Steps, Callable[[int], object]]:
         left -= 1
         return left < 0
 
-    loop = Loop(job.network(), batches, judge, Nowhere(), Silent(), enough, depth=job.depth, world=alone())
+    loop = Loop(job.network(), batches, evaluation, Nowhere(), Silent(), enough, depth=job.depth, world=alone())
 
     def steps(count: int) -> None:
         nonlocal left
@@ -219,9 +221,10 @@ def accuracy(limit: int | None, epochs: int, seeds: int) -> Table:
             for precision, scores in found.items():
                 spec = load("resnet20-fmnist", [f"train.epochs={epochs}", f"train.seed={seed}", f"train.precision={precision}"])
                 recipe = combine(None, None, "quick", spec.train.overrides)
-                request = Request("fashion-mnist", limit_train=limit)
-                results = begin(spec, recipe, request, out=Path(folder) / f"{precision}-{seed}", watcher=Silent())
-                scores.append(100 * results["test"]["top1"])
+                request = Request(data="fashion-mnist", limit_train=limit, out=Path(folder) / f"{precision}-{seed}")
+                results = begin(spec, recipe, request, watcher=Silent()).results
+                assert results is not None
+                scores.append(100 * results.test.top1)
                 print(f"seed {seed} {precision}: {scores[-1]:.2f} %", flush=True)
     return accuracy_table(found)
 

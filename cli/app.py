@@ -12,17 +12,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from keyword import iskeyword
-from typing import Annotated, Any
-
-import typer
 
 from resnet_dsl.cli import groups
+from resnet_dsl.cli.line import Exit, echo, switch
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 from resnet_dsl.version import __version__
 
-ENVIRONMENT, BUG, INTERRUPTED = 3, 70, 130
+USAGE, ENVIRONMENT, BUG, INTERRUPTED = 2, 3, 70, 130
+COMPLETE = "_RESNET_DSL_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,40 +154,35 @@ def _sections() -> dict[str, list[Command]]:
     return {heading: [row for row in COMMANDS if row.section == heading] for heading in headings}
 
 
-class Commands(groups.Group):
-    """Every command; its module is imported when it is called."""
-
-    sections = _sections()
-
-    @staticmethod
-    def build(row: Command) -> Any:
-        """The command of a row."""
-        module = import_module(f"resnet_dsl.cli.{row.name}{'_' if iskeyword(row.name) else ''}")
-        return module.commands(row) if row.has_commands else groups.command(row, module.command)
+def _build(row: Command) -> groups.Command | groups.Group:
+    """The command of a row, whose module is imported now."""
+    module = import_module(f"resnet_dsl.cli.{row.name}{'_' if iskeyword(row.name) else ''}")
+    return module.commands(row) if row.has_commands else groups.command(row, module.command)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"resnet-dsl {__version__}")
-        raise typer.Exit
+def _print_version() -> None:
+    echo(f"resnet-dsl {__version__}")
 
 
-_EXAMPLES = "\b\nExamples:\n  resnet-dsl inspect resnet50\n  resnet-dsl compare resnet34 --vary shortcut=none,A,B,C"
+def _completion(action: str) -> None:
+    getattr(import_module("resnet_dsl.cli.completion"), action)()
 
-# Plain help: the same on a terminal, in a pipe and in a test, and nothing to import for it.
-app = typer.Typer(
-    cls=Commands, name="resnet-dsl", rich_markup_mode=None, invoke_without_command=True, context_settings=groups.CONTEXT, epilog=_EXAMPLES
+
+NAME = "resnet-dsl"
+PROGRAM = groups.Group(
+    "Describe a residual network in a few lines of YAML; check it, count it, draw it, compare it, train it.",
+    ("resnet-dsl inspect resnet50", "resnet-dsl compare resnet34 --vary shortcut=none,A,B,C"),
+    _sections(),
+    _build,
+    actions=(
+        (switch("version", "Print the version.", "--version"), _print_version),
+        (switch("install", "Install completion for the current shell.", "--install-completion"), partial(_completion, "install")),
+        (
+            switch("show", "Show completion for the current shell, to copy it or customize the installation.", "--show-completion"),
+            partial(_completion, "show"),
+        ),
+    ),
 )
-
-
-@app.callback()
-def root(
-    ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
-) -> None:
-    """Describe a residual network in a few lines of YAML; check it, count it, draw it, compare it, train it."""
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -194,30 +190,37 @@ def main(args: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return typer.main.get_command(app).main(args, prog_name="resnet-dsl", standalone_mode=False) or 0
+        if wanted := os.environ.get(COMPLETE):
+            from resnet_dsl.cli.completion import answer
+
+            return answer(PROGRAM, wanted)
+        groups.parse(PROGRAM, NAME, sys.argv[1:] if args is None else args)()
+    except Exit as e:
+        return e.exit_code
     except SpecError as e:
         return _fail(render(e.diagnostics, COMMAND_LINE), e.exit_code)
-    except typer.TyperException as e:
-        return _fail(_usage(e), e.exit_code)
+    except groups.Misused as e:
+        return _fail(_usage(e), USAGE)
+    except BrokenPipeError:
+        return 1
     except OSError as e:
         return _fail(f"resnet-dsl: error[environment]: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", ENVIRONMENT)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as e:  # noqa: BLE001 - the one edge where a bug of ours becomes an exit code
         return _fail(_bug(e), BUG)
+    return 0
 
 
 def _fail(message: str, exit_code: int) -> int:
-    typer.echo(message, err=True)
+    echo(message, err=True)
     return exit_code
 
 
-def _usage(e: typer.TyperException) -> str:
+def _usage(e: groups.Misused) -> str:
     """A mistake in the command line, in the form of all other errors."""
-    context = getattr(e, "ctx", None)
-    command = context.command_path if context is not None else "resnet-dsl"
-    message = e.format_message().replace("Value error, ", "").rstrip(".")
-    return f"{command}: error[usage]: {message[:1].lower()}{message[1:]}\n  help: `{command} --help` shows the options"
+    message = str(e).rstrip(".")
+    return f"{e.path}: error[usage]: {message[:1].lower()}{message[1:]}\n  help: `{e.path} --help` shows the options"
 
 
 def _bug(e: Exception) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
 from resnet_dsl.cli.output import complain, show, show_json, show_table
@@ -22,7 +21,7 @@ def command(
     overrides: SetOption = None,
     format: Annotated[
         CheckFormat,
-        typer.Option(
+        line.Option(
             "--format",
             "-f",
             metavar="table|json|csv|markdown|github|sarif",
@@ -30,10 +29,10 @@ def command(
         ),
     ] = "table",
     again: Annotated[
-        bool, typer.Option("--watch", help="Check again whenever a file of a spec changes, its parents' and its recipe's too.")
+        bool, line.Option("--watch", help="Check again whenever a file of a spec changes, its parents' and its recipe's too.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Check the network once more as a networkx graph, as building a module does.")
+        bool, line.Option("--strict", help="Check the network once more as a networkx graph, as building a module does.")
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -44,7 +43,7 @@ def command(
     if not again:
         failed = _report(specs, overrides or [], format, strict, quiet)
         if failed:
-            raise typer.Exit(failed)
+            raise line.Exit(failed)
         return
     if "-" in specs:
         raise refuse("usage", "standard input cannot be watched: it is read once", "give the file's path", at="--watch")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
 from resnet_dsl.analysis.compare import SORTS, By
 from resnet_dsl.analysis.papers import presets
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, complete_spec
 from resnet_dsl.cli.output import answer, wrote
 from resnet_dsl.diagnostics import refuse
@@ -25,30 +24,30 @@ def complete_preset(incomplete: str) -> list[str]:
 def command(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(
+        line.Argument(
             metavar="SPEC...", help="Each a path, -, or a shipped spec's name.", autocompletion=complete_spec, show_default=False
         ),
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(
+        line.Option(
             metavar="KEY=V1,V2,...",
             show_default=False,
             help="One network for each value; given twice, for each pair. Quote or bracket a value with commas.",
         ),
     ] = None,
-    by: Annotated[By, typer.Option(help="What each row is.", metavar="net|stage")] = "net",
+    by: Annotated[By, line.Option(help="What each row is.", metavar="net|stage")] = "net",
     sort: Annotated[
-        str | None, typer.Option(metavar="KEY", help=f"Rows by {', '.join(SORTS)}; -KEY for the largest first.", show_default=False)
+        str | None, line.Option(metavar="KEY", help=f"Rows by {', '.join(SORTS)}; -KEY for the largest first.", show_default=False)
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(
+        line.Option(
             metavar="NAME", help=f"A paper's table beside ours: {', '.join(PRESETS)}.", autocompletion=complete_preset, show_default=False
         ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE", help="A plot: svg, png or html, by the ending.", show_default=False)
+        str | None, line.Option("--out", "-o", metavar="FILE", help="A plot: svg, png or html, by the ending.", show_default=False)
     ] = None,
     overrides: SetOption = None,
     format: FormatOption = "table",

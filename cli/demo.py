@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import note, show, show_table
 from resnet_dsl.cli.train import RESUMABLE
-from resnet_dsl.graph import compile
-from resnet_dsl.language import load
-from resnet_dsl.language.recipes import recipe_of
-from resnet_dsl.pictures.draw import draw
+from resnet_dsl.records.errors import Interrupted
+from resnet_dsl.records.request import Request
 from resnet_dsl.records.results import results_table
 from resnet_dsl.table import Column, Table
+from resnet_dsl.verbs.training import carry_out
 
 RESIDUAL, PLAIN = "resnet56-digits", "plain56-digits"
 
 
 def command(
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the training set, for each network.")] = 15,
+    epochs: Annotated[int, line.Option(min=1, metavar="N", help="Passes over the training set, for each network.")] = 15,
     quiet: QuietOption = False,
 ) -> None:
     """Train a 56-layer residual network and its plain twin on 8x8 digits, one after the other, and compare them.
 
     The two differ in one word of the spec, the shortcut. Both have the same parameters, recipe and seed.
     """
-    from resnet_dsl.records.errors import Interrupted
-    from resnet_dsl.training.loop.progress import watcher
-    from resnet_dsl.training.session import Request, begin
-
-    watch = watcher(sys.stderr, quiet)
-    runs = []
+    request = Request(data="digits", recipe="digits", epochs=epochs, quiet=quiet)
     try:
-        for name in (RESIDUAL, PLAIN):
-            spec = load(name, [f"train.epochs={epochs}"])
-            recipe = recipe_of(spec, "digits")
-            runs.append(begin(spec, recipe, Request("digits"), command=["resnet-dsl", "demo"], watcher=watch))
+        runs = [carry_out(name, request, command=["resnet-dsl", "demo"]) for name in (RESIDUAL, PLAIN)]
     except Interrupted as e:
         note(f"{e}\nbegin again with: resnet-dsl demo")
-        raise typer.Exit(RESUMABLE) from None
+        raise line.Exit(RESUMABLE) from None
     picture = runs[0].path / "networks.svg"
-    draw([compile(load(name)) for name in (RESIDUAL, PLAIN)]).save(picture)
+    rd.draw([rd.compile(rd.load(name)) for name in (RESIDUAL, PLAIN)]).save(picture)
     show_table(results_table([r.results for r in runs if r.results]), "table")
     show("\n")
     show_table(_pointers(runs[0].path, picture), "table")

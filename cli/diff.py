@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption, SetOption, ThemeOption, complete_spec
 from resnet_dsl.cli.output import answer, show, wrote
 from resnet_dsl.verbs.networks import comment
@@ -15,21 +14,21 @@ _SPEC = "a path, - for standard input, or a shipped spec's name"
 
 
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", help=f"The first network: {_SPEC}.", autocompletion=complete_spec, show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="The second one.", autocompletion=complete_spec, show_default=False)],
+    a: Annotated[str, line.Argument(metavar="A", help=f"The first network: {_SPEC}.", autocompletion=complete_spec, show_default=False)],
+    b: Annotated[str, line.Argument(metavar="B", help="The second one.", autocompletion=complete_spec, show_default=False)],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Draw them side by side too: .svg, .png, .pdf, .html, ..."),
+        line.Option("--out", "-o", metavar="FILE", show_default=False, help="Draw them side by side too: .svg, .png, .pdf, .html, ..."),
     ] = None,
     theme: ThemeOption = "light",
     overrides: SetOption = None,
     overrides_b: Annotated[
         list[str] | None,
-        typer.Option("--set-b", metavar="KEY=VALUE", show_default=False, help="Set a key only in B: what does this key change?"),
+        line.Option("--set-b", metavar="KEY=VALUE", show_default=False, help="Set a key only in B: what does this key change?"),
     ] = None,
     format: Annotated[
         Literal["table", "json", "csv", "markdown", "latex", "comment"],
-        typer.Option(
+        line.Option(
             "--format",
             "-f",
             metavar="table|json|csv|markdown|latex|comment",
@@ -52,4 +51,4 @@ def command(
     if out is not None:
         wrote(found.draw(theme).save(out), quiet=quiet)
     if not found.same:
-        raise typer.Exit(1)
+        raise line.Exit(1)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.cli.output import show
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.datasets.search import cache, find
@@ -33,7 +32,7 @@ def command() -> None:
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("platform", platform.platform()),
         *packages.items(),
-        *(("extra", line) for line in _extras()),
+        *(("extra", found) for found in _extras()),
         *_devices(),
         *(("data", f"{name}: {where}") for name, where in _data()),
         ("drawing", _drawing()),
@@ -43,14 +42,14 @@ def command() -> None:
     width = max(len(key) for key, _ in lines)
     show("".join(f"{key:<{width}}  {value}\n" for key, value in lines))
     if "missing" in packages.values():
-        raise typer.Exit(3)
+        raise line.Exit(3)
 
 
 def _packages() -> Iterator[tuple[str, str]]:
     """What we depend on, extras left out, by the package's own metadata."""
-    for line in requires("resnet-dsl") or ():
-        if "extra ==" not in line:
-            name = line.partition(";")[0].rstrip("0123456789.,<>=!~ ")
+    for needed in requires("resnet-dsl") or ():
+        if "extra ==" not in needed:
+            name = needed.partition(";")[0].rstrip("0123456789.,<>=!~ ")
             yield name, _installed(name)
 
 
@@ -65,7 +64,7 @@ def _extras() -> Iterator[str]:
     """What each extra brings and what of it is here."""
     for extra, modules in EXTRAS.items():
         found = [f"{package} {_installed(package)}" for package in modules.values()]
-        missing = any(line.endswith(" missing") for line in found)
+        missing = any(one.endswith(" missing") for one in found)
         yield f"{extra}: {', '.join(found)}" + (f"; pip install 'resnet-dsl[{extra}]'" if missing else "")
 
 

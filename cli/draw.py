@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments, ThemeOption
 from resnet_dsl.cli.output import note, show, wrote
 from resnet_dsl.diagnostics import refuse
@@ -17,7 +16,7 @@ def command(
     specs: SpecArguments,
     out: Annotated[
         str,
-        typer.Option(
+        line.Option(
             "--out",
             "-o",
             metavar="FILE",
@@ -26,13 +25,13 @@ def command(
     ],
     by: Annotated[
         By,
-        typer.Option(
+        line.Option(
             metavar="stage|block|op", help="What is opened: equal blocks folded to one, the steps of each distinct block, or everything."
         ),
     ] = "stage",
     style: Annotated[
         Style,
-        typer.Option(
+        line.Option(
             metavar="folded|overview|paper|full",
             help="folded opens as --by says; overview is one card per stage; paper is one box per layer, with arcs; full shows all.",
         ),
@@ -40,10 +39,10 @@ def command(
     theme: ThemeOption = "light",
     direction: Annotated[
         Direction | None,
-        typer.Option(metavar="TB|LR", help="Downwards or to the right; default: the usual one of the style.", show_default=False),
+        line.Option(metavar="TB|LR", help="Downwards or to the right; default: the usual one of the style.", show_default=False),
     ] = None,
-    all: Annotated[bool, typer.Option("--all", help="Draw every block of a network with more than 300 operations.")] = False,
-    dpi: Annotated[float, typer.Option(min=10, max=1200, metavar="N", help="Dots per inch of a png.")] = DPI,
+    all: Annotated[bool, line.Option("--all", help="Draw every block of a network with more than 300 operations.")] = False,
+    dpi: Annotated[float, line.Option(min=10, max=1200, metavar="N", help="Dots per inch of a png.")] = DPI,
     overrides: SetOption = None,
     quiet: QuietOption = False,
 ) -> None:

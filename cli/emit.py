@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import OutOption, OutputsOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import check_ending, write, wrote
 
@@ -17,7 +16,7 @@ def command(
     out: OutOption = "-",
     overrides: SetOption = None,
     outputs: OutputsOption = None,
-    fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Fold its batch norms, as `export --fold-bn` does.")] = False,
+    fold_bn: Annotated[bool, line.Option("--fold-bn", help="Fold its batch norms, as `export --fold-bn` does.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a network as one standalone Python file that needs nothing but PyTorch."""

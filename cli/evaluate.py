@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import (
     DataDirOption,
     DeviceOption,
@@ -31,21 +30,21 @@ def command(
     data_dir: DataDirOption = None,
     part: Annotated[
         Literal["test", "validation", "train"],
-        typer.Option(metavar="test|validation|train", help="Which images; training images are not augmented."),
+        line.Option(metavar="test|validation|train", help="Which images; training images are not augmented."),
     ] = "test",
-    confusion: Annotated[bool, typer.Option("--confusion", help="Also the confusion matrix: true classes against predicted ones.")] = False,
+    confusion: Annotated[bool, line.Option("--confusion", help="Also the confusion matrix: true classes against predicted ones.")] = False,
     by: Annotated[
         Literal["class"] | None,
-        typer.Option(
+        line.Option(
             metavar="class", help="Also one row per class: recall, precision, F1, and the most frequent confusion.", show_default=False
         ),
     ] = None,
     crops: Annotated[
-        Literal["1", "10"], typer.Option(metavar="1|10", help="For each picture file: its middle, or ten crops whose outputs are averaged.")
+        Literal["1", "10"], line.Option(metavar="1|10", help="For each picture file: its middle, or ten crops whose outputs are averaged.")
     ] = "1",
     scales: Annotated[
         str | None,
-        typer.Option(
+        line.Option(
             metavar="S,S,...",
             help="Whole picture files in place of crops, the shorter side scaled to each: 224,256,384,480,640 is the paper's.",
             show_default=False,

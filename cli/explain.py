@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.output import show
 from resnet_dsl.verbs.language import explanations
 
@@ -19,7 +18,7 @@ def complete_code(incomplete: str) -> list[str]:
 def command(
     code: Annotated[
         str | None,
-        typer.Argument(metavar="CODE", help="The code in error[...] or warning[...]; without it, all codes.", autocompletion=complete_code),
+        line.Argument(metavar="CODE", help="The code in error[...] or warning[...]; without it, all codes.", autocompletion=complete_code),
     ] = None,
 ) -> None:
     """Explain an error's code or a rule of `lint`: the reason, a spec that has it, and the same spec corrected."""

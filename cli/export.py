@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption, SetOption, WeightsOption, complete_spec, seed_option
 from resnet_dsl.cli.output import note
 
@@ -14,7 +13,7 @@ from resnet_dsl.cli.output import note
 def command(
     target: Annotated[
         str,
-        typer.Argument(
+        line.Argument(
             metavar="RUN|SPEC",
             help="A run's folder; a spec, with --weights or untrained; or a .safetensors file that holds its spec.",
             autocompletion=complete_spec,
@@ -23,16 +22,16 @@ def command(
     ],
     out: Annotated[
         str,
-        typer.Option(
+        line.Option(
             "--out", "-o", metavar="FILE", help="Where to write; its ending decides: .onnx, .pt2 or .safetensors.", show_default=False
         ),
     ],
     weights: WeightsOption = None,
     seed: Annotated[int | None, seed_option("For the initial weights of a spec without --weights (0).", least=None)] = None,
-    fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Fold batch norms into the layers before them.")] = False,
+    fold_bn: Annotated[bool, line.Option("--fold-bn", help="Fold batch norms into the layers before them.")] = False,
     opset: Annotated[
         int | None,
-        typer.Option(min=18, max=26, metavar="N", help="The opset of an ONNX file, 18 to 26; default: torch's own.", show_default=False),
+        line.Option(min=18, max=26, metavar="N", help="The opset of an ONNX file, 18 to 26; default: torch's own.", show_default=False),
     ] = None,
     overrides: SetOption = None,
     quiet: QuietOption = False,

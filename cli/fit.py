@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import OutOption, QuietOption, SetOption, SpecArgument, complete_spec
 from resnet_dsl.cli.output import check_ending, note, show, wrote
 
 
 def command(
     spec: SpecArgument,
-    params: Annotated[str | None, typer.Option(metavar="N", help="The most parameters: 5M.", show_default=False)] = None,
-    macs: Annotated[str | None, typer.Option(metavar="N", help="The most MACs: 300M.", show_default=False)] = None,
+    params: Annotated[str | None, line.Option(metavar="N", help="The most parameters: 5M.", show_default=False)] = None,
+    macs: Annotated[str | None, line.Option(metavar="N", help="The most MACs: 300M.", show_default=False)] = None,
     like: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="The most of both is what this network costs.", autocompletion=complete_spec, show_default=False),
+        line.Option(metavar="SPEC", help="The most of both is what this network costs.", autocompletion=complete_spec, show_default=False),
     ] = None,
-    over: Annotated[str, typer.Option(metavar="width,depth", help="What may change: width, depth, or both.")] = "width",
-    multiple: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Make widths divisible by N.")] = 1,
+    over: Annotated[str, line.Option(metavar="width,depth", help="What may change: width, depth, or both.")] = "width",
+    multiple: Annotated[int, line.Option(min=1, max=4096, metavar="N", help="Make widths divisible by N.")] = 1,
     overrides: SetOption = None,
     out: OutOption = "-",
     quiet: QuietOption = False,

@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import complain, show
 from resnet_dsl.diagnostics import SpecError, visible
 
 
 def command(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Specs' paths; - reads standard input and writes standard output.")],
+    files: Annotated[list[str], line.Argument(metavar="FILE...", help="Specs' paths; - reads standard input and writes standard output.")],
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; print the files that are not in normal form, and exit 1 if there are any.")
+        bool, line.Option("--check", help="Write nothing; print the files that are not in normal form, and exit 1 if there are any.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; print what would change.")] = False,
+    diff: Annotated[bool, line.Option("--diff", help="Write nothing; print what would change.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Bring specs into their normal form: order of keys, spacing, quotes. Comments stay, and the network stays what it is.
@@ -33,9 +32,9 @@ def command(
             complain(e)
             refused.append(e.exit_code)
     if refused:
-        raise typer.Exit(2 if 2 in refused else refused[0])
+        raise line.Exit(2 if 2 in refused else refused[0])
     if changed and check:
-        raise typer.Exit(1)
+        raise line.Exit(1)
 
 
 def _one(name: str, check: bool, diff: bool, quiet: bool) -> bool:

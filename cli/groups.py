@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
-import typer
-from typer.core import TyperGroup
-
+from resnet_dsl.cli.line import HELP, Parameter, UsageError, echo, parameters, sort, values
 from resnet_dsl.diagnostics import did_you_mean, quote
-
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Row(Protocol):
@@ -29,66 +27,88 @@ class Row(Protocol):
         """Command lines that run."""
 
 
-class Group(TyperGroup):
-    """Commands by name out of `sections`, each under its heading. `what` is what one is called."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A function to call with what a line says."""
 
-    sections: ClassVar[Mapping[str, Sequence[Any]]]
-    what: ClassVar[str] = "command"
+    about: str
+    examples: Sequence[str]
+    known: tuple[Parameter, ...]
+    run: Callable[..., None]
 
-    @staticmethod
-    def build(row: Any) -> Any:
-        """The command of a row."""
-        raise NotImplementedError
+    def help(self, path: str) -> str:
+        """The text of `--help`."""
+        from resnet_dsl.cli.helptext import help_text
 
-    def rows(self) -> dict[str, Any]:
+        return help_text(path, self.about, self.known, {}, self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands by name out of `sections`, each under its heading. Alone it shows its help."""
+
+    about: str
+    examples: Sequence[str]
+    sections: Mapping[str, Sequence[Row]]
+    build: Callable[[Any], Command | Group]
+    """The command of a row."""
+    what: str = "command"
+    """What one of them is called."""
+    actions: tuple[tuple[Parameter, Callable[[], None]], ...] = ()
+    """Options that do something in place of a command."""
+
+    @property
+    def known(self) -> tuple[Parameter, ...]:
+        """Its options."""
+        return (*(option for option, _ in self.actions), HELP)
+
+    @property
+    def rows(self) -> dict[str, Row]:
         """The rows by name, in the table's order."""
         return {row.name: row for rows in self.sections.values() for row in rows}
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """In the table's order."""
-        return list(self.rows())
+    def help(self, path: str) -> str:
+        """The text of `--help`."""
+        from resnet_dsl.cli.helptext import help_text
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a row, or None."""
-        row = self.rows().get(cmd_name)
-        return None if row is None else self.build(row)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first argument names."""
-        if args[0] not in self.rows() and not ctx.resilient_parsing:
-            ctx.fail(f"there is no {self.what} {quote(args[0])}: {did_you_mean(args[0], self.rows(), what=f'a {self.what}')}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """One section for each heading."""
-        for heading, rows in self.sections.items():
-            with formatter.section(heading):
-                formatter.write_dl([(row.name, row.summary) for row in rows])
+        listed = {heading: [(row.name, row.summary) for row in rows] for heading, rows in self.sections.items()}
+        return help_text(path, self.about, self.known, listed, self.examples, group=True)
 
 
-def command(row: Row, function: Callable[..., None]) -> Any:
+class Misused(Exception):
+    """A mistake in the words of a line, and whose words they were: `resnet-dsl inspect`."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def parse(node: Command | Group, path: str, words: Sequence[str]) -> Callable[[], None]:
+    """What a line asks for, ready to be called. Raises Misused."""
+    try:
+        found = sort(words, node.known, group=isinstance(node, Group))
+        if HELP.name in found.given:
+            return partial(_show_help, node, path)
+        if isinstance(node, Command):
+            return partial(node.run, **values(found, node.known))
+        for option, action in node.actions:
+            if option.name in found.given:
+                return action
+        if not found.rest:
+            return partial(_show_help, node, path)
+        name, *rest = found.rest
+        if name not in node.rows:
+            raise UsageError(f"there is no {node.what} {quote(name)}: {did_you_mean(name, node.rows, what=f'a {node.what}')}")
+        row = node.rows[name]
+    except UsageError as e:
+        raise Misused(path, str(e)) from None
+    return parse(node.build(row), f"{path} {name}", rest)
+
+
+def _show_help(node: Command | Group, path: str) -> None:
+    echo(node.help(path), nl=False)
+
+
+def command(row: Row, function: Callable[..., None]) -> Command:
     """The command of a row that calls a function, its options read from the function's signature."""
-    one = typer.Typer(add_completion=False, rich_markup_mode=None)
-    one.command(row.name, epilog=epilog(row), short_help=row.summary, context_settings=CONTEXT)(function)
-    return typer.main.get_command(one)
-
-
-def group(row: Row, cls: type[Group], about: str) -> Any:
-    """The command of a row that has commands of its own; called alone it shows its help."""
-    one = typer.Typer(
-        cls=cls, name=row.name, add_completion=False, rich_markup_mode=None, invoke_without_command=True, context_settings=CONTEXT,
-        epilog=epilog(row), short_help=row.summary, help=about,
-    )  # fmt: skip
-
-    @one.callback()
-    def root(ctx: typer.Context) -> None:
-        if ctx.invoked_subcommand is None:
-            typer.echo(ctx.get_help())
-
-    return typer.main.get_command(one)
-
-
-def epilog(row: Row) -> str:
-    """The examples at the end of a help text."""
-    word = "Example" if len(row.examples) == 1 else "Examples"
-    return "\b\n" + "\n".join([f"{word}:", *(f"  {e}" for e in row.examples)])
+    return Command(function.__doc__ or "", row.examples, parameters(function), function)

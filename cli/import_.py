@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import note, write, wrote
 from resnet_dsl.diagnostics import COMMAND_LINE, inline
@@ -17,14 +16,14 @@ from resnet_dsl.diagnostics import COMMAND_LINE, inline
 def command(
     file: Annotated[
         str,
-        typer.Argument(
+        line.Argument(
             metavar="FILE", help="Weights: a .safetensors or .pth file, or a .json file of names and shapes.", show_default=False
         ),
     ],
-    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Where to write the spec; - is standard output.")] = "-",
+    out: Annotated[str, line.Option("--out", "-o", metavar="FILE", help="Where to write the spec; - is standard output.")] = "-",
     input: Annotated[
         str | None,
-        typer.Option(metavar="CxHxW", help="The input, which weights do not say: 3x128x128, or 784 for features.", show_default=False),
+        line.Option(metavar="CxHxW", help="The input, which weights do not say: 3x128x128, or 784 for features.", show_default=False),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:

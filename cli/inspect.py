@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
 from resnet_dsl.analysis.cost import COUNTED, KINDS
 from resnet_dsl.analysis.figures import FIGURES
 from resnet_dsl.analysis.inspect import By
 from resnet_dsl.analysis.memory import Optimizer, Precision
 from resnet_dsl.analysis.quantities import input_setting
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, OutputsOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import answer, note, show
 from resnet_dsl.diagnostics import COMMAND_LINE, refuse
@@ -20,32 +19,30 @@ from resnet_dsl.verbs import networks
 
 def command(
     spec: SpecArgument,
-    by: Annotated[By, typer.Option(help="What each row is.", metavar="net|stage|block|op")] = "stage",
+    by: Annotated[By, line.Option(help="What each row is.", metavar="net|stage|block|op")] = "stage",
     columns: Annotated[
-        str | None, typer.Option(metavar="NAME,...", help=f"Which columns: {', '.join(FIGURES)}.", show_default=False)
+        str | None, line.Option(metavar="NAME,...", help=f"Which columns: {', '.join(FIGURES)}.", show_default=False)
     ] = None,
     overrides: SetOption = None,
-    input: Annotated[str | None, typer.Option(metavar="CxHxW", help="Count for another input: 3x128x128, or 784 for features.")] = None,
+    input: Annotated[str | None, line.Option(metavar="CxHxW", help="Count for another input: 3x128x128, or 784 for features.")] = None,
     count: Annotated[
-        str | None, typer.Option(metavar="KIND,...", help=f"What counts as MACs: {', '.join(KINDS)} (conv,linear).", show_default=False)
+        str | None, line.Option(metavar="KIND,...", help=f"What counts as MACs: {', '.join(KINDS)} (conv,linear).", show_default=False)
     ] = None,
-    explain_count: Annotated[bool, typer.Option("--explain-count", help="What the usual counters say of this network, and why.")] = False,
-    memory: Annotated[bool, typer.Option("--memory", help="The memory that training it needs.")] = False,
-    batch: Annotated[int | None, typer.Option(min=1, metavar="N", help="Memory for a batch of N inputs (1).")] = None,
-    precision: Annotated[Precision | None, typer.Option(metavar="fp32|bf16|fp16", help="Memory in this precision (fp32).")] = None,
-    optimizer: Annotated[
-        Optimizer | None, typer.Option(metavar="sgd|adamw", help="Memory with this optimizer (sgd with momentum).")
-    ] = None,
+    explain_count: Annotated[bool, line.Option("--explain-count", help="What the usual counters say of this network, and why.")] = False,
+    memory: Annotated[bool, line.Option("--memory", help="The memory that training it needs.")] = False,
+    batch: Annotated[int | None, line.Option(min=1, metavar="N", help="Memory for a batch of N inputs (1).")] = None,
+    precision: Annotated[Precision | None, line.Option(metavar="fp32|bf16|fp16", help="Memory in this precision (fp32).")] = None,
+    optimizer: Annotated[Optimizer | None, line.Option(metavar="sgd|adamw", help="Memory with this optimizer (sgd with momentum).")] = None,
     checkpoint: Annotated[
-        bool, typer.Option("--checkpoint-activations", help="Memory where each block is computed again in the backward pass.")
+        bool, line.Option("--checkpoint-activations", help="Memory where each block is computed again in the backward pass.")
     ] = False,
     max_memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="The largest batch that trains in SIZE: 24GiB, 500MB.", show_default=False)
+        str | None, line.Option(metavar="SIZE", help="The largest batch that trains in SIZE: 24GiB, 500MB.", show_default=False)
     ] = None,
     outputs: OutputsOption = None,
-    symbolic: Annotated[bool, typer.Option("--symbolic", help="Exact formulas in widths, params and input size.")] = False,
-    ir: Annotated[bool, typer.Option("--ir", help="Print the graph: each distinct scope, and its calls.")] = False,
-    resolved: Annotated[bool, typer.Option("--resolved", help="Print the spec with all defaults, and the source of each value.")] = False,
+    symbolic: Annotated[bool, line.Option("--symbolic", help="Exact formulas in widths, params and input size.")] = False,
+    ir: Annotated[bool, line.Option("--ir", help="Print the graph: each distinct scope, and its calls.")] = False,
+    resolved: Annotated[bool, line.Option("--resolved", help="Print the spec with all defaults, and the source of each value.")] = False,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:

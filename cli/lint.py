@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 import resnet_dsl as rd
 from resnet_dsl.analysis.lint import RULES, Lint, checked
+from resnet_dsl.cli import line
 from resnet_dsl.cli.annotations import github, sarif
 from resnet_dsl.cli.options import QuietOption, SetOption, SpecArguments
 from resnet_dsl.cli.output import answer, complain, show, show_json
@@ -25,11 +24,11 @@ def command(
     specs: SpecArguments,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE", help="Leave out a rule (repeatable).", autocompletion=complete_rule, show_default=False),
+        line.Option(metavar="CODE", help="Leave out a rule (repeatable).", autocompletion=complete_rule, show_default=False),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if something is found.")] = False,
+    strict: Annotated[bool, line.Option("--strict", help="Exit 1 if something is found.")] = False,
     overrides: SetOption = None,
-    format: Annotated[LintFormat, typer.Option("--format", "-f", metavar="table|json|github|sarif", help="github: annotations.")] = "table",
+    format: Annotated[LintFormat, line.Option("--format", "-f", metavar="table|json|github|sarif", help="github: annotations.")] = "table",
     quiet: QuietOption = False,
 ) -> None:
     """Find what is legal and still deserves a second look: v1.5 strides, an ImageNet stem on small pictures, a useless bias.
@@ -52,6 +51,6 @@ def command(
     else:
         answer(found, format, quiet=quiet)
     if refused:
-        raise typer.Exit(2 if 2 in refused else refused[0])
+        raise line.Exit(2 if 2 in refused else refused[0])
     if strict and found.findings:
-        raise typer.Exit(1)
+        raise line.Exit(1)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption
 from resnet_dsl.cli.output import answer
 from resnet_dsl.verbs.catalog import What, catalog
 
 
 def command(
-    what: Annotated[What, typer.Argument(help="What to list; ops are the steps that blocks, stems and heads are made of.")] = "specs",
+    what: Annotated[What, line.Argument(help="What to list; ops are the steps that blocks, stems and heads are made of.")] = "specs",
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import QuietOption, complete_spec
 from resnet_dsl.cli.output import write, wrote
 from resnet_dsl.diagnostics import inline
@@ -14,13 +13,11 @@ from resnet_dsl.verbs.language import SCHEMA_FILE, schema, starter
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The network's name, or the file's path.")] = "mynet",
+    name: Annotated[str, line.Argument(metavar="NAME", help="The network's name, or the file's path.")] = "mynet",
     like: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Start from a copy of this spec.", autocompletion=complete_spec, show_default=False)
+        str | None, line.Option(metavar="SPEC", help="Start from a copy of this spec.", autocompletion=complete_spec, show_default=False)
     ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write (NAME.yaml); - is standard output.")
-    ] = None,
+    out: Annotated[str | None, line.Option("--out", "-o", metavar="FILE", help="Where to write (NAME.yaml); - is standard output.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Write a commented spec to start from. An existing file is never overwritten.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.diagnostics import Argument, inline, refuse
 from resnet_dsl.pictures.drawing.theme import ThemeName
 from resnet_dsl.table import Format
@@ -22,14 +21,14 @@ def complete_spec(incomplete: str) -> list[str]:
 _SPEC = "a path, - for standard input, or a shipped spec's name"
 
 SpecArgument = Annotated[
-    str, typer.Argument(metavar="SPEC", help=f"{_SPEC.capitalize()}.", autocompletion=complete_spec, show_default=False)
+    str, line.Argument(metavar="SPEC", help=f"{_SPEC.capitalize()}.", autocompletion=complete_spec, show_default=False)
 ]
 SpecArguments = Annotated[
-    list[str], typer.Argument(metavar="SPEC...", help=f"Each {_SPEC}.", autocompletion=complete_spec, show_default=False)
+    list[str], line.Argument(metavar="SPEC...", help=f"Each {_SPEC}.", autocompletion=complete_spec, show_default=False)
 ]
 TrainedArgument = Annotated[
     str,
-    typer.Argument(
+    line.Argument(
         metavar="RUN|SPEC",
         help="A run's folder, a spec together with --weights, or a .safetensors file that holds its spec.",
         autocompletion=complete_spec,
@@ -40,27 +39,27 @@ TrainedArgument = Annotated[
 
 def data_option(help: str) -> Any:
     """`--data`, whose default every command has its own words for."""
-    return typer.Option("--data", "-d", metavar="NAME", help=help, show_default=False)
+    return line.Option("--data", "-d", metavar="NAME", help=help, show_default=False)
 
 
 def seed_option(help: str, least: int | None = 0) -> Any:
     """`--seed`; `help` says of what."""
-    return typer.Option("--seed", min=least, metavar="N", help=help, show_default=False)
+    return line.Option("--seed", min=least, metavar="N", help=help, show_default=False)
 
 
 def weights_option(help: str) -> Any:
     """`--weights`; `help` says of what."""
-    return typer.Option("--weights", "-w", metavar="FILE", help=help, show_default=False)
+    return line.Option("--weights", "-w", metavar="FILE", help=help, show_default=False)
 
 
 def precision_option(help: str) -> Any:
     """`--precision`; `help` says what it is where it is left out."""
-    return typer.Option("--precision", metavar="|".join(get_args(Precision)), help=help, show_default=False)
+    return line.Option("--precision", metavar="|".join(get_args(Precision)), help=help, show_default=False)
 
 
 def svg_option(help: str, *names: str) -> Any:
     """A plot's file, `--out` unless it has other names."""
-    return typer.Option(*(names or ("--out", "-o")), metavar="FILE.svg", help=help, show_default=False)
+    return line.Option(*(names or ("--out", "-o")), metavar="FILE.svg", help=help, show_default=False)
 
 
 def check_svg(path: str | None, what: str, at: str = "out") -> None:
@@ -72,25 +71,25 @@ def check_svg(path: str | None, what: str, at: str = "out") -> None:
 Precision = Literal["auto", "fp32", "bf16"]
 WeightsOption = Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file.")]
 DataDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data is; default: as in training.", show_default=False)
+    Path | None, line.Option("--data-dir", metavar="DIR", help="Where the data is; default: as in training.", show_default=False)
 ]
-DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+DeviceOption = Annotated[str, line.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
+    line.Option(
         "--set",
         metavar="KEY=VALUE",
         show_default=False,
         help="Set a key before validation (repeatable): shortcut=C, params.k=4, stages.layer3.depth=23.",
     ),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown|latex")]
+FormatOption = Annotated[Format, line.Option("--format", "-f", help="How the result is written.", metavar="table|json|csv|markdown|latex")]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only results and errors: no titles, notes or messages.", show_default=False)
+    bool, line.Option("--quiet", "-q", help="Only results and errors: no titles, notes or messages.", show_default=False)
 ]
 OutputsOption = Annotated[
     str | None,
-    typer.Option(
+    line.Option(
         "--outputs",
         metavar="NAME,...",
         help="Give these values in place of the classes, without the layers that they do not need: layer2,layer3,layer4.",
@@ -100,11 +99,11 @@ OutputsOption = Annotated[
 PrecisionOption = Annotated[Precision | None, precision_option("Of the arithmetic; auto goes by the device.")]
 CompileOption = Annotated[
     bool | None,
-    typer.Option("--compile/--no-compile", help="Train with torch.compile, or not; default: where it saves time.", show_default=False),
+    line.Option("--compile/--no-compile", help="Train with torch.compile, or not; default: where it saves time.", show_default=False),
 ]
 PlanOption = Annotated[
     str | None,
-    typer.Option(
+    line.Option(
         "--plan",
         metavar="PART=VALUE,...|RUN",
         help="Fix parts of the device plan: precision=bf16,layout=channels_last,compile=no,fused=yes,data=device,threads=2; "
@@ -112,5 +111,5 @@ PlanOption = Annotated[
         show_default=False,
     ),
 ]
-OutOption = Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")]
-ThemeOption = Annotated[ThemeName, typer.Option(metavar="light|dark|print", help="Colours of a picture or page; print is for paper.")]
+OutOption = Annotated[str, line.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")]
+ThemeOption = Annotated[ThemeName, line.Option(metavar="light|dark|print", help="Colours of a picture or page; print is for paper.")]

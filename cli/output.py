@@ -10,8 +10,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, SpecError, inline, refuse, render, speak
 from resnet_dsl.files import write_output
 from resnet_dsl.table import Answer, Format, Layout, Table
@@ -20,11 +19,11 @@ from resnet_dsl.table import Answer, Format, Layout, Table
 def show(text: str) -> None:
     """Results to standard output. A reader that has seen enough (`| head`) ends the command without a word."""
     try:
-        typer.echo(speak(text, COMMAND_LINE), nl=False)
+        line.echo(speak(text, COMMAND_LINE), nl=False)
     except BrokenPipeError:
         # The interpreter flushes at its end; what is left must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
+        raise line.Exit(0) from None
 
 
 def show_json(document: Any) -> None:
@@ -49,12 +48,12 @@ def answer(found: Answer, format: Format, *, quiet: bool = False) -> None:
 def note(text: str, *, quiet: bool = False) -> None:
     """A message for the person at the terminal."""
     if not quiet:
-        typer.echo(speak(text, COMMAND_LINE), err=True)
+        line.echo(speak(text, COMMAND_LINE), err=True)
 
 
 def complain(error: SpecError) -> None:
     """What is refused, where a command goes on with the rest."""
-    typer.echo(render(error.diagnostics, COMMAND_LINE), err=True)
+    line.echo(render(error.diagnostics, COMMAND_LINE), err=True)
 
 
 def styled() -> bool:

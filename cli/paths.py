@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArguments
 from resnet_dsl.cli.output import answer, wrote
 from resnet_dsl.pictures.paths import By
@@ -14,9 +13,9 @@ from resnet_dsl.pictures.paths import By
 
 def command(
     specs: SpecArguments,
-    by: Annotated[By, typer.Option(help="What each row is.", metavar="net|length|cut|group")] = "net",
+    by: Annotated[By, line.Option(help="What each row is.", metavar="net|length|cut|group")] = "net",
     out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE.svg", help="Draw how many paths have each length.", show_default=False)
+        str | None, line.Option("--out", "-o", metavar="FILE.svg", help="Draw how many paths have each length.", show_default=False)
     ] = None,
     overrides: SetOption = None,
     format: FormatOption = "table",

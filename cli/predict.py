@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import (
     DataDirOption,
     DeviceOption,
@@ -27,17 +26,17 @@ from resnet_dsl.diagnostics import refuse
 def command(
     target: TrainedArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, or folders of them at any depth.", show_default=False)
+        list[Path], line.Argument(metavar="IMAGE...", help="Picture files, or folders of them at any depth.", show_default=False)
     ],
     weights: WeightsOption = None,
     data: Annotated[
         str | None, data_option("Whose class names, mean and deviation to use where the weights do not bring their own.")
     ] = None,
     data_dir: DataDirOption = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Classes per picture, the likeliest first.")] = 3,
+    top: Annotated[int, line.Option(min=1, metavar="N", help="Classes per picture, the likeliest first.")] = 3,
     resize: Annotated[
         Literal["crop", "stretch", "refuse"] | None,
-        typer.Option(
+        line.Option(
             metavar="crop|stretch|refuse",
             help="Pictures of another size: scale and keep the middle, scale each side, or report them as errors; default: as the run "
             "evaluated its pictures if it cropped them, else crop.",
@@ -68,4 +67,4 @@ def command(
         note(f"note: {count:,} {'picture was' if count == 1 else 'pictures were'} {change}, to fit what the network reads", quiet=quiet)
     if found.failed:
         note(f"{len(found.failed):,} of {len(found) + len(found.failed):,} pictures could not be used")
-        raise typer.Exit(1)
+        raise line.Exit(1)

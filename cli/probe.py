@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
-
-import typer
+from typing import Annotated, Any, Literal
 
 import resnet_dsl as rd
-from resnet_dsl.cli import groups
+from resnet_dsl.cli import groups, line
 from resnet_dsl.cli.options import (
     FormatOption,
     QuietOption,
@@ -31,15 +29,15 @@ _ABOUT = """Look inside one network: at its initial weights, at those of a run o
 Each probe gives a table, named figures that --assert can test, JSON and a plot. The same command gives the same numbers for the same torch build and number of threads."""
 
 
-def commands(row: groups.Row) -> Any:
+def commands(row: groups.Row) -> groups.Group:
     """`resnet-dsl probe` with its commands."""
-    return groups.group(row, Probes, _ABOUT)
+    return groups.Group(_ABOUT, row.examples, {"Probes": PROBES}, _command, what="probe")
 
 
 def _of_network(
     target: Annotated[
         str,
-        typer.Argument(
+        line.Argument(
             metavar="SPEC|RUN",
             help="A path, - for standard input, a shipped spec's name, or a run's folder.",
             autocompletion=complete_spec,
@@ -48,7 +46,7 @@ def _of_network(
     ],
     steps: Annotated[
         str | None,
-        typer.Option(
+        line.Option(
             metavar="N,N,...", help="Look after these numbers of training steps; default: at the weights as they are.", show_default=False
         ),
     ] = None,
@@ -57,16 +55,16 @@ def _of_network(
         data_option(f"{', '.join(SOURCES)}, or noise; default: the run's own, else one that fits the spec and is here, else noise."),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data is, if not in the usual places.", show_default=False)
+        Path | None, line.Option("--data-dir", metavar="DIR", help="Where the data is, if not in the usual places.", show_default=False)
     ] = None,
-    images: Annotated[int, typer.Option("--images", "-n", min=2, max=100_000, metavar="N", help="Training images to look at.")] = 64,
+    images: Annotated[int, line.Option("--images", "-n", min=2, max=100_000, metavar="N", help="Training images to look at.")] = 64,
     seed: Annotated[int | None, seed_option("Seed of initial weights, images and directions; default: the recipe's.")] = None,
     overrides: SetOption = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="How --steps train; see list recipes.", show_default=False)
+        str | None, line.Option("--recipe", "-r", metavar="NAME|FILE", help="How --steps train; see list recipes.", show_default=False)
     ] = None,
     weights: Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file, or a run.")] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute, in fp32.")] = "auto",
+    device: Annotated[str, line.Option(metavar="auto|cpu|cuda|mps", help="Where to compute, in fp32.")] = "auto",
 ) -> None:
     """What every probe of a network is asked."""
 
@@ -74,7 +72,7 @@ def _of_network(
 def _of_specs(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SPEC...]", help="Each a path or a shipped spec's name.", autocompletion=complete_spec, show_default=False),
+        line.Argument(metavar="[SPEC...]", help="Each a path or a shipped spec's name.", autocompletion=complete_spec, show_default=False),
     ] = None,
     overrides: SetOption = None,
 ) -> None:
@@ -84,7 +82,7 @@ def _of_specs(
 def _shown(
     assertions: Annotated[
         list[str] | None,
-        typer.Option(
+        line.Option(
             "--assert",
             metavar="EXPR",
             help="Exit 1 unless this holds for the figures (repeatable): 'loss < 3'.",
@@ -98,28 +96,21 @@ def _shown(
     """What is done with a finding."""
 
 
-class Probes(groups.Group):
-    """The probes, in the order of the table."""
+def _command(row: Probe) -> groups.Command:
+    """The command of a probe. Its signature, which the options are read from, is put together from the table."""
+    asked = _parameters(_of_network if row.of == "network" else _of_specs)
+    own = {o.name: _option(o) for o in row.options}
+    if "images" in asked:
+        asked["images"] = asked["images"].replace(default=row.images)
+    places = [*asked.values(), *own.values(), *_parameters(_shown).values()]
 
-    sections: ClassVar[Mapping[str, tuple[Probe, ...]]] = {"Probes": PROBES}
-    what = "probe"
+    def command(**given: Any) -> None:
+        _run(row, {k: given.pop(k) for k in own}, given)
 
-    @staticmethod
-    def build(row: Probe) -> Any:
-        """The command of a probe. Its signature, which the options are read from, is put together from the table."""
-        asked = _parameters(_of_network if row.of == "network" else _of_specs)
-        own = {o.name: _option(o) for o in row.options}
-        if "images" in asked:
-            asked["images"] = asked["images"].replace(default=row.images)
-        places = [*asked.values(), *own.values(), *_parameters(_shown).values()]
-
-        def command(**given: Any) -> None:
-            _run(row, {k: given.pop(k) for k in own}, given)
-
-        command.__doc__ = f"{row.about}\n\nFormula: {row.formula}\n\nSource: {row.source}"
-        command.__annotations__ = {}
-        command.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in places])  # type: ignore[attr-defined]
-        return groups.command(row, command)
+    command.__doc__ = f"{row.about}\n\nFormula: {row.formula}\n\nSource: {row.source}"
+    command.__annotations__ = {}
+    command.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in places])  # type: ignore[attr-defined]
+    return groups.command(row, command)
 
 
 def _parameters(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
@@ -129,7 +120,7 @@ def _parameters(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
 def _option(o: Option) -> inspect.Parameter:
     flag = f"--{o.name.replace('_', '-')}"
     kind: Any = Literal.__getitem__(o.choices) if o.choices else type(o.default)
-    declared = typer.Option(flag, metavar=o.metavar or None, help=o.help, min=o.least)
+    declared = line.Option(flag, metavar=o.metavar or None, help=o.help, min=o.least)
     return inspect.Parameter(o.name, inspect.Parameter.KEYWORD_ONLY, default=o.default, annotation=Annotated[kind, declared])
 
 

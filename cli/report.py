@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import DataDirOption, QuietOption, ThemeOption
 from resnet_dsl.cli.output import note, show, wrote
 from resnet_dsl.diagnostics import SpecError, refuse
@@ -17,11 +16,11 @@ from resnet_dsl.records.assessment import Sampled
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold runs.", show_default=False)],
-    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE.html", help="Where to write; - is standard output.")],
+    runs: Annotated[list[Path], line.Argument(metavar="RUN...", help="Run folders, or folders that hold runs.", show_default=False)],
+    out: Annotated[str, line.Option("--out", "-o", metavar="FILE.html", help="Where to write; - is standard output.")],
     predictions: Annotated[
         bool,
-        typer.Option("--predictions/--no-predictions", help="Run the networks on their test images, which needs torch, or not."),
+        line.Option("--predictions/--no-predictions", help="Run the networks on their test images, which needs torch, or not."),
     ] = True,
     data_dir: DataDirOption = None,
     theme: ThemeOption = "light",

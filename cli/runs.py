@@ -5,24 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
+import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption, check_svg, svg_option
 from resnet_dsl.cli.output import answer, note, write, wrote
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.pictures.runs import find_runs
-from resnet_dsl.records.folder import RunFolder
-from resnet_dsl.records.run import HOME
 
 
 def command(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR|RUN]...", help="Folders that hold runs, or runs themselves; default: runs/.", show_default=False),
+        line.Argument(metavar="[DIR|RUN]...", help="Folders that hold runs, or runs themselves; default: runs/.", show_default=False),
     ] = None,
     metric: Annotated[
         Literal["accuracy", "loss", "lr"] | None,
-        typer.Option(metavar="accuracy|loss|lr", help="What the curves show; default: accuracy.", show_default=False),
+        line.Option(metavar="accuracy|loss|lr", help="What the curves show; default: accuracy.", show_default=False),
     ] = None,
     out: Annotated[str | None, svg_option("Draw the curves into an SVG.")] = None,
     format: FormatOption = "table",
@@ -32,11 +29,8 @@ def command(
 
     Runs given by name (runs A B) are compared: best first, with their curves by epoch.
     """
-    given = folders or [HOME]
     check_svg(out, "curves are drawn")
-    found = find_runs(given, lambda text: note(f"warning: {text}"))
-    if metric is not None or out is not None or all(RunFolder.is_run(path) for path in given):
-        found = found.compared(metric or "accuracy")
+    found = rd.runs(*(folders or ()), metric=metric or ("accuracy" if out else None), warn=lambda text: note(f"warning: {text}"))
     if out is not None:
         drawn = found.svg(metric or "accuracy")
         if drawn is None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 import resnet_dsl as rd
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec, seed_option, weights_option
 from resnet_dsl.cli.output import answer, note
 
@@ -15,7 +14,7 @@ from resnet_dsl.cli.output import answer, note
 def command(
     a: Annotated[
         str,
-        typer.Argument(
+        line.Argument(
             metavar="A",
             help="The source of the weights: a run's folder, a .safetensors file that holds its spec, or a spec, with --weights.",
             autocompletion=complete_spec,
@@ -24,7 +23,7 @@ def command(
     ],
     b: Annotated[
         str,
-        typer.Argument(
+        line.Argument(
             metavar="B",
             help="The network to begin: a path, - for standard input, or a shipped spec's name.",
             autocompletion=complete_spec,
@@ -33,21 +32,21 @@ def command(
     ],
     out: Annotated[
         str | None,
-        typer.Option(
+        line.Option(
             "--out", "-o", metavar="FILE.safetensors", help="Where to write B's weights; default: show only the plan.", show_default=False
         ),
     ] = None,
     grow: Annotated[
-        bool, typer.Option("--grow", help="B is a deeper A: the blocks that it adds begin as the identity, so both compute the same.")
+        bool, line.Option("--grow", help="B is a deeper A: the blocks that it adds begin as the identity, so both compute the same.")
     ] = False,
     weights: Annotated[Path | None, weights_option("A's weights, where A is a spec: a .safetensors or .pth file.")] = None,
     seed: Annotated[int | None, seed_option("Seed of the new tensors in B (0).")] = None,
     by: Annotated[
-        Literal["part", "tensor"], typer.Option(metavar="part|tensor", help="One row per block or layer, or per tensor.")
+        Literal["part", "tensor"], line.Option(metavar="part|tensor", help="One row per block or layer, or per tensor.")
     ] = "part",
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", show_default=False, help="Set a key of B before validation (repeatable)."),
+        line.Option("--set", metavar="KEY=VALUE", show_default=False, help="Set a key of B before validation (repeatable)."),
     ] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,

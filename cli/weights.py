@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from resnet_dsl.cli import line
 from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import answer
 from resnet_dsl.verbs.using import match
@@ -15,7 +14,7 @@ from resnet_dsl.verbs.using import match
 def command(
     spec: SpecArgument,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .safetensors file, or a state_dict that torch.save wrote.", show_default=False)
+        Path, line.Argument(metavar="FILE", help="A .safetensors file, or a state_dict that torch.save wrote.", show_default=False)
     ],
     overrides: SetOption = None,
     format: FormatOption = "table",
@@ -29,4 +28,4 @@ def command(
     found = match(spec, file, overrides or ())
     answer(found, format, quiet=quiet)
     if not found.fits:
-        raise typer.Exit(1)
+        raise line.Exit(1)

@@ -19,10 +19,9 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass as checked
 
+from resnet_dsl.lab.study.records import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, StudyDocument
 from resnet_dsl.lab.study.tables import arms_table, comparisons_table
-from resnet_dsl.lab.study.verdict import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED
-from resnet_dsl.pictures.runs import duration
-from resnet_dsl.table import Column, Table
+from resnet_dsl.table import Column, Table, duration
 
 HERE = Path(__file__).parent
 KEPT = HERE / "findings"
@@ -298,7 +297,8 @@ def section(claim: Claim, results: Results) -> Iterator[str]:
     yield results.fill(claim.why)
     if claim.table == "arms":
         document = results.records[claim.study]["documents"][0]
-        for table in (arms_table(document), comparisons_table(document)):
+        found_by_study = StudyDocument.model_validate(document)
+        for table in (arms_table(found_by_study), comparisons_table(found_by_study)):
             yield "\n" + replace(table, title="", notes=()).render("markdown").rstrip()
         if not document["rule_fixed_beforehand"]:
             yield "\nThe rule was changed after runs had been made, so this is no test of the claim."

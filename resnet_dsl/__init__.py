@@ -17,14 +17,14 @@ from resnet_dsl.version import __version__
 
 if TYPE_CHECKING:
     from resnet_dsl.diagnostics import SpecError
-    from resnet_dsl.training.train import train
-    from resnet_dsl.verbs.lab import probe
+    from resnet_dsl.verbs.lab import probe, study
     from resnet_dsl.verbs.language import check, explain, format, recover
     from resnet_dsl.verbs.modules import bench, build
     from resnet_dsl.verbs.networks import compare, compile, diff, draw, emit, fit, inspect, lint
     from resnet_dsl.verbs.paths import paths
     from resnet_dsl.verbs.targets import load
     from resnet_dsl.verbs.trained import open
+    from resnet_dsl.verbs.training import find_lr, rehearse, run, runs, train
     from resnet_dsl.verbs.using import evaluate, export, predict, transfer
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "find_lr",
     "fit",
     "format",
     "inspect",
@@ -51,6 +52,10 @@ __all__ = [
     "predict",
     "probe",
     "recover",
+    "rehearse",
+    "run",
+    "runs",
+    "study",
     "train",
     "transfer",
 ]
@@ -68,6 +73,7 @@ _HOMES = {
     "evaluate": "resnet_dsl.verbs.using",
     "explain": "resnet_dsl.verbs.language",
     "export": "resnet_dsl.verbs.using",
+    "find_lr": "resnet_dsl.verbs.training",
     "fit": "resnet_dsl.verbs.networks",
     "format": "resnet_dsl.verbs.language",
     "inspect": "resnet_dsl.verbs.networks",
@@ -78,7 +84,11 @@ _HOMES = {
     "predict": "resnet_dsl.verbs.using",
     "probe": "resnet_dsl.verbs.lab",
     "recover": "resnet_dsl.verbs.language",
-    "train": "resnet_dsl.training.train",
+    "rehearse": "resnet_dsl.verbs.training",
+    "run": "resnet_dsl.verbs.training",
+    "runs": "resnet_dsl.verbs.training",
+    "study": "resnet_dsl.verbs.lab",
+    "train": "resnet_dsl.verbs.training",
     "transfer": "resnet_dsl.verbs.using",
 }
 

@@ -12,7 +12,7 @@ from resnet_dsl.diagnostics import Argument, Location, refuse
 Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "graphviz", "ray", "onnx"]
 
 EXTRAS: Mapping[Extra, Mapping[str, str]] = {
-    "torch": {"torch": "torch", "numpy": "numpy", "safetensors": "safetensors"},
+    "torch": {"torch": "torch", "numpy": "numpy", "safetensors": "safetensors", "rich": "rich"},
     "images": {"PIL": "Pillow"},
     "wds": {"webdataset": "webdataset"},
     "tensorboard": {"tensorboard": "tensorboard"},

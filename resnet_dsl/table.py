@@ -213,7 +213,8 @@ def _html(head: list[str], body: list[list[str]], total: list[list[str]], rights
     lines = [f"<p><b>{html.escape(title)}</b></p>"] if title else []
     lines += ["<table>", *([f"<thead>{line(head, 'th')}</thead>"] if any(head) else []), "<tbody>"]
     lines += [line(row, "td") for row in body] + [line(row, "td", strong=True) for row in total]
-    lines += ["</tbody>", "</table>", *(f"<p><small>{html.escape(note)}</small></p>" for note in notes)]
+    below = "<br>".join(map(html.escape, notes))
+    lines += ["</tbody>", "</table>", *([f"<p><small>{below}</small></p>"] if notes else [])]
     return "\n".join(lines) + "\n"
 
 

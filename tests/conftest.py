@@ -39,6 +39,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
     "pdflatex": (lambda: shutil.which("pdflatex") is not None, "no LaTeX (Debian: apt-get install texlive-latex-base texlive-pictures)"),
     "webdataset": (lambda: importlib.util.find_spec("webdataset") is not None, "webdataset is not installed (the extra wds)"),
+    "graphviz": (lambda: importlib.util.find_spec("graphviz") is not None, "the package graphviz is not installed (the extra graphviz)"),
     "ray": (lambda: importlib.util.find_spec("ray") is not None, "ray is not installed (the extra ray)"),
     "yaml-language-server": (
         lambda: language_server.program() is not None,
@@ -67,7 +68,14 @@ def _missing(path: Path) -> set[str]:
     )
 
 
-COMPUTING = ("resnet_dsl.runtime", "resnet_dsl.training", "resnet_dsl.using", "resnet_dsl.lab.probes", "resnet_dsl.lab.runs")
+COMPUTING = (
+    "resnet_dsl.lab.study.progress",
+    "resnet_dsl.runtime",
+    "resnet_dsl.training",
+    "resnet_dsl.using",
+    "resnet_dsl.lab.probes",
+    "resnet_dsl.lab.runs",
+)
 LIGHT = importlib.util.find_spec("torch") is None
 EVERYTHING = {"test_docs.py", "test_findings.py", "test_packaging.py"}
 """Files whose tests run whatever the pages, the findings and the build need."""

@@ -92,7 +92,7 @@ def test_pictures_are_shown_and_saved(tmp_path: Path) -> None:
     assert repr(drawn) == f"<Drawing plain34 | resnet34: {drawn.scene.width:.0f} x {drawn.scene.height:.0f} points, light>"
     assert drawn._repr_svg_().startswith("<?xml")
     found = rd.diff("resnet34", "resnet34", overrides_b={"shortcut": "C"})
-    assert found._repr_svg_() == found.draw().svg
+    assert found._repr_svg_() == found.draw()._repr_svg_()
     plot = networks.plot(rd.compare("resnet18", "resnet34"))
     assert plot.save(tmp_path / "a.svg").read_text() == plot._repr_svg_()
 

@@ -49,7 +49,7 @@ def test_pad_crop_flip(pad: int, flip: Any, fill: str) -> None:
 
 def test_a_reflection_wider_than_the_image_is_refused() -> None:
     augment.require_padding(Augment(pad_crop=5, fill="reflect"), 6, 9)
-    with pytest.raises(SpecError, match="pad_crop=5 or less") as e:
+    with pytest.raises(SpecError, match="pad_crop': '5'} or less") as e:
         augment.require_padding(Augment(pad_crop=6, fill="reflect"), 6, 9)
     assert e.value.exit_code == 2
 

@@ -18,7 +18,7 @@ import torch
 
 from resnet_dsl.datasets import search
 from resnet_dsl.datasets.catalog import IDX_FILES, SOURCES, Download, fitting
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 from resnet_dsl.training.data import idx
 from resnet_dsl.training.data.dataset import require_fit
 from resnet_dsl.training.data.download import fetch
@@ -55,7 +55,7 @@ def refused(call: Callable[[], object], code: str, exit_code: int = 3) -> str:
         call()
     assert e.value.exit_code == exit_code
     assert [d.code for d in e.value.diagnostics] == [code]
-    return str(e.value)
+    return render(e.value.diagnostics, COMMAND_LINE)
 
 
 def test_digits() -> None:

@@ -15,8 +15,8 @@ from scenes import boxes, frames
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph, compile
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.language import load
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.draw import ENDINGS, draw
 from resnet_dsl.pictures.drawing.scene import Edge, PlacedBox, PlacedFrame
 from resnet_dsl.pictures.drawing.text import labels
@@ -255,7 +255,7 @@ def test_every_op_has_a_label_that_fits_on_a_line() -> None:
     for name in GRAPHS:
         graph: Graph = compiled(GRAPHS[name])
         for f in graph.nodes():
-            label = OPS[f.node.op].label(dict(f.node.attrs), f.in_shapes, f.node.shape)
+            label = OPS[f.node.op].label(f.site)
             assert 0 < len(label) <= 40
             assert label.isascii()
             assert "\n" not in label

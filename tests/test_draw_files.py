@@ -75,7 +75,7 @@ def test_svg_is_text_with_the_network_in_it() -> None:
     words = [t.text or "" for t in root.iter(f"{SVG}text")]
     assert {"resnet18", "stem", "layer4", "basic", "3x3 conv, 64", "1x1 conv, 512, /2", "x2"} <= {w.strip() for w in words}
     assert all(float(t.get("textLength", "0")) > 0 for t in root.iter(f"{SVG}text"))
-    assert draw(graph)._repr_svg_() == draw(graph).svg
+    assert draw(graph)._repr_svg_() == draw(graph).svg.replace("<svg ", '<svg style="max-width: 100%; height: auto" ')
 
 
 def test_nothing_of_a_users_is_markup() -> None:

@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnet_dsl.graph.exactness import ANYTHING, Bounds, Fill, Goal
+from resnet_dsl.emission.source import emit
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.exactness import ANYTHING, Bounds, Fill, Goal
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.table import OPS
+from resnet_dsl.runtime.build import load_source
 from resnet_dsl.runtime.transfer import set_to
-from resnet_dsl.verbs.modules import build
 
 Attrs = dict[str, Any]
 CONV: Attrs = {"out": 8, "kernel": (3, 3), "stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1, "bias": False}
@@ -92,8 +94,9 @@ def values(shape: Shape, bounds: Bounds, seed: int) -> Tensor:
 
 
 def model_of(op: str, attrs: Attrs, shape: Shape) -> tuple[torch.nn.Module, Node]:
-    node = Node("op", op, OPS[op].shape(attrs, [shape]), (SCOPE_INPUT,), tuple(attrs.items()))
-    model = build(Graph("net", 2, Program("network", "network", shape, (node,)), "torch"), seed=0).eval()
+    node = Node("op", op, OPS[op].shape(Site(attrs, (shape,))), (SCOPE_INPUT,), tuple(attrs.items()))
+    # One step is no network of classes, which is what `build` asks for.
+    model: torch.nn.Module = load_source(emit(Graph("net", 2, Program("network", "network", shape, (node,)), "torch"))).Net().eval()
     with torch.no_grad():
         for i, tensor in enumerate(model.state_dict().values()):
             tensor.copy_(torch.rand(tensor.shape, generator=torch.Generator().manual_seed(i)) + 0.5)
@@ -113,10 +116,11 @@ def same_numbers(x: Tensor, y: Tensor) -> bool:
 
 @pytest.mark.parametrize(("op", "attrs", "shape", "bounds", "same", "zero"), ROWS)
 def test_what_a_row_calls_exact_is(op: str, attrs: Attrs, shape: Shape, bounds: Bounds, same: bool, zero: bool) -> None:
-    exact, out = OPS[op].exact, OPS[op].shape(attrs, [shape])
+    exact = OPS[op].exact
+    site = Site(attrs, (shape,), OPS[op].shape(Site(attrs, (shape,))))
     goals: tuple[tuple[Goal, bool], ...] = (("same", same), ("zero", zero))
     for goal, can in goals:
-        ways = (exact.same if goal == "same" else exact.zero)(attrs, [shape], out, bounds)
+        ways = (exact.same if goal == "same" else exact.zero)(site, bounds)
         assert isinstance(ways, tuple) == can, ways
         for way in ways if isinstance(ways, tuple) else ():
             model, _ = model_of(op, attrs, shape)
@@ -138,13 +142,13 @@ def test_what_a_merge_calls_exact_is(op: str, operands: int, can: bool) -> None:
     goals: tuple[tuple[Goal, bool], ...] = (("same", can), ("zero", True))
     for goal, possible in goals:
         exact = OPS[op].exact
-        ways = (exact.same if goal == "same" else exact.zero)({}, [MAP] * operands, MAP, ANYTHING)
+        ways = (exact.same if goal == "same" else exact.zero)(Site({}, (MAP,) * operands, MAP), ANYTHING)
         assert isinstance(ways, tuple) == possible
         for way in ways if isinstance(ways, tuple) else ():
             given = [{"same": x, "zero": torch.zeros_like(x), None: values(MAP, ANYTHING, 2 + i)}[g] for i, g in enumerate(way.operands)]
             names = [f"v{i}" for i in range(operands)]
             space = dict(zip(names, given, strict=True)) | {"torch": torch, "highway": lambda f, s, t: t * f + (1 - t) * s} | highway
-            y = eval(expression({}, [MAP] * operands, names), space)
+            y = eval(expression(Site({}, (MAP,) * operands), names), space)
             assert same_numbers(y, x if goal == "same" else torch.zeros_like(y)), way
 
 
@@ -153,7 +157,7 @@ def test_bounds_hold(op: str, attrs: Attrs, shape: Shape, bounds: Bounds, same: 
     del same, zero
     model, _ = model_of(op, attrs, shape)
     for within in (bounds, (0.0, 1.0), (-2.0, -1.0), (2.0, 9.0), POSITIVE, ANYTHING):
-        low, high = OPS[op].exact.bounds(attrs, [within])
+        low, high = OPS[op].exact.bounds(Site(attrs, (shape,)), [within])
         with torch.no_grad():
             y = model(values(shape, within, 5))
         assert low <= y.min() + 1e-6 and y.max() - 1e-6 <= high, within
@@ -164,7 +168,7 @@ def test_bounds_of_merges_hold() -> None:
     for op, operands, _ in MERGES:
         for i in range(len(kinds) ** 2):
             within = [kinds[i % 5], kinds[i // 5], kinds[(i * 7) % 5]][:operands]
-            low, high = OPS[op].exact.bounds({}, within)
+            low, high = OPS[op].exact.bounds(Site({}, (MAP,) * operands), within)
             v = [values(MAP, b, 11 + k).clamp(-1e6, 1e6) for k, b in enumerate(within)]
             made = {"add": lambda v: sum(v), "mul": lambda v: v[0] * v[1], "concat": lambda v: torch.cat(v, 1),
                     "highway": lambda v: torch.sigmoid(v[2]) * v[0] + (1 - torch.sigmoid(v[2])) * v[1]}[op](v)  # fmt: skip

@@ -14,8 +14,8 @@ from networks import NETWORKS, compiled, small
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.language import load
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.draw import draw
 
 READERS: dict[str, Callable[[Path], nx.MultiDiGraph[str]]] = {
@@ -33,8 +33,8 @@ def test_networkx_reads_back_every_node_and_operand(name: str, ending: str, tmp_
     for f in graph.nodes():
         found, row = read.nodes[f.path], OPS[f.node.op]
         assert (found["op"], found["shape"]) == (f.node.op, "x".join(map(str, f.node.shape)))
-        assert found["params"] == row.params(dict(f.node.attrs), f.in_shapes, f.node.shape)
-        assert found["macs"] == row.macs(dict(f.node.attrs), f.in_shapes, f.node.shape)
+        assert found["params"] == row.params(f.site)
+        assert found["macs"] == row.macs(f.site)
         assert found["shortcut"] is f.in_shortcut
         operands = sorted((data["slot"], u) for u, _, data in read.in_edges(f.path, data=True))
         assert [u for _, u in operands] == list(f.inputs)
@@ -50,6 +50,7 @@ def test_a_graph_file_is_of_one_network_and_the_same_each_time(ending: str, tmp_
         draw([compiled(small())] * 2).save(tmp_path / f"c{ending}")
 
 
+@pytest.mark.needs("graphviz")
 def test_a_drawing_as_a_source_of_graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
     drawing = draw(compiled(small()))
     source = drawing.graphviz()

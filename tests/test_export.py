@@ -32,8 +32,8 @@ from resnet_dsl.runtime import export as room
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.export import WRITERS, Network, export
 from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.verbs.checks import ENDINGS
 from resnet_dsl.verbs.modules import build
-from resnet_dsl.verbs.trained import ENDINGS
 
 
 def beginning(name: str, side: int = 32) -> Graph:

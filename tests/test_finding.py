@@ -8,6 +8,7 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_finding_as_a_table_and_as_json() -> None:
     }  # fmt: skip
 
 
-def test_a_finding_in_python_and_in_a_notebook() -> None:
+def test_a_finding_in_python_and_in_a_notebook(tmp_path: Path) -> None:
     found = finding()
     assert repr(found) == "<Finding gradients of net: first 2>"
     assert len(repr(finding(figures={f"figure_{i}": 1 / 3 for i in range(99)}))) <= 300
@@ -50,9 +51,14 @@ def test_a_finding_in_python_and_in_a_notebook() -> None:
     assert svg is not None
     page = found._repr_html_()
     assert page.startswith("<p><b>net: weights of seed 0</b></p>\n<table>")
-    (data,) = re.findall(r'<img alt="plot" src="data:image/svg\+xml;base64,(.*)">', page)
+    (data,) = re.findall(r'<img alt="gradients of net" src="data:image/svg\+xml;base64,(.*)">', page)
     assert base64.b64decode(data).decode() == svg
+    assert found.plot is not None
+    assert repr(found.plot) == "<Picture gradients of net>"
+    found.plot.save(tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").read_text() == svg
     without = finding(chart=None)
+    assert without.plot is None
     assert without._repr_svg_() is None
     assert "<img" not in without._repr_html_()
 

@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import typer
 
-from resnet_dsl.cli.app import app
+from resnet_dsl.cli.app import PROGRAM
+from resnet_dsl.cli.groups import parse
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -78,12 +78,7 @@ def test_comparisons_are_those_of_the_studies() -> None:
 @pytest.mark.parametrize("experiment", COLLECT.EXPERIMENTS, ids=lambda e: e.name)
 def test_the_commands_are_commands(experiment: Any) -> None:
     """Every word is parsed; nothing is run."""
-    words = shlex.split(experiment.command.format(seed=0))
-    program = typer.main.get_command(app)
-    context = program.make_context("resnet-dsl", words)
-    while isinstance(program, typer.core.TyperGroup):
-        name, program, words = program.resolve_command(context, [*context._protected_args, *context.args])
-        context = program.make_context(name, words, parent=context)
+    parse(PROGRAM, "resnet-dsl", shlex.split(experiment.command.format(seed=0)))
 
 
 @pytest.mark.parametrize("name", sorted(RESULTS.records))

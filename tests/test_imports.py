@@ -29,6 +29,7 @@ ORDER = (
         "resnet_dsl.specs",
         "resnet_dsl.studies",
     ),
+    ("resnet_dsl.ops",),
     ("resnet_dsl.language", "resnet_dsl.datasets"),
     ("resnet_dsl.graph",),
     ("resnet_dsl.analysis", "resnet_dsl.emission"),

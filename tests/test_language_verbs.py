@@ -130,3 +130,13 @@ def test_a_spec_in_a_line_and_in_a_notebook() -> None:
     assert all(len(repr(part)) <= 300 for part in (*spec.stages, *spec.blocks.values(), *spec.stem, spec.tree, spec.norm))
     shown = spec._repr_html_()
     assert "<b>resnet50: 3x224x224 to 1000</b>" in shown and shown.count("<tr>") == 5 and ">512<" in shown
+
+
+def test_a_graph_in_a_line_and_in_a_notebook() -> None:
+    graph = rd.compile("resnet50")
+    assert repr(graph) == "<Graph resnet50: 3x224x224 to 1000, 25,557,032 params>"
+    assert graph.params == rd.inspect(graph).params
+    assert all(len(repr(part)) <= 300 for part in (graph.root, *graph.root.nodes, *graph.programs, *list(graph.nodes())[:9]))
+    assert repr(graph.stages[2]) == "<Node layer3: stage -> 1024x14x14>"
+    shown = graph._repr_html_()
+    assert "<b>resnet50: 3x224x224 to 1000</b>" in shown and "<b>25,557,032</b>" in shown and ">1024x14x14<" in shown

@@ -14,7 +14,7 @@ from test_imports import FREE, ROOT, RUNS, TORCH, weights_without_numpy
 from resnet_dsl.extras import EXTRAS
 
 BLOCKED = Path(__file__).parent / "blocked.py"
-TYPE = "resnet-dsl: error[extra-missing]: this needs torch, numpy and safetensors, which are not installed\n  help: pip install 'resnet-dsl[torch]'\n"
+TYPE = "resnet-dsl: error[extra-missing]: this needs torch, numpy, safetensors and rich, which are not installed\n  help: pip install 'resnet-dsl[torch]'\n"
 
 
 def blocked(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

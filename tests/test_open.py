@@ -117,7 +117,9 @@ def test_what_predictions_hold() -> None:
     assert [e.diagnostics[0].location.source.name for e in found.failed] == ["broken.png"]
     assert found[0].label == found[0].top[0].name
     assert repr(found[0]) == f"<Prediction a.png: {found[0].label} {found[0].probability:.2%}>"
-    assert repr(found).startswith("<Predictions of 2 pictures, 1 could not be used: ")
+    assert repr(found).startswith("<Predictions of 2 pictures, 1 could not be used (broken.png: ")
+    assert "broken.png: error[data-damaged]: " in str(found)
+    assert "broken.png: error[data-damaged]: " in found._repr_html_()
 
 
 def test_what_is_exported_and_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +142,9 @@ def test_a_module_is_built_from_whatever_names_a_network() -> None:
     assert all(torch.equal(t, other[k]) for other in built[1:] for k, t in built[0].items())
     assert rd.emit("run") == rd.emit(graph)
     assert rd.build("tiny.yaml", {"classes": "3"}).fc.out_features == 3
+    held = rd.open("run").module().state_dict()
+    for net in (rd.build("tiny.yaml", weights="run"), rd.open("tiny.yaml", "run").module()):
+        assert all(torch.equal(t, held[k]) for k, t in net.state_dict().items())
 
 
 def test_a_bench_says_itself() -> None:
@@ -177,11 +182,19 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "crops and scales": (lambda: rd.evaluate("run", crops=10, scales=(8,)), "crops= and scales= exclude each other"),
     "a device that is none": (lambda: rd.evaluate("run", device="gpu"), "device=: error[unknown-name]: gpu is not a device"),
     "data that is none": (lambda: rd.evaluate("run", data="mnist"), "data=: error[unknown-name]"),
+    "data of other images": (lambda: rd.evaluate("tiny.yaml", weights="w.pth", overrides={"input.height": "9"}), "data=: error[usage]: no known data set"),
     "a precision that is none": (lambda: rd.evaluate("run", precision="fp16"), "precision= cannot be 'fp16'"),  # type: ignore[arg-type]
     "no such picture": (lambda: rd.predict("run", "nowhere.png"), "nowhere.png: error[data-missing]"),
     "pictures of what?": (lambda: rd.predict("tiny.yaml", "a.png", weights="w.pth"), "name the data with data='NAME'"),
     "the data of a run": (lambda: rd.predict("run", "a.png", data="digits"), "data=: error[usage]: a run predicts as it was trained\n  help: leave out data="),
-    "no classes": (lambda: rd.predict("run", "a.png", top=0), "top=: error[usage]"),
+    "no classes": (lambda: rd.predict("run", "a.png", top=0), "top=: error[usage]: top= cannot be 0\n  help: give a whole number of 1 or more"),
+    "classes in words": (lambda: rd.predict("run", "a.png", top="three"), "top= cannot be 'three'"),  # type: ignore[arg-type]
+    "no pictures": (lambda: rd.predict("run"), "there are no pictures to predict"),
+    "an opset in words": (lambda: rd.export("run", "net.onnx", opset="18"), "give a whole number from 18 to 26"),  # type: ignore[arg-type]
+    "crops in words": (lambda: rd.evaluate("run", crops="10"), "crops= cannot be '10'\n  help: a value is one of: 1, 10"),  # type: ignore[arg-type]
+    "weights without a spec": (lambda: rd.open("w.pth"), "'w.pth' holds no spec\n  help: name its network: rd.open(SPEC, weights='w.pth')"),
+    "no images to time": (lambda: rd.bench("tiny.yaml", batch=0), "batch= cannot be 0"),
+    "less than no time": (lambda: rd.bench("tiny.yaml", seconds=-1), "seconds= cannot be -1"),
     "an ending that is none": (lambda: rd.open("run").export("net.pth"), "path=: error[usage]: 'net.pth': no file of this ending is exported"),
     "source for a file": (lambda: rd.export("resnet20", "net.py"), "`rd.emit('resnet20')` writes the network as Python"),
     "an opset of nothing": (lambda: rd.export("run", "net.pt2", opset=18), "leave out opset=, or write"),

@@ -11,11 +11,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnet_dsl.emission.source import emit
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.shapes import ShapeProblem
-from resnet_dsl.graph.torch_text import HELPERS
-from resnet_dsl.verbs.modules import build
+from resnet_dsl.ops.shapes import ShapeProblem
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.table import OPS
+from resnet_dsl.ops.torch_text import HELPERS
+from resnet_dsl.runtime.build import load_source
 
 Attrs = dict[str, Any]
 
@@ -94,14 +96,16 @@ def run(shape: Shape, *steps: tuple[str, str, tuple[str, ...], Attrs]) -> None:
     shapes = {SCOPE_INPUT: shape}
     nodes, params, macs = [], 0, 0
     for path, op, inputs, attrs in steps:
-        row, x = OPS[op], [shapes[i] for i in inputs]
-        shapes[path] = row.shape(attrs, x)
-        params += row.params(attrs, x, shapes[path])
-        macs += row.macs(attrs, x, shapes[path])
-        assert row.label(attrs, x, shapes[path])
+        row, x = OPS[op], tuple(shapes[i] for i in inputs)
+        shapes[path] = row.shape(Site(attrs, x))
+        site = Site(attrs, x, shapes[path])
+        params += row.params(site)
+        macs += row.macs(site)
+        assert row.label(site)
         nodes.append(Node(path, op, shapes[path], inputs, tuple(attrs.items())))
     with torch.device("meta"):
-        model = build(Graph("net", 2, Program("network", "network", shape, tuple(nodes)), "torch"))
+        # One step is no network of classes, which is what `build` asks for.
+        model = load_source(emit(Graph("net", 2, Program("network", "network", shape, tuple(nodes)), "torch"))).Net()
         batch = torch.empty(2, *shape)
     with FlopCounterMode(display=False) as counter:
         out = model(batch)
@@ -117,7 +121,7 @@ def test_a_row_says_what_torch_does(op: str) -> None:
     while done < 25:
         shape, attrs = SAMPLES[op](r)
         try:
-            OPS[op].shape(attrs, [shape])
+            OPS[op].shape(Site(attrs, (shape,)))
         except ShapeProblem:
             continue
         run(shape, ("op", op, (SCOPE_INPUT,), attrs))
@@ -167,7 +171,7 @@ def test_what_the_table_refuses_torch_refuses_too(op: str) -> None:
         if "padding" in attrs:
             attrs["padding"] = pair(r, 0, 5)
         try:
-            OPS[op].shape(attrs, [shape])
+            OPS[op].shape(Site(attrs, (shape,)))
         except ShapeProblem as problem:
             if problem.argument == "stride":
                 continue
@@ -175,7 +179,7 @@ def test_what_the_table_refuses_torch_refuses_too(op: str) -> None:
             module = OPS[op].module
             assert module is not None
             with pytest.raises((RuntimeError, ValueError)), torch.device("meta"):
-                eval(module(attrs, [shape], (attrs.get("out", shape[0]), 1, 1)), NAMESPACE)(torch.empty(2, *shape))
+                eval(module(Site(attrs, (shape,), (attrs.get("out", shape[0]), 1, 1))), NAMESPACE)(torch.empty(2, *shape))
     assert refused > 20
 
 

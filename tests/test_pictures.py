@@ -236,4 +236,4 @@ def test_damaged_folders(change: Callable[[Path], object], code: str, message: s
 
 
 def test_a_folder_has_to_be_named() -> None:
-    assert "--data-dir" in refused(lambda: open_dataset("imagefolder", (3, 4, 6)), "usage", 2)
+    assert "data_dir='FOLDER'" in refused(lambda: open_dataset("imagefolder", (3, 4, 6)), "usage", 2)

@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from torch.nn import functional
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, refuse
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.records.record import PlanRecord
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.device import device, plan, regional
 from resnet_dsl.training.device.device import Facts
-from resnet_dsl.training.device.plan import PARTS, Plan, Wishes, candidates
+from resnet_dsl.training.device.plan import PLAN_PARTS, Pins, Plan, candidates
 from resnet_dsl.training.device.trial import Length, decide
 
 AMX = Facts("cpu", "", "matrix", "", 2)
@@ -56,7 +56,7 @@ def text(p: Plan) -> str:
     ],
 )
 def test_facts_to_candidates(facts: Facts, pinned: str, expected: list[str]) -> None:
-    found = candidates(facts, Wishes.read(pinned) if pinned else Wishes())
+    found = candidates(facts, Pins.read(pinned) if pinned else Pins())
     assert [f"{p.precision} {p.compile}" for p in found] == expected
     assert {p.device for p in found} == {facts.device}
     assert {(p.channels_last, p.fused) for p in found} == {(facts.kind != "mps", facts.kind != "mps")}
@@ -74,16 +74,16 @@ def test_facts_to_candidates(facts: Facts, pinned: str, expected: list[str]) -> 
     ],
 )
 def test_where_data_lies(facts: Facts, size: int | None, expected: str) -> None:
-    assert {p.data for p in candidates(facts, Wishes(), data_bytes=size)} == {expected}
-    assert {p.data for p in candidates(facts, Wishes(data="host"), data_bytes=size)} == {"host"}
+    assert {p.data for p in candidates(facts, Pins(), data_bytes=size)} == {expected}
+    assert {p.data for p in candidates(facts, Pins(data="host"), data_bytes=size)} == {"host"}
 
 
 def test_the_one_line() -> None:
-    assert str(candidates(BARE, Wishes())[0]) == (
+    assert str(candidates(BARE, Pins())[0]) == (
         "cpu, 2 threads, bf16, channels_last, eager, fused optimizer, data on the device "
         "(the CPU has amx_bf16; eager, no C++ compiler (g++))"
     )
-    pinned = candidates(GPU, Wishes.read("precision=fp32,layout=channels_first,compile=blocks,fused=no,data=host"))
+    pinned = candidates(GPU, Pins.read("precision=fp32,layout=channels_first,compile=blocks,fused=no,data=host"))
     assert [str(p) for p in pinned] == [
         "cuda, fp32, channels_first, compiled block by block, plain optimizer, data in the host's memory (fp32 as asked)"
     ]
@@ -128,7 +128,7 @@ def test_the_clock_decides(facts: Facts, steps: int, seconds: dict[str, float], 
 
         return step
 
-    found = decide(candidates(facts, Wishes()), Length(steps, 40.0), prepare, lambda: now)
+    found = decide(candidates(facts, Pins()), Length(steps, 40.0), prepare, lambda: now)
     assert f"{found.precision} {found.compile}" == expected
     assert len(prepared) == len(set(prepared))
     if steps == 599:
@@ -148,11 +148,11 @@ def test_what_cannot_be_compiled_stays_eager_and_says_why() -> None:
 
         return step
 
-    found = decide(candidates(AMX, Wishes()), Length(10**9, 1.0), prepare, iter(range(1000)).__next__)
+    found = decide(candidates(AMX, Pins()), Length(10**9, 1.0), prepare, iter(range(1000)).__next__)
     assert found.compile == "no"
     assert found.reason == "the CPU has amx_bf16; eager: torch.compile failed: fatal error: omp.h"
     with pytest.raises(SpecError) as e:
-        candidates(BARE, Wishes.read("compile=whole"))
+        candidates(BARE, Pins.read("compile=whole"))
     assert (e.value.exit_code, e.value.diagnostics[0].message) == (3, "cannot compile: no C++ compiler (g++)")
 
 
@@ -160,17 +160,17 @@ def test_what_is_decided_is_not_timed() -> None:
     def prepare(p: Plan) -> Callable[[], None]:
         raise AssertionError("timed")
 
-    for p in candidates(VECTOR, Wishes()):
-        stored = Wishes.of(p)
+    for p in candidates(VECTOR, Pins()):
+        stored = Pins.of(p)
         assert [decide(candidates(VECTOR, stored), Length(10**9, 0.0), prepare)] == [p]
 
 
 def test_plans_go_through_text_and_json() -> None:
     for facts in (AMX, VECTOR, OLD, BARE, GPU, PASCAL, APPLE):
-        for p in candidates(facts, Wishes()):
-            assert candidates(facts, Wishes.read(p.text())) == (p,)
+        for p in candidates(facts, Pins()):
+            assert candidates(facts, Pins.read(p.text())) == (p,)
             assert Plan.of(PlanRecord.parse(json.dumps(p.record().to_dict()).encode(), Path())) == p
-    assert [part.field for part in PARTS.values()] == ["precision", "channels_last", "compile", "fused", "data", "threads"]
+    assert [part.field for part in PLAN_PARTS.values()] == ["precision", "channels_last", "compile", "fused", "data", "threads"]
     early: dict[str, Any] = {"device": "cpu", "precision": "fp32", "channels_last": True, "threads": 2, "reason": ""}
     assert Plan.of(PlanRecord(**early)) == Plan("cpu", "fp32", True, 2)
     for damage in ({"threads": "2"}, {"precision": "fp8"}, {"device": None}, {"compile": "yes"}, {"threads": 0}):
@@ -179,17 +179,17 @@ def test_plans_go_through_text_and_json() -> None:
 
 
 def test_a_plan_of_a_run(tmp_path: Path) -> None:
-    p = replace(candidates(VECTOR, Wishes())[2], threads=3)
+    p = replace(candidates(VECTOR, Pins())[2], threads=3)
     (tmp_path / "run.json").write_text(json.dumps({"format": 1, "data": "digits", "plan": p.record().to_dict()}))
     for name in ("spec.yaml", "recipe.yaml"):
         (tmp_path / name).touch()
     for where in (tmp_path, tmp_path / "run.json"):
-        assert Wishes.read(str(where)) == Wishes.of(p)
-    assert candidates(VECTOR, Wishes.read(str(tmp_path))) == (p,)
+        assert Pins.read(str(where)) == Pins.of(p)
+    assert candidates(VECTOR, Pins.read(str(tmp_path))) == (p,)
     (tmp_path / "run.json").write_text("[]")
     for where, code in ((tmp_path, "run-damaged"), (tmp_path / "none.json", "run-missing")):
         with pytest.raises(SpecError) as e:
-            Wishes.read(str(where))
+            Pins.read(str(where))
         assert (e.value.diagnostics[0].code, e.value.exit_code) == (code, 3)
 
 
@@ -208,30 +208,30 @@ def test_a_plan_of_a_run(tmp_path: Path) -> None:
 )
 def test_mistakes_in_a_plan(given: str, message: str, help: str) -> None:
     with pytest.raises(SpecError) as e:
-        Wishes.read(given)
+        Pins.read(given)
     (found,) = e.value.diagnostics
-    assert (found.message, found.help, e.value.exit_code, found.location.source.name) == (message, help, 2, "--plan")
+    assert (found.message, found.help, e.value.exit_code, found.to_dict(COMMAND_LINE)["file"]) == (message, help, 2, "--plan")
 
 
 def test_options_together() -> None:
-    assert plan.wishes("auto", "auto", None, None) == Wishes()
-    assert plan.wishes("cpu", "bf16", False, "threads=1") == Wishes("cpu", "bf16", compile="no", threads=1)
-    assert plan.wishes("cpu", None, True, None) == Wishes("cpu", compile="whole")
-    assert plan.wishes("cpu", None, True, "compile=blocks") == Wishes("cpu", compile="blocks")
+    assert plan.pins_of("auto", "auto", None, None) == Pins()
+    assert plan.pins_of("cpu", "bf16", False, "threads=1") == Pins("cpu", "bf16", compile="no", threads=1)
+    assert plan.pins_of("cpu", None, True, None) == Pins("cpu", compile="whole")
+    assert plan.pins_of("cpu", None, True, "compile=blocks") == Pins("cpu", compile="blocks")
     for options in (("cpu", "bf16", None, "precision=fp32"), ("cpu", None, True, "compile=no"), ("cpu", None, False, "compile=blocks")):
         with pytest.raises(SpecError, match="says otherwise"):
-            plan.wishes(*options)
+            plan.pins_of(*options)
 
 
 def test_a_stored_plan_without_a_compiler() -> None:
-    p = candidates(AMX, Wishes())[1]
-    assert plan.at_hand(p, AMX) is p
-    assert plan.at_hand(p, BARE) == replace(p, compile="no")
-    assert "no C++ compiler" in plan.at_hand(p, BARE).reason
+    p = candidates(AMX, Pins())[1]
+    assert plan.usable_here(p, AMX) is p
+    assert plan.usable_here(p, BARE) == replace(p, compile="no")
+    assert "no C++ compiler" in plan.usable_here(p, BARE).reason
     # On another kind of device the precision is what stays.
-    elsewhere = plan.taken_up(Plan("cuda", "bf16", True, 9, compile="blocks", data="host"), "cpu")
+    elsewhere = plan.resumed_plan(Plan("cuda", "bf16", True, 9, compile="blocks", data="host"), "cpu")
     assert (elsewhere.device, elsewhere.precision, elsewhere.compile, elsewhere.data) == ("cpu", "bf16", "no", "device")
-    assert plan.taken_up(Plan("cpu", "bf16", False, 9), None) == Plan("cpu", "bf16", False, 9)
+    assert plan.resumed_plan(Plan("cpu", "bf16", False, 9), None) == Plan("cpu", "bf16", False, 9)
 
 
 def test_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_real_trial_leaves_no_trace() -> None:
     expected = torch.rand(3)
     torch.manual_seed(7)
     here = replace(device.find("cpu"), bf16="vector")
-    found = decide(candidates(here, Wishes(compile="no")), Length(10**6, 1.0), prepare)
+    found = decide(candidates(here, Pins(compile="no")), Length(10**6, 1.0), prepare)
     assert torch.equal(torch.rand(3), expected)
     assert [p.precision for p in made] == ["fp32", "bf16"]
     assert found in made

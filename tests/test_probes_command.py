@@ -19,17 +19,16 @@ from torch import Tensor
 import resnet_dsl as rd
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.probes import shattering
 from resnet_dsl.lab.probes.measuring import measure
 from resnet_dsl.lab.probes.probed import ProbeRequest, moments
 from resnet_dsl.lab.table import PROBES, Probe, find
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_of
+from resnet_dsl.ops.table import OPS
+from resnet_dsl.records.request import Request
 from resnet_dsl.runtime import weights as weights_file
 from resnet_dsl.runtime.build import build
-from resnet_dsl.training.device.plan import Wishes
-from resnet_dsl.training.job import Request
 from resnet_dsl.training.loop.progress import Silent
 from resnet_dsl.training.session import begin
 
@@ -64,9 +63,7 @@ def test_moments_are_those_of_the_training_itself(tiny: str, tmp_path: Path) -> 
     spec = load(tiny)
     recipe = recipe_of(spec)
     run = tmp_path / "run"
-    begin(
-        spec, recipe, Request("digits", plan=Wishes(device="cpu", precision="fp32", compile="no")), out=run, watcher=Silent(), command=["x"]
-    )
+    begin(spec, recipe, Request(data="digits", device="cpu", plan="precision=fp32,compile=no", out=run), watcher=Silent(), command=["x"])
     end = weights_file.load(run / "model.safetensors").tensors
     by_spec, by_run = states(ProbeRequest(tiny, steps=(0, 1, 6))), states(ProbeRequest(str(run), steps=(6,)))
     assert list(by_spec) == [0, 1, 6]
@@ -133,8 +130,7 @@ def test_a_run_is_looked_at_as_it_was_trained(tiny: str, tmp_path: Path) -> None
     begin(
         spec,
         recipe_of(spec),
-        Request("digits", device="cpu", plan=Wishes(precision="fp32", compile="no")),
-        out=tmp_path / "run",
+        Request(data="digits", device="cpu", plan="precision=fp32,compile=no", out=tmp_path / "run"),
         watcher=Silent(),
     )
     for asked, said in (

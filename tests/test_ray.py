@@ -21,7 +21,7 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.lab.runs.preparing import prepare
 from resnet_dsl.lab.runs.running import run_task
-from resnet_dsl.lab.study.engine import Event, Outcome, Task
+from resnet_dsl.lab.study.engine import Event, Task, TaskResult
 from resnet_dsl.lab.study.folder import measured
 from resnet_dsl.lab.study.local import LocalEngine
 from resnet_dsl.lab.study.planning import Choice, plan
@@ -60,13 +60,13 @@ def never() -> bool:
 def quiet(event: Event) -> None: ...
 
 
-def numbers(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def numbers(outcomes: Sequence[TaskResult]) -> dict[str, Any]:
     """All that was measured but for times, by the run's name."""
-    assert [o.error for o in outcomes if o.measures is None] == []
+    assert [o.error for o in outcomes if o.measured is None] == []
     return {
-        o.task.name: o.measures | {"measures": {k: v for k, v in o.measures["measures"].items() if k not in TIMES}}
+        o.task.name: o.measured.to_dict() | {"measures": {k: v for k, v in o.measured.measures.items() if k not in TIMES}}
         for o in outcomes
-        if o.measures is not None
+        if o.measured is not None
     }
 
 
@@ -154,7 +154,7 @@ def test_a_study_that_is_stopped_goes_on_elsewhere(cluster: str, tmp_path: Path)
     assert RunFolder.is_run(task.folder) and measured(task) is None
     assert any((task.folder / "checkpoints").iterdir())
     undisturbed = ready(tmp_path / "undisturbed", steps=400)[0]
-    assert numbers([Outcome(task, run_task(task))]) == numbers([Outcome(task, run_task(undisturbed))])
+    assert numbers([TaskResult(task, run_task(task))]) == numbers([TaskResult(task, run_task(undisturbed))])
 
 
 @pytest.mark.needs("ray")
@@ -184,7 +184,7 @@ def test_a_run_whose_process_dies_twice_is_an_error(tmp_path: Path, monkeypatch:
     tasks = ready(tmp_path / "study")[:1]
     events: list[Event] = []
     (outcome,) = RayEngine(1).run(tasks, events.append, never)
-    assert (outcome.task, outcome.measures, outcome.exit_code) == (tasks[0], None, 1)
+    assert (outcome.task, outcome.measured, outcome.exit_code) == (tasks[0], None, 1)
     assert outcome.error == "its process died, 2 times"
     assert [e.kind for e in events if e.kind != "step"] == ["began", "again", "began"]
 

@@ -22,7 +22,7 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks import sharded
 from resnet_dsl.training.ranks import world as ranks
-from resnet_dsl.training.ranks.parallel import Layout, block_paths, require_layout, spread
+from resnet_dsl.training.ranks.parallel import Layout, block_paths, parallelize, require_layout
 from resnet_dsl.training.ranks.world import World, alone, joined
 from resnet_dsl.verbs.modules import build
 
@@ -265,7 +265,7 @@ def test_recomputed_activations_change_no_bit() -> None:
     images = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     found = []
     for layout in (Layout(), Layout(checkpoint_activations=True)):
-        network = spread(build(graph, seed=0), block_paths(graph), shape, plan, alone(), layout)
+        network = parallelize(build(graph, seed=0), block_paths(graph), shape, plan, alone(), layout)
         network.model.train()
         for _ in range(2):
             network.forward(images).square().sum().backward()
@@ -381,7 +381,7 @@ import os, torch
 from torch import distributed
 import resnet_dsl as rd
 from resnet_dsl.verbs.modules import build
-from resnet_dsl.training.ranks.parallel import Layout, block_paths, spread
+from resnet_dsl.training.ranks.parallel import Layout, block_paths, parallelize
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks.world import World, alone
 
@@ -393,7 +393,7 @@ def main():
     found = []
     for world, layout in ((alone(), Layout()), (World(rank, 2, 0), Layout(sync_batchnorm=True))):
         mine = images[world.rank :: world.size]
-        network = spread(plan.place(build(graph, seed=0)), block_paths(graph), mine.shape, plan, world, layout)
+        network = parallelize(plan.place(build(graph, seed=0)), block_paths(graph), mine.shape, plan, world, layout)
         network.model.train()
         network.forward(mine).square().mean().backward()
         found.append([*(p.grad for p in network.model.parameters()), *network.model.buffers()])

@@ -26,7 +26,7 @@ from resnet_dsl.training.loop.nonfinite import first_bad
 from resnet_dsl.training.loop.optim import Pace, learning_rate, make_optimizer
 from resnet_dsl.training.loop.records import Record
 from resnet_dsl.training.loop.step import Outcome, Stepper
-from resnet_dsl.training.ranks.parallel import Layout, Spread
+from resnet_dsl.training.ranks.parallel import Layout, ParallelModel
 from resnet_dsl.training.ranks.world import alone
 from resnet_dsl.training.rehearse import Ramp, read_curve
 
@@ -53,7 +53,7 @@ class Fixed:
 
 def stepper(model: nn.Module, recipe: Recipe, plan: Plan = PLAN) -> Stepper:
     model.train()
-    return Stepper(Spread(model, model, Layout()), recipe, plan, alone())
+    return Stepper(ParallelModel(model, model, Layout()), recipe, plan, alone())
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -217,7 +217,7 @@ def test_the_average_is_the_recurrence() -> None:
         wanted = model.state_dict()[k] if k.endswith("tracked") else expected[k]
         assert torch.allclose(v.double(), wanted.double(), rtol=1e-4, atol=1e-5), k
     before = copy.deepcopy(model.state_dict())
-    with average.worn_by(model):
+    with average.swapped_in(model):
         assert all(torch.equal(v, average.values[k]) for k, v in model.state_dict().items())
         assert not torch.equal(model[1].running_mean, before["1.running_mean"])
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
@@ -313,13 +313,17 @@ def test_the_search_for_the_learning_rate() -> None:
     assert (ramp.rate(0), ramp.rate(399)) == pytest.approx((1e-5, 10.0))
     points = ramp.climb(Bowl(), Fixed(), lambda: False)  # type: ignore[arg-type]
     assert all(b.lr / a.lr == pytest.approx(10 ** (6 / 399)) for a, b in pairwise(points))
-    found = read_curve(points)
-    assert found["lowest"] == pytest.approx(1.0, rel=0.15)
-    assert found["steepest"] == pytest.approx(0.1, rel=0.5)
-    assert found["suggested"] == pytest.approx(0.1, rel=0.15)
-    assert [p["lr"] for p in found["curve"]] == [p.lr for p in points]
+    about: dict[str, Any] = {"name": "net", "data": "digits", "optimizer": "sgd", "batch": 64}
+    found = read_curve(points, **about)
+    assert found.lowest == pytest.approx(1.0, rel=0.15)
+    assert found.steepest == pytest.approx(0.1, rel=0.5)
+    assert found.suggested == pytest.approx(0.1, rel=0.15)
+    assert found.curve == tuple(points)
+    assert found.to_dict()["curve"][0] == {"lr": points[0].lr, "loss": points[0].loss, "smoothed": points[0].smoothed}
+    assert repr(found) == f"<RateSearch net on digits: {found.suggested:g} suggested, the loss is lowest at {found.lowest:.3g}>"
+    assert f"suggested: lr={found.suggested:g} (a tenth" in str(found)
     assert points[-1].lr < 3
     for rising in ([], points[-1:] * 5):
         with pytest.raises(SpecError, match="does not fall") as refused:
-            read_curve(rising)
+            read_curve(rising, **about)
         assert refused.value.exit_code == 1

@@ -23,6 +23,7 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.request import Request
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import session
 from resnet_dsl.training.loop import checkpoint, keeping
@@ -157,16 +158,16 @@ def test_killed_while_it_saves(phase: str, undisturbed: Path, home: Path, monkey
             real = Path.replace
             patch.setattr(Path, "replace", lambda self, target: die() if target.name == "step-000000040.ckpt" else real(self, target))
         else:
-            keep = keeping.Keeping.keep
+            keep = keeping.FolderWriter.keep
 
-            def dying(self: keeping.Keeping) -> None:
+            def dying(self: keeping.FolderWriter) -> None:
                 if "step-000000040.ckpt" in os.listdir(self.folder.checkpoints):
                     if phase == "after the weights":
                         keep(self)
                     die()
                 keep(self)
 
-            patch.setattr(keeping.Keeping, "keep", dying)
+            patch.setattr(keeping.FolderWriter, "keep", dying)
         with pytest.raises(Killed):
             main(["train", str(home / "tiny.yaml"), "--out", str(run), "--quiet"])
     with (run / "metrics.jsonl").open("ab") as log:
@@ -289,7 +290,7 @@ def test_runs_are_numbered_and_never_overwritten(
 def test_a_few_epochs_teach_the_digits(tmp_path: Path) -> None:
     spec = load("resnet20-digits", ["params.n=1", "train.epochs=8"])
     recipe = recipe_of(spec, "digits")
-    run = session.begin(spec, recipe, session.Request("digits"), out=tmp_path / "run", watcher=Silent())
+    run = session.begin(spec, recipe, Request(data="digits", out=tmp_path / "run"), watcher=Silent())
     assert run.results is not None
     assert run.results.test.top1 > 0.93
     assert run.state == "finished"

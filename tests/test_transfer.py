@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
+from resnet_dsl.records.log import LogRow
 from resnet_dsl.runtime import weights
-from resnet_dsl.training.loop.keeping import Keeping
-from resnet_dsl.training.train import train
+from resnet_dsl.training.loop.run_writer import FolderWriter
 from resnet_dsl.verbs.modules import build
+from resnet_dsl.verbs.training import train
 
 TINY = """
 input: {channels: 1, height: 8, width: 8}
@@ -103,14 +104,14 @@ def test_killed_and_resumed_it_ends_the_same(
     class Killed(BaseException):
         pass
 
-    def die(self: Keeping, step: int, state: dict[str, Any]) -> None:
+    def die(self: FolderWriter, step: int, state: dict[str, Any]) -> None:
         if step > steps:
             raise Killed
         save(self, step, state)
 
-    save, run = Keeping.save, tmp_path / "killed"
+    save, run = FolderWriter.save, tmp_path / "killed"
     with monkeypatch.context() as patch:
-        patch.setattr(Keeping, "save", die)
+        patch.setattr(FolderWriter, "save", die)
         with pytest.raises(Killed):
             main([*args, "--out", str(run)])
     assert len(list((run / "checkpoints").iterdir())) == (0 if steps == 3 else 1)
@@ -158,14 +159,14 @@ def test_csv_and_tensorboard_hold_the_log(home: Path, tmp_path: Path, monkeypatc
     class Killed(BaseException):
         pass
 
-    def die(self: Keeping, row: dict[str, Any]) -> None:
+    def die(self: FolderWriter, row: LogRow) -> None:
         record(self, row)
-        if row["step"] == 30:
+        if row.step == 30:
             raise Killed
 
-    record, run = Keeping.log, tmp_path / "run"
+    record, run = FolderWriter.log, tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(Keeping, "log", die)
+        patch.setattr(FolderWriter, "log", die)
         with pytest.raises(Killed):
             main(["train", str(home / "tiny.yaml"), "--tensorboard", "--out", str(run), "--quiet"])
     assert main(["train", "--resume", str(run), "--quiet"]) == 0
@@ -183,7 +184,13 @@ def test_csv_and_tensorboard_hold_the_log(home: Path, tmp_path: Path, monkeypatc
 
 
 def test_from_python(home: Path, tmp_path: Path) -> None:
-    train(str(home / "tiny.yaml"), out=tmp_path / "run", weights=home / "before", freeze=["layer1"], quiet=True)
+    run = train(str(home / "tiny.yaml"), out=tmp_path / "run", weights=home / "before", freeze=["layer1"], quiet=True)
+    assert run.results is not None
+    assert (run.state, run.record.freeze, run.results.to_dict()) == (
+        "finished",
+        ("layer1",),
+        json.loads((run.path / "results.json").read_text()),
+    )
     before, after = tensors(home / "before"), tensors(tmp_path / "run")
     moved = {k.partition(".")[0] for k in before if not torch.equal(before[k], after[k])}
     assert moved == {"conv1", "bn1", "layer2", "fc"}

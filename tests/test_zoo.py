@@ -67,6 +67,8 @@ DERIVED = {
     "fixup-110": 1_727_962 - 2 * (37 * 16 + 36 * 32 + 36 * 64) + 54 * 5 + 2,
     # The stem, three stages of four 3x3 convs and a projection, their norms, the classifier.
     "resnet14-fmnist": 9 * 16 + 2 * 16 + sum(9 * w * (e + 3 * w) + e * w + 5 * 2 * w for e, w in ((16, 32), (32, 64), (64, 128))) + 1290,
+    # The stem, three stages of six 3x3 convs, their norms, the classifier.
+    "thin20-fmnist": 9 * 8 + 2 * 8 + sum(9 * w * (e + 5 * w) + 6 * 2 * w for e, w in ((8, 8), (8, 16), (16, 32))) + 330,
     # 31 convs with a bias, of which 28 come twice (with their gate), and the classifier.
     "highway32": (27 + 1) * 24 + 18 * (9 * 24 + 1) * 24 + (9 * 24 + 1) * 40 + 18 * (9 * 40 + 1) * 40 + (9 * 40 + 1) * 70
     + 20 * (9 * 70 + 1) * 70 + 71 * 10,

@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from typing import Literal
 
 from resnet_dsl.graph.graph import Node, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 Status = Literal["same", "moved", "changed", "added", "removed"]
 

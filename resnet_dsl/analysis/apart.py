@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph.graph import Graph, Node
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import shape_text
 
 

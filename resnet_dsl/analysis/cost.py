@@ -14,7 +14,7 @@ from math import prod
 from typing import Literal
 
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 CONVENTION = "MACs: multiply-accumulates of conv and linear for one input; FLOPs = 2 x MACs."
 """What every table of figures says under it."""
@@ -142,8 +142,8 @@ class Costs:
 
 def operation(node: Node, in_shapes: Sequence[Shape], counted: Collection[Kind] = COUNTED) -> Cost:
     """What one operation (no call) costs, from its row of the op table."""
-    row, attrs = OPS[node.op], dict(node.attrs)
-    params, macs = row.params(attrs, in_shapes, node.shape), row.macs(attrs, in_shapes, node.shape)
+    row, site = OPS[node.op], node.site(in_shapes)
+    params, macs = row.params(site), row.macs(site)
     if counted != COUNTED:
         done = work(node, in_shapes)
         macs = sum(times * done.get(what, 0) for kind in counted for what, times in KINDS[kind][1].items())
@@ -152,10 +152,10 @@ def operation(node: Node, in_shapes: Sequence[Shape], counted: Collection[Kind] 
 
 def work(node: Node, in_shapes: Sequence[Shape]) -> dict[str, int]:
     """All that counters may count of one operation, by what it is; `conv` and `linear` are multiply-accumulates."""
-    row, attrs = OPS[node.op], dict(node.attrs)
-    done = dict(row.work(attrs, in_shapes, node.shape))
+    row, site = OPS[node.op], node.site(in_shapes)
+    done = dict(row.work(site))
     if row.weighted:
-        done[row.group] = row.macs(attrs, in_shapes, node.shape)
+        done[row.group] = row.macs(site)
     return done
 
 

@@ -17,7 +17,7 @@ from resnet_dsl.analysis.alignment import Keys, Pair, StepRun, align
 from resnet_dsl.analysis.changes import SWAPPED, Attribute, Change, Changes, Side
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.graph.graph import Graph, Node, Program, Value, join
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 
 def diff(a: Graph, b: Graph, labels: tuple[str, str] | None = None) -> Changes:
@@ -83,7 +83,7 @@ class _Comparer:
 def _label(node: Node, scope: Program) -> str:
     """An operation in a few words; a merge by its name, since its sign (`+`) would look like one of ours."""
     row = OPS[node.op]
-    return row.name if row.group == "merge" else row.label(dict(node.attrs), scope.in_shapes(node), node.shape)
+    return row.name if row.group == "merge" else row.label(scope.site(node))
 
 
 def _rewired(a: Program, b: Program, pairs: Sequence[Pair], found: list[Change]) -> list[Change]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnet_dsl.graph.effects import Side
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.effects import Side
+from resnet_dsl.ops.table import OPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Reaches:
             if node.program is not None:
                 after = before.then(_repeated(self.scope(node.program), node.times))
             else:
-                after = before.then(Reach(OPS[node.op].window(dict(node.attrs), program.in_shapes(node))))
+                after = before.then(Reach(OPS[node.op].window(program.site(node))))
             seen[node.path] = after
             yield node, before, after
 

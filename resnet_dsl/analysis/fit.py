@@ -18,7 +18,8 @@ from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.analysis.variants import variant
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
-from resnet_dsl.language.spec import MAX_SIZE, Spec
+from resnet_dsl.language.spec import Spec
+from resnet_dsl.ops.arguments import MAX_SIZE
 
 Axis = Literal["width", "depth"]
 Budget = Mapping[Literal["params", "macs"], int]

@@ -16,7 +16,7 @@ from math import prod
 from typing import Literal
 
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Optimizer = Literal["sgd", "adamw"]
@@ -149,10 +149,10 @@ class _Scope:
         return total
 
     def _operate(self, node: Node) -> Amount:
-        row, attrs, shapes = OPS[node.op], dict(node.attrs), self.program.in_shapes(node)
+        row, site = OPS[node.op], self.program.site(node)
         places = [self.places[path] for path in node.inputs]
-        keeps = row.saved(attrs, shapes, node.shape)
-        params = row.params(attrs, shapes, node.shape)
+        keeps = row.saved(site)
+        params = row.params(site)
         grad = params > 0 or any(self.storages[p].grad for p in places)
         half = self.saving.size < 4
         size = max(self.storages[p].size for p in places)
@@ -163,14 +163,14 @@ class _Scope:
             for slot in keeps.inputs:
                 storage = self.storages[places[slot]]
                 if half and (row.weighted or row.wide) and storage.size != size:
-                    each += prod(shapes[slot]) * size  # a copy in the precision of this operation
+                    each += prod(site.inputs[slot]) * size  # a copy in the precision of this operation
                 elif not storage.saved:
                     each += storage.elements * storage.size
                     self.storages[places[slot]] = replace(storage, saved=True)
             each += keeps.extra * size + 4 * keeps.stats + 8 * keeps.indices + keeps.flags
             fixed += 4 * keeps.fixed
             if half and row.weighted:
-                fixed += size * (params - (node.shape[0] if attrs["bias"] else 0))
+                fixed += size * (params - (node.shape[0] if site["bias"] else 0))
         if row.view:
             self.places[node.path] = places[0]
         else:

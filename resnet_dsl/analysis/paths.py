@@ -16,7 +16,7 @@ from math import prod
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Program, Shape, join
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 MAX_BITS = 1 << 24
 """Of all counts of one network together."""
@@ -161,7 +161,7 @@ def _cuts(program: Program, at: str, before: Cost, costs: Costs) -> Iterator[Cut
         if node.path in through:
             if node.program is None:
                 after = done + cost
-                label = OPS[node.op].label(dict(node.attrs), program.in_shapes(node), node.shape)
+                label = OPS[node.op].label(program.site(node))
                 yield Cut(join(at, node.path), label, node.shape, after.params, after.macs)
             else:
                 for i, name in enumerate(node.paths):
@@ -200,7 +200,7 @@ def _tied(graph: Graph) -> Iterator[Tied]:
         passes = all(shape[0] == f.node.shape[0] for shape in f.in_shapes)
         if OPS[f.node.op].weighted:
             # A convolution of single channels has the width of what it reads.
-            single = passes and dict(f.node.attrs).get("groups", 1) == f.node.shape[0] > 1
+            single = passes and f.node.get("groups", 1) == f.node.shape[0] > 1
             width[f.path] = operands[0] if single else classes.fresh()
             layers.append((f.path, f.node.shape[0]))
         elif passes:

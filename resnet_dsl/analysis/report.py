@@ -12,7 +12,7 @@ from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.analysis.field import Reach, Reaches
 from resnet_dsl.analysis.memory import BYTES, STATE, Amount, Memory, Optimizer, Precision, Saving, Storage, memory
 from resnet_dsl.graph.graph import CALL, SCOPE_INPUT, Graph, Node, Program, Shape, join
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +183,7 @@ class Breakdown(Cost):
         for p in self._places(program, reach, storage):
             node = p.node
             if node.program is None:
-                shapes = program.in_shapes(node)
-                label = OPS[node.op].label(dict(node.attrs), shapes, node.shape) + _joined(program, node)
+                label = OPS[node.op].label(program.site(node)) + _joined(program, node)
                 yield _part(p, join(scope, node.path), node.op, label=label)
                 continue
             before, entry = p.before, p.entry

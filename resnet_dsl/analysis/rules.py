@@ -12,9 +12,9 @@ from resnet_dsl.analysis.structure import late_strides, main_path
 from resnet_dsl.diagnostics import Location, Source, quote
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Node, Program
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.language.spec import Spec, Stage
 from resnet_dsl.language.tree import MappingTree, Scalar, Tree
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import shape_text
 
 SMALL_INPUT = 64
@@ -86,7 +86,7 @@ def _does(node: Node, program: Program) -> Collection[str]:
 
 def _keeps_statistics(node: Node) -> bool:
     """True for a norm with running statistics beside its weight and bias, such as batch norm."""
-    return _group(node) == "norm" and len(OPS[node.op].state(dict(node.attrs), [node.shape], node.shape)) > 2
+    return _group(node) == "norm" and len(OPS[node.op].state(node.site([node.shape]))) > 2
 
 
 def late_stride(s: Subject) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from resnet_dsl.graph.graph import Graph, Node, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,4 @@ def main_path(block: Program) -> Iterator[Node]:
 
 
 def _macs(program: Program, node: Node) -> int:
-    return OPS[node.op].macs(dict(node.attrs), program.in_shapes(node), node.shape)
+    return OPS[node.op].macs(program.site(node))

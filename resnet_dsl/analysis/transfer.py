@@ -11,10 +11,10 @@ from typing import Literal
 
 from resnet_dsl.diagnostics import Argument
 from resnet_dsl.emission.initial import zeroed
-from resnet_dsl.graph.exactness import Fill
 from resnet_dsl.graph.graph import Graph, Shape
 from resnet_dsl.graph.growth import growth
 from resnet_dsl.graph.tensors import tensors
+from resnet_dsl.ops.exactness import Fill
 from resnet_dsl.table import Column, Table, count, shape_text
 
 What = Literal["copied", "grown", "new", "other shape", "left behind"]

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.language.expressions import Result
-from resnet_dsl.language.spec import DEPTH, SIZE, Spec, constant
+from resnet_dsl.language.spec import Spec, constant
+from resnet_dsl.ops.arguments import DEPTH, SIZE
 
 
 def variant(

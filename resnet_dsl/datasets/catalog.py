@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from resnet_dsl.diagnostics import Argument, refuse
+from resnet_dsl.table import shape_text
+
 
 @dataclass(frozen=True, slots=True)
 class Download:
@@ -118,3 +121,16 @@ SOURCES: Mapping[str, Source] = {s.name: s for s in _ALL}
 def fitting(input: tuple[int, ...], classes: int) -> Source | None:
     """The first data set that a network reads as it is; None where there is none."""
     return next((s for s in _ALL if s.shape == input and s.count == classes), None)
+
+
+def fitting_name(input: tuple[int, ...], classes: int) -> str:
+    """The name of the first data set that a network reads as it is. Raises SpecError (exit 2) where there is none."""
+    found = fitting(input, classes)
+    if found is None:
+        raise refuse(
+            "usage",
+            f"no known data set has images of {shape_text(input)} and {classes:,} classes",
+            f"name one: {', '.join(SOURCES)}",
+            at=Argument("data"),
+        )
+    return found.name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_dsl.datasets.catalog import Source
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 
 ENVIRONMENT = "RESNET_DSL_DATA"
 _SYSTEM = Path("/usr/share/datasets")
@@ -30,7 +30,7 @@ def cache() -> Path | None:
 def roots(data_dir: Path | None) -> list[tuple[Path, str]]:
     """The folders to search, in order, each with why. A folder given by hand is the only one."""
     if data_dir is not None:
-        return [(data_dir, "--data-dir")]
+        return [(data_dir, str(Argument("data_dir")))]
     named = os.environ.get(ENVIRONMENT)
     home = cache()
     return [
@@ -73,5 +73,5 @@ def _fix(source: Source) -> str:
     if home is not None:
         wanted = " ".join(d.name for d in source.downloads)
         ways.append(f"copy your files: mkdir -p {home / source.name} && cp {wanted} {home / source.name}/")
-    ways.append("point at them with --data-dir FOLDER")
-    return ", or ".join([*ways, "fetch them with --download"])
+    ways.append(f"point at them with {Argument('data_dir', 'FOLDER')}")
+    return ", or ".join([*ways, f"fetch them with {Argument('download', True)}"])

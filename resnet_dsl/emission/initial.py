@@ -7,7 +7,7 @@ from textwrap import indent
 
 from resnet_dsl.emission.writing import call
 from resnet_dsl.graph.graph import Graph, Node, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 _HE = 'kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")'
 _SCHEMES: Mapping[str, tuple[str, str]] = {
@@ -60,7 +60,7 @@ def initial_text(graph: Graph, classes: Mapping[int, str]) -> list[str]:
 def zeroed(graph: Graph, program: Program) -> frozenset[str]:
     """The paths of a block's modules whose weights are zero when the network is new."""
     body = [n for n in program.nodes if n.role == "body"]
-    paths = {f.path for f in program.flat()[0] if OPS[f.node.op].gain and dict(f.node.attrs).get("init") == 0}
+    paths = {f.path for f in program.flat()[0] if OPS[f.node.op].gain and f.node.get("init") == 0}
     if graph.init_weights == "fixup":
         paths |= {path for path, _ in list(_weighted(body))[-1:]}
     if graph.zero_last and (last := _last_gain(body)) is not None:
@@ -96,12 +96,12 @@ def _block_statements(program: Program, fixup: bool, zero_last: bool) -> Iterato
 
 def _last_gain(body: Sequence[Node]) -> Node | None:
     """What `zero_last` zeroes."""
-    return next((n for n in reversed(body) if n.program is None and OPS[n.op].gain and dict(n.attrs).get("learn", True)), None)
+    return next((n for n in reversed(body) if n.program is None and OPS[n.op].gain and n.get("learn", True)), None)
 
 
 def _gate_statements(program: Program) -> Iterator[str]:
     for n in program.nodes:
-        if "bias_init" in dict(n.attrs):
+        if n.get("bias_init") is not None:
             yield f"nn.init.constant_({_of('m', n.path)}.bias, {n['bias_init']!r})"
 
 
@@ -117,7 +117,7 @@ def _weighted(nodes: Iterable[Node]) -> Iterator[tuple[str, Node]]:
 
 def _zero(owner: str, path: str, n: Node) -> Iterator[str]:
     yield f"nn.init.zeros_({_of(owner, path)}.weight)"
-    if dict(n.attrs).get("bias", False):
+    if n.get("bias", False):
         yield f"nn.init.zeros_({_of(owner, path)}.bias)"
 
 

@@ -34,7 +34,7 @@ class Requirement(_Model):
 
     def unmet(self, graph: Graph) -> float | None:
         """The first value in a network that is another; None where all are as required."""
-        values = (dict(n.attrs)[self.attribute] for p in graph.programs for n in p.nodes if n.op == self.op)
+        values = (n[self.attribute] for p in graph.programs for n in p.nodes if n.op == self.op)
         return next((float(v) for v in values if isinstance(v, int | float) and v != self.value), None)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from resnet_dsl.emission.naming import Padding, owner
 from resnet_dsl.graph.graph import Graph, Program, join
 from resnet_dsl.graph.tensors import tensors
+from resnet_dsl.ops.table import OPS
 
 Order = tuple[int, ...]
 
@@ -43,7 +44,7 @@ def _modules(graph: Graph, padding: Padding) -> Iterator[tuple[str, tuple[int, O
 def _after(block: Program, stream: Order) -> Order:
     """The order of the channels that leave a block."""
     steps = [step for n in block.nodes if n.role == "shortcut" for step in (n.program.nodes if n.program is not None else (n,))]
-    if any(step.op == "conv" for step in steps):
+    if any(step.program is None and OPS[step.op].weighted for step in steps):
         return tuple(range(block.shape[0]))
     new = block.shape[0] - len(stream)
     before = new // 2

@@ -18,9 +18,9 @@ from itertools import accumulate
 from resnet_dsl.analysis.features import features
 from resnet_dsl.emission.initial import initial_text
 from resnet_dsl.emission.writing import call, camel, checked_name, checked_path, class_text, import_lines
-from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Output, Program, Shape
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.torch_text import HELPERS
+from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Output, Program
+from resnet_dsl.ops.table import OPS
+from resnet_dsl.ops.torch_text import HELPERS
 from resnet_dsl.table import shape_text
 from resnet_dsl.version import __version__
 
@@ -92,7 +92,7 @@ class _Emitter:
     def header(self) -> str:
         g = self.graph
         given = f"{len(g.outputs)} output{'s' if len(g.outputs) > 1 else ''}" if g.outputs else shape_text(g.root.shape)
-        about = f"{checked_name(g.name)}: {shape_text(g.input)} -> {given}, {_count_params(g):,} parameters."
+        about = f"{checked_name(g.name)}: {shape_text(g.input)} -> {given}, {g.params:,} parameters."
         return f'"""{about}\n\nWritten by resnet-dsl {__version__}.\n"""'
 
     def named(self, program: Program) -> _Made:
@@ -126,7 +126,6 @@ class _Emitter:
 
     def modules(self, program: Program) -> list[tuple[Node, str]]:
         """The nodes of a scope that are modules, in order, each with the text that makes it."""
-        shapes = _shapes(program)
         uses = Counter([*(operand for n in program.nodes for operand in n.inputs), *program.taps])
         ours: set[str] = set()
         found = []
@@ -137,7 +136,7 @@ class _Emitter:
                 continue
             row = OPS[n.op]
             if row.module is not None:
-                text = row.module(dict(n.attrs), [shapes[i] for i in n.inputs], n.shape)
+                text = row.module(program.site(n))
                 if row.inplace and n.inputs[0] in ours and uses[n.inputs[0]] == 1:
                     text = f"{text[:-1]}{'' if text.endswith('()') else ', '}inplace=True)"
                 self.use_helper(row.helper, text)
@@ -170,7 +169,6 @@ def _forward(program: Program, attribute: bool, outputs: Sequence[Output]) -> It
 
     A value that is given beside another has a name of its own, `layer2` or `x1`.
     """
-    shapes = _shapes(program)
     given = [o.value for o in outputs] or [program.output, *program.taps]
     own = given if outputs else program.taps
     alone = not outputs and not program.taps
@@ -180,7 +178,7 @@ def _forward(program: Program, attribute: bool, outputs: Sequence[Output]) -> It
         operands = [names[p] for p in n.inputs]
         row = OPS.get(n.op)
         if row is not None and row.expression is not None:
-            value = row.expression(dict(n.attrs), [shapes[p] for p in n.inputs], operands)
+            value = row.expression(program.site(n), operands)
         else:
             value = f"{_child(n.path, attribute)}({operands[0]})"
         if n is program.nodes[-1] and alone:
@@ -272,19 +270,3 @@ def _container(modules: Sequence[tuple[Node, str]], maker: str) -> tuple[str, li
 def _about(program: Program, values: Iterable[str]) -> str:
     what = "" if program.role == program.kind else f"{checked_name(program.kind)}: "
     return f"{what}{shape_text(program.input)} -> {', '.join(shape_text(program.value_shape(value)) for value in values)}"
-
-
-def _count_params(graph: Graph) -> int:
-    totals: dict[int, int] = {}
-    for program in graph.programs:
-        shapes = _shapes(program)
-        totals[id(program)] = sum(
-            n.times * totals[id(n.program)] if n.program is not None
-            else OPS[n.op].params(dict(n.attrs), [shapes[i] for i in n.inputs], n.shape)
-            for n in program.nodes
-        )  # fmt: skip
-    return totals[id(graph.root)]
-
-
-def _shapes(program: Program) -> dict[str, Shape]:
-    return {SCOPE_INPUT: program.input} | {n.path: n.shape for n in program.nodes}

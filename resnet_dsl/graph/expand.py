@@ -12,13 +12,14 @@ from math import prod
 from resnet_dsl.diagnostics import Collector, quote, refuse
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.residual import Part, build
+from resnet_dsl.graph.residual import ResidualForm, build
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
-from resnet_dsl.graph.shapes import kind_of
 from resnet_dsl.graph.steps import Walker
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step
+from resnet_dsl.ops.shapes import kind_of
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.table import OPS
 
 MAX_BLOCKS = 100_000
 MAX_PARAMS = 10**11
@@ -38,7 +39,7 @@ class _Expander:
         self.spec = spec
         self.interner = Interner()
         self.base = Env(spec.params, None)
-        self.totals: dict[int, tuple[int, int]] = {}
+        self.activations: dict[int, int] = {}
 
     def graph(self) -> Graph:
         spec = self.spec
@@ -142,7 +143,7 @@ class _Expander:
         scope = Scope(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))
         out = inner.whole("out")
         merge = stage.merge or definition.merge or Reference("add", {}, definition.at)
-        part = Part(
+        part = ResidualForm(
             f"block {quote(definition.name)}", definition.before, definition.body, definition.after, stage.shortcut, merge,
             inner if stage.merge is None else outer, outer, inner, out, int(values["stride"]), stage.block.at if definition.shipped else definition.at, True,
         )  # fmt: skip
@@ -150,7 +151,7 @@ class _Expander:
         self._check_block(part, scope, shape)
         return self.interner.intern(scope.program(definition.name, "block", definition.at))
 
-    def _check_block(self, part: Part, scope: Scope, shape: Shape) -> None:
+    def _check_block(self, part: ResidualForm, scope: Scope, shape: Shape) -> None:
         out = scope.drafts[-1].shape if scope.drafts else shape
         want: Shape = (part.out, *(-(-side // part.stride) for side in shape[1:]))
         if out != want:
@@ -187,12 +188,10 @@ class _Expander:
         params = activations = 0
         for d in root.drafts:
             if d.program is not None:
-                p, a = self._total(d.program)
-                params, activations = params + p, activations + a
+                params, activations = params + d.program.params, activations + self._activations(d.program)
             else:
                 row = OPS[d.op]
-                shapes = [root.shape(v) for v in d.inputs]
-                params += row.params(dict(d.attrs), shapes, d.shape)
+                params += row.params(Site(dict(d.attrs), tuple(root.shape(v) for v in d.inputs), d.shape))
                 activations += prod(d.shape) if row.weighted else 0
         for value, limit, what in ((params, MAX_PARAMS, "params"), (activations, MAX_ACTIVATIONS, "activations")):
             if value > limit:
@@ -204,21 +203,14 @@ class _Expander:
                     at=at,
                 )
 
-    def _total(self, program: Program) -> tuple[int, int]:
-        """Parameters and activations of a scope, once for each distinct one."""
-        known = self.totals.get(id(program))
-        if known is None:
-            params = activations = 0
-            for n in program.nodes:
-                if n.program is not None:
-                    p, a = self._total(n.program)
-                    params, activations = params + n.times * p, activations + n.times * a
-                else:
-                    row = OPS[n.op]
-                    params += row.params(dict(n.attrs), program.in_shapes(n), n.shape)
-                    activations += prod(n.shape) if row.weighted else 0
-            known = self.totals[id(program)] = (params, activations)
-        return known
+    def _activations(self, program: Program) -> int:
+        """What the weighted layers of a scope give, in elements; once for each distinct scope."""
+        if id(program) not in self.activations:
+            self.activations[id(program)] = sum(
+                n.times * self._activations(n.program) if n.program is not None else prod(n.shape) * OPS[n.op].weighted
+                for n in program.nodes
+            )
+        return self.activations[id(program)]
 
 
 def _reads(reference: Reference | None) -> frozenset[str]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from resnet_dsl.graph.graph import Graph, Node, Program, join
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.graph.scope import Interner
+from resnet_dsl.ops.table import OPS
 
 
 @dataclass(frozen=True, slots=True)

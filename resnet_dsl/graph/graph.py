@@ -10,16 +10,18 @@ Shapes carry no batch: (channels, height, width) of a map, (features,) of a vect
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from resnet_dsl.diagnostics import Location
-from resnet_dsl.table import shape_text
+from resnet_dsl.ops.site import Shape as Shape
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.site import Value as Value
+from resnet_dsl.ops.table import OPS
+from resnet_dsl.table import Column, Table, count, shape_text
 
-Shape = tuple[int, ...]
-Value = int | float | bool | str | tuple[int, ...]
 Role = Literal["stem", "stage", "block", "head", "before", "body", "after", "shortcut", "gate", "merge", "step"]
 """What a node is to the scope that holds it; `step` where the scope has no parts (chains, paths, shortcuts)."""
 
@@ -30,7 +32,7 @@ SCOPE_INPUT = ""
 """The operand that stands for the scope's own input."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Node:
     """One operation, or `times` calls of one child scope in series.
 
@@ -49,11 +51,19 @@ class Node:
     times: int = 1
     location: Location | None = None
 
+    def __repr__(self) -> str:
+        what = self.program.kind if self.program is not None else self.op
+        return f"<Node {self.path[:100]}: {what[:100]}{f' x{self.times}' if self.times > 1 else ''} -> {shape_text(self.shape)}>"
+
     def __getitem__(self, name: str) -> Value:
         for k, v in self.attrs:
             if k == name:
                 return v
         raise KeyError(name)
+
+    def get(self, name: str, default: Value | None = None) -> Value | None:
+        """An attribute, or `default` where there is none."""
+        return next((v for k, v in self.attrs if k == name), default)
 
     def whole(self, name: str) -> int:
         """An attribute that is a whole number."""
@@ -66,6 +76,10 @@ class Node:
         value = self[name]
         assert isinstance(value, tuple)
         return value[0], value[1]
+
+    def site(self, in_shapes: Sequence[Shape]) -> Site:
+        """What the op table is asked about it where it reads these shapes."""
+        return Site(dict(self.attrs), tuple(in_shapes), self.shape)
 
     @property
     def callee(self) -> Program:
@@ -86,7 +100,7 @@ class Node:
         return (self.path, self.op, self.inputs, self.attrs, self.role, id(self.program), self.times)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """A distinct scope: `kind` is what it was made from (a block's name, `stage`, `chain`, `residual`, ...).
 
@@ -100,6 +114,10 @@ class Program:
     nodes: tuple[Node, ...]
     location: Location | None = None
     taps: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        shapes = f"{shape_text(self.input)} -> {shape_text(self.shape)}"
+        return f"<Program {self.role} {self.kind[:100]}: {shapes}, {len(self.nodes):,} nodes>"
 
     @property
     def output(self) -> str:
@@ -116,6 +134,11 @@ class Program:
         """The shape of every operand by its path, the scope's input included."""
         return {SCOPE_INPUT: self.input, **{n.path: n.shape for n in self.nodes}}
 
+    @cached_property
+    def params(self) -> int:
+        """Elements of trainable parameters in the scope and all that it calls."""
+        return sum(n.times * (n.program.params if n.program is not None else OPS[n.op].params(self.site(n))) for n in self.nodes)
+
     def in_shapes(self, node: Node) -> tuple[Shape, ...]:
         """The shapes of a node's operands, in slot order."""
         return tuple(self.shapes[p] for p in node.inputs)
@@ -131,6 +154,10 @@ class Program:
             if n.path == path:
                 return n
         raise KeyError(path)
+
+    def site(self, node: Node) -> Site:
+        """What the op table is asked about a node of this scope."""
+        return node.site(self.in_shapes(node))
 
     @property
     def is_series(self) -> bool:
@@ -162,6 +189,11 @@ class FlatNode:
     scope: str
     in_shortcut: bool
 
+    @property
+    def site(self) -> Site:
+        """What the op table is asked about it."""
+        return self.node.site(self.in_shapes)
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -171,7 +203,7 @@ class Output:
     value: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph:
     """A compiled network. `root` is the network's scope: stem nodes, one call a stage, head nodes.
 
@@ -185,6 +217,41 @@ class Graph:
     zero_last: bool = False
     description: str = ""
     outputs: tuple[Output, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Graph {self._title[:250]}, {self.params:,} params>"
+
+    def _repr_html_(self) -> str:
+        return self.table().render("html")
+
+    def table(self) -> Table:
+        """One row per stage, between those of the stem and the head."""
+        columns = (
+            Column("stage", "stage"),
+            Column("block", "block"),
+            Column("depth", "depth", count, right=True),
+            Column("shape", "shape", shape_text, right=True),
+            Column("params", "params", count, right=True),
+        )
+        rows: list[list[object]] = []
+        for n in self.root.nodes:
+            blocks = [b for b in n.callee.nodes if b.role == "block"] if n.role == "stage" else []
+            kinds = ", ".join(dict.fromkeys(b.callee.kind for b in blocks))
+            params = n.times * n.program.params if n.program is not None else OPS[n.op].params(self.root.site(n))
+            rows.append(
+                [n.path, kinds or (n.op if n.program is None else n.program.kind), sum(b.times for b in blocks) or None, n.shape, params]
+            )
+        return Table(columns, rows, title=self._title, total=[None, None, None, None, self.params])
+
+    @property
+    def _title(self) -> str:
+        given = ", ".join(o.name for o in self.outputs) or self.classes
+        return f"{self.name}: {shape_text(self.input)} to {given}"
+
+    @property
+    def params(self) -> int:
+        """Elements of trainable parameters."""
+        return self.root.params
 
     @property
     def input(self) -> Shape:

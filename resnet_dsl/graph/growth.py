@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from resnet_dsl.diagnostics import Argument, Location, Source, refuse
-from resnet_dsl.graph.exactness import ANYTHING, Bounds
 from resnet_dsl.graph.graph import Graph, Node, Program, Shape, Value, join
 from resnet_dsl.graph.identity import Fills, Obstacle, bounds_of, identity
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.exactness import ANYTHING, Bounds
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import shape_text
 
 Added = Mapping[str, Fills]
@@ -74,7 +75,7 @@ def _section(scope: str, a: Program, b: Program, role: str, bounds: Bounds, at: 
     _require_same(scope, _steps(a, ours), _steps(b, theirs), at)
     for n in theirs:
         if n.program is None:
-            bounds = OPS[n.op].exact.bounds(dict(n.attrs), [bounds])
+            bounds = OPS[n.op].exact.bounds(b.site(n), [bounds])
         else:
             for _ in range(n.times):
                 bounds = bounds_of(n.program, bounds)
@@ -117,14 +118,18 @@ class _Step:
     in_shapes: tuple[Shape, ...]
 
     @property
+    def site(self) -> Site:
+        return self.node.site(self.in_shapes)
+
+    @property
     def label(self) -> str:
-        return OPS[self.node.op].label(dict(self.node.attrs), self.in_shapes, self.node.shape)
+        return OPS[self.node.op].label(self.site)
 
     @property
     def read(self) -> Mapping[str, Value]:
         """The attributes that evaluation reads."""
-        attrs = dict(self.node.attrs)
-        return {k: v for k, v in attrs.items() if k not in OPS[self.node.op].exact.unread(attrs)}
+        unread = OPS[self.node.op].exact.unread(self.site)
+        return {k: v for k, v in self.node.attrs if k not in unread}
 
 
 def _blocks(stage: Program) -> list[tuple[str, Program]]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from resnet_dsl.graph.exactness import ANYTHING, Bounds, Fill, Goal, Way
 from resnet_dsl.graph.graph import SCOPE_INPUT, FlatNode, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.exactness import ANYTHING, Bounds, Fill, Goal, Way
+from resnet_dsl.ops.table import OPS
 
 Fills = Mapping[str, Fill]
 """What to set, by the tensor's path within the scope."""
@@ -59,7 +59,7 @@ def _best(
     f: FlatNode, goal: Goal, bounds: Bounds, zeroed: Collection[str], found: Mapping[tuple[str, Goal], _Choice | Obstacle]
 ) -> _Choice | Obstacle:
     exact = OPS[f.node.op].exact
-    ways = (exact.same if goal == "same" else exact.zero)(dict(f.node.attrs), f.in_shapes, f.node.shape, bounds)
+    ways = (exact.same if goal == "same" else exact.zero)(f.site, bounds)
     if isinstance(ways, str):
         return Obstacle(f.path, ways)
     best: _Choice | None = None
@@ -108,5 +108,5 @@ def bounds_of(program: Program, bounds: Bounds) -> Bounds:
     nodes, last = program.flat()
     found = {SCOPE_INPUT: bounds}
     for f in nodes:
-        found[f.path] = OPS[f.node.op].exact.bounds(dict(f.node.attrs), [found[i] for i in f.inputs])
+        found[f.path] = OPS[f.node.op].exact.bounds(f.site, [found[i] for i in f.inputs])
     return found[last]

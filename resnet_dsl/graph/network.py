@@ -2,7 +2,8 @@
 
 `verify` walks scopes in the order of their nodes. Here the calls are resolved by name alone, the operations of the whole network become
 one flat graph, and networkx says whether it has a cycle, where it begins and ends, and in which order it can be computed. Building a
-module and `check --strict` go through here. Importing networkx takes longer than counting a network, so nothing else does.
+module, a strict check and the graph files of `draw` go through here. Importing networkx takes longer than counting a network, so nothing
+else does.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, Shape, join
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.shapes import ShapeProblem
 from resnet_dsl.graph.verify import GraphError
+from resnet_dsl.ops.shapes import ShapeProblem
+from resnet_dsl.ops.table import OPS
 
 if TYPE_CHECKING:
     import networkx
@@ -120,7 +121,7 @@ def _shapes(flat: Flat, order: list[str], graph: Graph) -> Mapping[str, Shape]:
         if sorted(operands) != list(range(len(operands))) or not (len(operands) == arity if arity is not None else len(operands) > 1):
             raise GraphError(f"{graph.name}: {path} has operands in the slots {sorted(operands)}")
         try:
-            shapes[path] = OPS[node.op].shape(dict(node.attrs), [shapes[operands[slot]] for slot in sorted(operands)])
+            shapes[path] = OPS[node.op].shape(node.site([shapes[operands[slot]] for slot in sorted(operands)]))
         except ShapeProblem as e:
             raise GraphError(f"{graph.name}: {path}: {e.message}") from None
         if shapes[path] != node.shape:

@@ -7,26 +7,24 @@ A shortcut with steps reads p, the identity reads x (He et al. 2016).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from resnet_dsl.diagnostics import Location
 from resnet_dsl.graph.env import Env, locate
 from resnet_dsl.graph.graph import CALL, Shape, Value
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Scope
-from resnet_dsl.graph.shapes import ShapeProblem, kind_of
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Scope, StepWalker
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.kinds import MERGES
 from resnet_dsl.language.spec import Reference, Step
-
-if TYPE_CHECKING:
-    from resnet_dsl.graph.steps import Walker
+from resnet_dsl.ops.arguments import Signature
+from resnet_dsl.ops.op import Op
+from resnet_dsl.ops.shapes import ShapeProblem, kind_of
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.table import OPS
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ResidualForm:
     """What one residual form is made of. `out` is what a block declares, and for a residual what its body gives.
 
     `merge_env`, `shortcut_env` and `env` are where the arguments of the merge, those of the shortcut and the steps are
@@ -48,7 +46,7 @@ class Part:
     is_block: bool
 
 
-def build(walker: Walker, scope: Scope, part: Part) -> int:
+def build(walker: StepWalker, scope: Scope, part: ResidualForm) -> int:
     """Add the nodes of a residual form to a scope; gives the value of y."""
     mark = len(walker.decisions)
     p = walker.run(part.before, part.env, scope, INPUT, "before")
@@ -60,10 +58,10 @@ def build(walker: Walker, scope: Scope, part: Part) -> int:
     return walker.run(part.after, part.env, scope, y, "after")
 
 
-def _shortcut(walker: Walker, scope: Scope, part: Part, p: int, f: int, out: int, mark: int) -> int | None:
+def _shortcut(walker: StepWalker, scope: Scope, part: ResidualForm, p: int, f: int, out: int, mark: int) -> int | None:
     """The value of the shortcut; None where there is none."""
     x, entering = scope.input, scope.shape(p)
-    concat = part.merge.name == "concat"
+    concat = merge_row(part).joins
     wanted = entering[0] if concat else out
     if isinstance(part.shortcut, tuple):
         steps, env, kind, at = part.shortcut, part.shortcut_env, "shortcut", part.at
@@ -86,7 +84,7 @@ def _shortcut(walker: Walker, scope: Scope, part: Part, p: int, f: int, out: int
                 frame=part.shortcut_env.frame,
             )
         if branch == "none":
-            if part.merge.name != "add":
+            if not merge_row(part).sums:
                 raise locate(
                     "merge-without-shortcut",
                     f"merge {part.merge.name} needs a shortcut, but the policy {policy.name} gives none here: only add can be left out",
@@ -106,26 +104,25 @@ def _shortcut(walker: Walker, scope: Scope, part: Part, p: int, f: int, out: int
     return scope.add(CALL, program.shape, (p,), "shortcut", at, name=SHORTCUT, program=program)
 
 
-def _merge(walker: Walker, scope: Scope, part: Part, f: int, s: int, out: int, marks: tuple[int, int]) -> int:
+def _merge(walker: StepWalker, scope: Scope, part: ResidualForm, f: int, s: int, out: int, marks: tuple[int, int]) -> int:
     """F and s joined. `spine` says which operand carries the main path: a gate in place weighs nothing."""
-    name = part.merge.name
-    op = MERGES[name].op
-    operands: tuple[int, ...] = (s, f) if name == "concat" else (f, s)
+    row, op = merge_row(part), MERGES[part.merge.name].op
+    operands: tuple[int, ...] = (s, f) if row.joins else (f, s)
     spine = (operands.index(f) if f != s else 0,)
-    if name == "mul" and not part.is_block:
+    if row.scales and not part.is_block:
         spine = (1,)
-    if name == "highway":
+    if row.gate is not None:
         operands = (f, s, _gate(walker, scope, part, scope.shape(f)[0]))
     shapes = [scope.shape(v) for v in operands]
     try:
-        shape = OPS[op].shape({}, shapes)
+        shape = row.shape(Site({}, tuple(shapes)))
     except ShapeProblem as e:
         want = (out, *(-(-side // part.stride) for side in scope.input[1:]))
         declared = f"; out {out} and stride {part.stride} ask for {kind_of(want)}" if part.is_block else ""
         message = f"{part.what}: the body gives {kind_of(scope.shape(f))}, the shortcut {kind_of(scope.shape(s))}{declared}: {e.message}"
         help = _merge_help(scope.shape(f), scope.shape(s), e.help)
-        by = walker.blamed(shapes[:2], marks[0], concat=name == "concat")
-        if part.is_block and name != "concat":
+        by = walker.blamed(shapes[:2], marks[0], concat=row.joins)
+        if part.is_block and not row.joins:
             body_is_wrong = scope.shape(f) != want
             culprit = scope.shape(f) if body_is_wrong else scope.shape(s)
             by = walker.blamed([culprit, want], *(marks if body_is_wrong else (marks[1], None)), fallback=True)
@@ -143,38 +140,41 @@ def _merge_help(f: Shape, s: Shape, otherwise: str) -> str:
     return otherwise
 
 
-def _gate(walker: Walker, scope: Scope, part: Part, channels: int) -> int:
-    """The highway's gate from the block's input x: a convolution, or one value a channel; a linear layer on features."""
-    x = scope.input
-    kind, pairs = part.merge.words.get("gate", "conv"), part.merge.pairs.get("kernel")
-    bias = part.merge.args.get("bias")
-    start = float(part.merge_env.value(bias)) if bias else -2.0
-    kernel = (int(part.merge_env.value(pairs[0])), int(part.merge_env.value(pairs[1]))) if pairs else (1, 1)
-    here = INPUT
-    if len(x) == 3 and kind == "channel":
-        here = _add(scope, part, here, "globalpool", f"{GATE}_pool", {"kind": "avg"})
-        here = _add(scope, part, here, "flatten", f"{GATE}_flatten", {})
-    if len(x) == 3 and kind == "conv":
-        if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
-            raise locate(
-                "even-kernel",
-                f"the highway's gate needs an odd kernel, not {kernel[0]}x{kernel[1]}",
-                "use an odd kernel",
-                at=pairs[0].at if pairs else part.at,
-                frame=part.shortcut_env.frame,
-            )
-        attrs: dict[str, Value] = {
-            "out": channels, "kernel": kernel, "stride": (part.stride, part.stride), "padding": (kernel[0] // 2, kernel[1] // 2),
-            "dilation": (1, 1), "groups": 1, "bias": True, "bias_init": start,
-        }  # fmt: skip
-        return _add(scope, part, here, "conv", GATE, attrs)
-    return _add(scope, part, here, "linear", GATE, {"out": channels, "bias": True, "bias_init": start})
+def merge_row(part: ResidualForm) -> Op:
+    """The row of the op table that joins body and shortcut."""
+    return OPS[MERGES[part.merge.name].op]
 
 
-def _add(scope: Scope, part: Part, here: int, op: str, name: str, attrs: Mapping[str, Value]) -> int:
+def _gate(walker: StepWalker, scope: Scope, part: ResidualForm, channels: int) -> int:
+    """The value of the merge's third operand, which it makes from the block's input x."""
+    make = merge_row(part).gate
+    assert make is not None
+    here, merge, frame = INPUT, part.merge, part.shortcut_env.frame
     try:
-        shape = OPS[op].shape(attrs, [scope.shape(here)])
+        steps = make(scope.input, channels, part.stride, arguments(MERGES[merge.name], merge, part.merge_env))
     except ShapeProblem as e:
-        message = f"{part.what}, the highway's gate: {e.message}"
-        raise locate("shape", message, e.help, at=part.merge.at, frame=part.shortcut_env.frame) from None
-    return scope.add(op, shape, (here,), "gate", part.at, name=name, attrs=tuple(attrs.items()))
+        pair = merge.pairs.get(e.argument or "")
+        raise locate(e.code, e.message, e.help, at=pair[0].at if pair else part.at, frame=frame) from None
+    for made in steps:
+        try:
+            shape = OPS[made.op].shape(Site(made.attrs, (scope.shape(here),)))
+        except ShapeProblem as e:
+            message = f"{part.what}, the {merge.name}'s gate: {e.message}"
+            raise locate(e.code, message, e.help, at=merge.at, frame=frame) from None
+        here = scope.add(made.op, shape, (here,), "gate", part.at, name=f"{GATE}{made.suffix}", attrs=tuple(made.attrs.items()))
+    return here
+
+
+def arguments(signature: Signature, given: Reference, env: Env) -> dict[str, Value]:
+    """The arguments of a kind as attributes: those that were given, and the defaults."""
+    found: dict[str, Value] = {}
+    for key, arg in signature.args.items():
+        if key in given.words:
+            found[key] = given.words[key]
+        elif key in given.pairs:
+            found[key] = tuple(int(env.value(s)) for s in given.pairs[key])
+        elif key in given.args:
+            found[key] = arg.typed(env.value(given.args[key]))
+        else:
+            found[key] = arg.initial
+    return found

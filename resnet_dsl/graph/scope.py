@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from resnet_dsl.diagnostics import Label, Location, SpecError, quote, refuse
-from resnet_dsl.graph.env import Frame, blame
+from resnet_dsl.graph.env import Env, Frame, blame
 from resnet_dsl.graph.graph import SCOPE_INPUT, Node, Program, Role, Shape, Value
+from resnet_dsl.language.spec import Spec, Step
 
 INPUT = -1
 """The value that a scope is given; values that its nodes make are counted from 0."""
@@ -124,6 +126,32 @@ def _place(d: _Draft) -> Location:
     at = d.name_at or d.location
     assert at is not None
     return blame(frozenset(), at, d.frame)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeDecision:
+    """A step that changed the `channels`, the `size` or the `rank` of what it read: whom to blame for a mismatch."""
+
+    what: Literal["channels", "size", "rank"]
+    at: Location
+    names: frozenset[str]
+    frame: Frame | None
+
+
+class StepWalker(Protocol):
+    """What a residual form needs of the walker that expands its steps."""
+
+    spec: Spec
+    interner: Interner
+    decisions: list[ShapeDecision]
+
+    def run(self, steps: Sequence[Step], env: Env, scope: Scope, here: int, role: Role) -> int:
+        """Add the steps to a scope, from the value `here` on; gives the value of the last."""
+
+    def blamed(
+        self, shapes: Sequence[Shape], since: int, until: int | None = None, *, concat: bool = False, fallback: bool = False
+    ) -> ShapeDecision | None:
+        """The last step between two marks that decided what these shapes differ in."""
 
 
 class Interner:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-from resnet_dsl.diagnostics import Location, quote
+from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Role, Shape, Value
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.residual import Part, build
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
-from resnet_dsl.graph.shapes import ShapeProblem, kind_of
+from resnet_dsl.graph.residual import ResidualForm, build
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope, ShapeDecision
 from resnet_dsl.language.expressions import Result
-from resnet_dsl.language.kinds import KINDS, MERGES, STEPS, Arg
+from resnet_dsl.language.kinds import KINDS, MERGES, STEPS
 from resnet_dsl.language.spec import Reference, Slot, Spec, Step
+from resnet_dsl.ops.shapes import ShapeProblem, kind_of
+from resnet_dsl.ops.site import Site
+from resnet_dsl.ops.table import OPS
 
 MAX_STEPS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A step that changed the `channels`, the `size` or the `rank` of what it read: whom to blame for a mismatch."""
-
-    what: Literal["channels", "size", "rank"]
-    at: Location
-    names: frozenset[str]
-    frame: Frame | None
 
 
 class Walker:
@@ -38,7 +28,7 @@ class Walker:
         self.interner = interner
         self.first_width = first_width
         self.count = 0
-        self.decisions: list[Decision] = []
+        self.decisions: list[ShapeDecision] = []
         self.at_least: dict[int, int] = {}
         self.top = Env(spec.params, Frame())
 
@@ -77,7 +67,7 @@ class Walker:
     ) -> int:
         row = OPS[op]
         try:
-            shape = row.shape(attrs, [scope.shape(here)])
+            shape = row.shape(Site(attrs, (scope.shape(here),)))
         except ShapeProblem as e:
             blamed = next((slots[name] for name in (e.argument or "").split() if name in slots and slots[name].at is not step.at), None)
             at, names = (blamed.at, blamed.expression.names) if blamed else (step.at, frozenset())
@@ -110,11 +100,11 @@ class Walker:
 
     def _remember(self, what: Literal["channels", "size", "rank"], step: Step, env: Env, slot: Slot | None) -> None:
         at, names = (slot.at, slot.expression.names) if slot else (step.at, frozenset())
-        self.decisions.append(Decision(what, at, names, env.frame))
+        self.decisions.append(ShapeDecision(what, at, names, env.frame))
 
     def blamed(
         self, shapes: Sequence[Shape], since: int, until: int | None = None, *, concat: bool = False, fallback: bool = False
-    ) -> Decision | None:
+    ) -> ShapeDecision | None:
         """The last step between two marks that decided what these shapes differ in; `concat` minds no channels.
 
         `fallback`: where no step did, the last one that decided anything (it should have).
@@ -142,7 +132,7 @@ class Walker:
                 attrs[key] = tuple(int(env.value(s)) for s in step.pairs[key])
                 slots[key] = step.pairs[key][0]
             elif key in step.args:
-                attrs[key] = typed(env.value(step.args[key]), arg)
+                attrs[key] = arg.typed(env.value(step.args[key]))
             else:
                 attrs[key] = attrs["kernel"] if arg.form == "pair" else shape[0]
                 if arg.form == "pair":
@@ -170,12 +160,11 @@ class Walker:
         attrs: dict[str, Value] = {}
         for key, arg in signature.args.items():
             if key in changed:
-                attrs[key] = typed(env.value(changed[key]), arg)
+                attrs[key] = arg.typed(env.value(changed[key]))
             elif key in own.args and kind is own:
-                attrs[key] = typed(self.top.value(own.args[key]), arg)
+                attrs[key] = arg.typed(self.top.value(own.args[key]))
             else:
-                assert arg.default is not None and not isinstance(arg.default, str)
-                attrs[key] = typed(arg.default, arg)
+                attrs[key] = arg.initial
         return signature.op, attrs, {**(own.args if kind is own else {}), **changed}
 
     # --- sequences and combinators ---
@@ -243,10 +232,10 @@ class Walker:
             op = MERGES[step.merge.name].op
             shapes = [group.shape(v) for v in ends]
             try:
-                shape = OPS[op].shape({}, shapes)
+                shape = OPS[op].shape(Site({}, tuple(shapes)))
             except ShapeProblem as e:
                 listed = ", ".join(kind_of(s) for s in shapes)
-                by = self.blamed(shapes, mark, concat=step.merge.name == "concat") or Decision("rank", step.at, frozenset(), env.frame)
+                by = self.blamed(shapes, mark, concat=OPS[op].joins) or ShapeDecision("rank", step.at, frozenset(), env.frame)
                 message = f"branches: the paths give {listed}: {e.message}"
                 raise locate("merge-shape", message, e.help, at=by.at, frame=by.frame, names=by.names) from None
             group.add(op, shape, ends, "merge", step.at)
@@ -257,7 +246,7 @@ class Walker:
         stride = int(env.value(step.args["stride"]))
         shortcut = step.shortcut if step.shortcut is not None else Reference("identity", {}, step.at)
         merge = step.merge or Reference("add", {}, step.at)
-        part = Part(
+        part = ResidualForm(
             "residual", step.steps.get("before", ()), step.steps["body"], step.steps.get("after", ()), shortcut, merge,
             env, env, env, 0, stride, step.at, False,
         )  # fmt: skip
@@ -287,13 +276,6 @@ class Walker:
 
 
 _COMBINATORS = {"chain": Walker._chain, "repeat": Walker._repeat, "branches": Walker._branches, "residual": Walker._residual}
-
-
-def typed(value: Result, arg: Arg) -> Value:
-    """A value as an attribute: a condition, an integer where the rule wants one, else a float."""
-    if isinstance(value, bool):
-        return value
-    return int(value) if arg.rule.whole else float(value)
 
 
 def _same(step: Step, attrs: Mapping[str, Value], env: Env) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from resnet_dsl.graph.graph import Graph, Shape, join
-from resnet_dsl.graph.ops import OPS, State
+from resnet_dsl.ops.costs import State
+from resnet_dsl.ops.table import OPS
 
 Tensors = dict[str, Shape]
 
@@ -15,7 +16,7 @@ def tensors(graph: Graph) -> Tensors:
         rows: list[tuple[str, Shape]] = []
         for node in program.nodes:
             if node.program is None:
-                state = OPS[node.op].state(dict(node.attrs), program.in_shapes(node), node.shape)
+                state = OPS[node.op].state(program.site(node))
             else:
                 state = found[id(node.program)]
             rows += ((join(path, name), shape) for path in node.paths for name, shape in state)

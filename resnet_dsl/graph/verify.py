@@ -7,7 +7,7 @@ nothing is computed that nobody reads. `graph.network` asks the same again, by o
 from __future__ import annotations
 
 from resnet_dsl.graph.graph import CALL, SCOPE_INPUT, Graph, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 
 
 class GraphError(Exception):
@@ -47,7 +47,7 @@ def _check(program: Program) -> None:
             arity = OPS[node.op].arity
             if len(ins) != arity if arity is not None else len(ins) < 2:
                 raise GraphError(f"{where}: {node.path} has {len(ins)} operands")
-            if OPS[node.op].shape(dict(node.attrs), ins) != node.shape:
+            if OPS[node.op].shape(node.site(ins)) != node.shape:
                 raise GraphError(f"{where}: {node.path} has the wrong shape")
         shapes[node.path] = node.shape
     for tap in program.taps:

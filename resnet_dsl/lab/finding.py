@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resnet_dsl.pictures.drawing.lines import Series, chart
+from resnet_dsl.pictures.picture import Picture
 from resnet_dsl.table import Answer, Column, Layout, Table
 
 _SUMMARY = 280
@@ -89,6 +89,12 @@ class Finding(Answer):
         """The picture as the text of an SVG; None where there is none."""
         return self.chart.svg() if isinstance(self.chart, Plot) else self.chart
 
+    @property
+    def plot(self) -> Picture | None:
+        """The picture, for a notebook or a file; None where there is none."""
+        svg = self.svg()
+        return None if svg is None else Picture(svg, f"{self.probe} of {self.network}")
+
     def summary(self) -> str:
         """Probe, network and the first figures."""
         figures = ", ".join(f"{name} {figure_text(value)}" for name, value in self.figures.items())
@@ -100,7 +106,7 @@ class Finding(Answer):
 
     def _repr_html_(self) -> str:
         # A notebook shows one form of a value, and this comes first: the picture stands below the table.
-        return self.render("html") + picture(self.svg())
+        return self.render("html") + (self.plot.html() if self.plot is not None else "")
 
 
 def across(findings: Sequence[tuple[int, Finding]], side_by_side: str = "") -> Finding:
@@ -127,13 +133,6 @@ def across(findings: Sequence[tuple[int, Finding]], side_by_side: str = "") -> F
         tuple(notes),
         _together(plots) if plots else last.chart,
     )
-
-
-def picture(svg: str | None) -> str:
-    """An SVG as an HTML image, whose styles and names stay its own; nothing for None."""
-    if svg is None:
-        return ""
-    return f'<img alt="plot" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">\n'
 
 
 def figure_text(value: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from resnet_dsl.language.spec import Spec
 
-__all__ = ["Spec", "load"]
+__all__ = ["Spec", "changed", "load"]
 
 
 def load(name: str | os.PathLike[str], overrides: Mapping[str, str] | Iterable[str] = (), *, recipe: str | None = None) -> Spec:
@@ -23,3 +23,14 @@ def load(name: str | os.PathLike[str], overrides: Mapping[str, str] | Iterable[s
     from resnet_dsl.language.resolve import resolve
 
     return resolve(replace(apply_overrides(load_document(os.fspath(name)), parse_overrides(overrides)), recipe=recipe))
+
+
+def changed(spec: Spec, overrides: Mapping[str, str] | Iterable[str], *, recipe: str | None = None) -> Spec:
+    """A loaded spec with further settings; the arguments are those of `load`. Raises SpecError."""
+    from resnet_dsl.diagnostics import Collector
+    from resnet_dsl.language.extends import Loaded, apply_overrides, parse_overrides
+    from resnet_dsl.language.resolve import resolve
+
+    where = spec.train
+    loaded = Loaded(spec.tree, spec.name, where.root, Collector(), spec.overridden, where.overrides, folded=spec.folded)
+    return resolve(replace(apply_overrides(loaded, parse_overrides(overrides)), recipe=recipe))

@@ -12,9 +12,10 @@ from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.kinds import BLOCK_NAMES, POLICY_NAMES, SEQUENCE_NAMES, STEPS
 from resnet_dsl.language.reading import MAX_STEPS, Reader
 from resnet_dsl.language.source import read
-from resnet_dsl.language.spec import CONDITION, NUMBER, SIZE, Change, Definition, Family, Slot, Step
+from resnet_dsl.language.spec import Change, Definition, Family, Slot, Step
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 from resnet_dsl.language.values import Callee, Scope
+from resnet_dsl.ops.arguments import CONDITION, NUMBER, SIZE
 
 MAX_DEFINITIONS = 256
 SECTIONS: Mapping[str, Family] = {"blocks": "block", "shortcuts": "shortcut", "sequences": "sequence"}

@@ -14,7 +14,8 @@ from fractions import Fraction
 from typing import Literal
 
 from resnet_dsl.diagnostics import quote
-from resnet_dsl.language.grammar import FUNCTIONS, LIMIT, WORDS, ExpressionError, Number, Parser, Result, Term
+from resnet_dsl.language.grammar import FUNCTIONS, LIMIT, WORDS, ExpressionError, Parser, Term
+from resnet_dsl.ops.arguments import Number, Result
 
 __all__ = ["WORDS", "Expression", "ExpressionError", "Kind", "Number", "Result", "of", "parse"]
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from resnet_dsl.diagnostics import quote, suggest, visible
-
-Number = int | Fraction
-Result = int | Fraction | bool
+from resnet_dsl.ops.arguments import Number, Result
 
 MAX_LEVELS = 64
 LIMIT = 10**15

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
 from resnet_dsl.language.document import at_value, null_value, unknown_key
-from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
-from resnet_dsl.language.spec import CONDITION, Reference, Rule, Slot, Step, constant
+from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
+from resnet_dsl.language.spec import Reference, Slot, Step, constant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, Scope, ValueReader
+from resnet_dsl.ops.arguments import CONDITION, Arg, Signature, ValueRule
 
 MAX_STEPS = 256
 _LISTS = frozenset({"steps", "body", "paths"})
@@ -61,7 +62,7 @@ class Reader(ValueReader):
                 continue
             if target.args[key] is None:
                 continue
-            rule = CONDITION if target.args[key] == "condition" else Rule()
+            rule = CONDITION if target.args[key] == "condition" else ValueRule()
             slot = self.slot(value, rule, key, scope)
             if slot:
                 slots[key] = slot
@@ -210,10 +211,10 @@ class Reader(ValueReader):
                 shortcut = self.steps(tree, key, scope) if isinstance(tree, SequenceTree) else self.reference(tree, "shortcut", scope)
             else:
                 merge = self.reference(tree, "merge", scope, STEPS[step.name].args["merge"].choices)
-                if merge and step.name == "branches" and merge.name == "highway":
+                if merge and (allowed := STEPS[step.name].args["merge"].choices) and merge.name not in allowed:
                     self.problems.report(
                         "unknown-name",
-                        "branches cannot merge by highway: it gates one body against one shortcut",
+                        f"{step.name} cannot merge by {merge.name}: it gates one body against one shortcut",
                         "use add, mul or concat, or a residual",
                         at=merge.at,
                     )

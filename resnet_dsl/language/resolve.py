@@ -12,27 +12,10 @@ from resnet_dsl.language.document import check_form, corrected
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.extends import Loaded
 from resnet_dsl.language.kinds import BLOCK_NAMES, LANGUAGE_NAMES, SEQUENCE_NAMES, STAGE_LIST_NAMES
-from resnet_dsl.language.spec import (
-    CLASSES,
-    COUNT,
-    DEPTH,
-    EXPECTED,
-    FIGURE,
-    NUMBER,
-    SIZE,
-    WINDOW,
-    Expectation,
-    Reference,
-    Rule,
-    SlotError,
-    Spec,
-    Stage,
-    Step,
-    Train,
-    constant,
-)
+from resnet_dsl.language.spec import EXPECTED, Expectation, Reference, SlotError, Spec, Stage, Step, Train, constant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 from resnet_dsl.language.values import Scope
+from resnet_dsl.ops.arguments import CLASSES, COUNT, DEPTH, FIGURE, NUMBER, SIZE, WINDOW, ValueRule
 
 MAX_STAGES = 1_000
 
@@ -111,7 +94,7 @@ class _Resolver(DefinitionReader):
                     scope = scope.plus({key: "number"})
         return values
 
-    def _number(self, key: str, tree: Tree | None, rule: Rule, scope: Scope, env: Mapping[str, Result]) -> Result | None:
+    def _number(self, key: str, tree: Tree | None, rule: ValueRule, scope: Scope, env: Mapping[str, Result]) -> Result | None:
         """A number that is known at once."""
         if tree is None:
             return None

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 
 from resnet_dsl.diagnostics import OVERRIDES, Location, Speech, clean, either, speak, visible
 from resnet_dsl.language.extends import stage_names
-from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, Signature
-from resnet_dsl.language.spec import Definition, Spec, number_text
+from resnet_dsl.language.kinds import ACTS, MERGES, NORMS
+from resnet_dsl.language.spec import Definition, Spec
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
+from resnet_dsl.ops.arguments import Signature, number_text
 
 _ORDER = ("version", "name", "description", "params", "input", "classes", "norm", "act", "stem", "block", "shortcut", "merge",
           "stages", "head", "init", "expect", "train", "blocks", "shortcuts", "sequences")  # fmt: skip

@@ -14,10 +14,11 @@ from pydantic.json_schema import GenerateJsonSchema
 from resnet_dsl.language.definitions import library
 from resnet_dsl.language.document import REQUIRED
 from resnet_dsl.language.forms import DEFINED, Document
-from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS, Arg, Signature
+from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import recipe_named, shipped_recipes
-from resnet_dsl.language.spec import (
+from resnet_dsl.language.spec import Change, Definition, Step
+from resnet_dsl.ops.arguments import (
     CLASSES,
     CONDITION,
     DEPTH,
@@ -31,10 +32,9 @@ from resnet_dsl.language.spec import (
     SIZE,
     TIMES,
     WINDOW,
-    Change,
-    Definition,
-    Rule,
-    Step,
+    Arg,
+    Signature,
+    ValueRule,
 )
 
 Json = dict[str, Any]
@@ -43,7 +43,7 @@ FILE = "resnet-dsl.schema.json"
 MODELINE = f"# yaml-language-server: $schema={FILE}"
 """The first line of a spec, by which editors find the schema beside it."""
 
-_RULES: Mapping[Rule, tuple[str, Any]] = {
+_RULES: Mapping[ValueRule, tuple[str, Any]] = {
     NUMBER: ("number", 1), CONDITION: ("condition", True), SIZE: ("size", 64), WINDOW: ("window", 3), PADDING: ("padding", 1),
     RATE: ("rate", 0.1), FRACTION: ("fraction", 0.1), POSITIVE: ("positive", 1e-5), INDEX: ("index", 0), TIMES: ("times", 2),
     DEPTH: ("depth", 3), CLASSES: ("classes", 10), FIGURE: ("figure", 25557032),
@@ -199,7 +199,7 @@ def _patch(stage: Json) -> Json:
             "properties": {k: v for k, v in stage["properties"].items() if k != "name"}}  # fmt: skip
 
 
-def _value(rule: Rule) -> Json:
+def _value(rule: ValueRule) -> Json:
     """A literal in its range, or an expression, of which an editor knows nothing more."""
     if rule.kind == "condition":
         return {"anyOf": [{"type": "boolean"}, {"type": "string", "minLength": 1}]}

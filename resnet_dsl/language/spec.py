@@ -8,88 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from resnet_dsl.diagnostics import Location
-from resnet_dsl.language.expressions import Expression, ExpressionError, Result, of
+from resnet_dsl.language.expressions import Expression, ExpressionError, of
 from resnet_dsl.language.tree import MappingTree, Tree
+from resnet_dsl.ops.arguments import Result, ValueRule
 from resnet_dsl.table import Column, Table, count, shape_text
-
-MAX_SIZE = 65_536
-MAX_WINDOW = 255
-MAX_CLASSES = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a value must be: a condition, or a number, whole or not, between `low` and `high` (below it if `below`)."""
-
-    kind: Literal["number", "condition"] = "number"
-    whole: bool = False
-    low: int | None = None
-    high: int | None = None
-    below: bool = False
-
-    def complaint(self, value: Result) -> tuple[str, str, str] | None:
-        """Code, what is wrong and the fix, or None where the value is fine."""
-        if isinstance(value, bool) != (self.kind == "condition"):
-            if self.kind == "condition":
-                return (
-                    "expression-kind",
-                    f"must be a condition (true or false), not the number {number_text(value)}",
-                    "write true, false or a comparison: `k > 0`",
-                )
-            return (
-                "expression-kind",
-                f"must be {self.wanted}, not the condition {str(value).lower()}",
-                "write a number, or turn the condition into one: `1 if ... else 0`",
-            )
-        if isinstance(value, bool):
-            return None
-        if self.whole and not isinstance(value, int):
-            return "not-whole", f"must be {self.wanted}, but is {number_text(value)}", "use // to divide, or round, floor or ceil"
-        if self.low is not None and value < self.low:
-            return "out-of-range", f"must be at least {self.low}, but is {number_text(value)}", f"use {self.wanted}"
-        if self.high is not None and (value > self.high or (self.below and value == self.high)):
-            if self.below:
-                return "out-of-range", f"must be less than {self.high}, but is {number_text(value)}", f"use {self.wanted}"
-            return "limit", f"is over the limit: at most {self.high:,}, but is {number_text(value)}", f"use {self.wanted}"
-        return None
-
-    @property
-    def wanted(self) -> str:
-        """The value in words: `a whole number of at least 1`."""
-        if self.kind == "condition":
-            return "a condition (true or false)"
-        noun = "a whole number (an integer)" if self.whole else "a number"
-        if self.low is not None and self.high is not None:
-            return f"{noun} between {self.low} and {self.high:,}" + (f" ({self.high} excluded)" if self.below else "")
-        return f"{noun} of at least {self.low}" if self.low is not None else noun
-
-
-CONDITION = Rule("condition")
-NUMBER = Rule()
-SIZE = Rule(whole=True, low=1, high=MAX_SIZE)
-COUNT = Rule(whole=True, low=1)
-CLASSES = Rule(whole=True, low=2, high=MAX_CLASSES)
-FIGURE = Rule(whole=True, low=0)
-DEPTH = Rule(whole=True, low=1, high=100_000)
-TIMES = Rule(whole=True, low=0, high=10_000)
-INDEX = Rule(whole=True, low=0, high=MAX_SIZE)
-WINDOW = Rule(whole=True, low=1, high=MAX_WINDOW)
-PADDING = Rule(whole=True, low=0, high=MAX_WINDOW)
-RATE = Rule(low=0, high=1, below=True)
-FRACTION = Rule(low=0, high=1)
-POSITIVE = Rule(low=0)
-
-
-def number_text(value: Result) -> str:
-    """A number as a person would write it; never more than a line."""
-    if isinstance(value, Fraction):
-        return f"{float(value):.6g}"
-    return f"{value:,}" if abs(value) < 10**15 else f"{float(value):.3g}"
 
 
 class SlotError(Exception):
@@ -107,7 +33,7 @@ class Slot:
     """A number or a condition that is due: `what` is its name (`out`, `kernel`), `at` the place of its value."""
 
     expression: Expression
-    rule: Rule
+    rule: ValueRule
     at: Location
     what: str
 
@@ -130,7 +56,7 @@ class Slot:
         return int(self.value(env))
 
 
-def constant(value: Result, rule: Rule, at: Location, what: str) -> Slot:
+def constant(value: Result, rule: ValueRule, at: Location, what: str) -> Slot:
     """A slot with a value that is known."""
     return Slot(of(value), rule, at, what)
 

@@ -12,8 +12,9 @@ from resnet_dsl.language.document import at_value, null_value
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.kinds import LANGUAGE_NAMES, MODULE_ATTRIBUTES, RESERVED, STEPS
-from resnet_dsl.language.spec import Rule, Slot
+from resnet_dsl.language.spec import Slot
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
+from resnet_dsl.ops.arguments import ValueRule
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MODULE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -71,7 +72,7 @@ class ValueReader:
 
     # --- numbers and conditions ---
 
-    def slot(self, tree: Tree, rule: Rule, what: str, scope: Scope) -> Slot | None:
+    def slot(self, tree: Tree, rule: ValueRule, what: str, scope: Scope) -> Slot | None:
         """A number or condition: a literal is checked at once, an expression where its names have values."""
         if not isinstance(tree, Scalar):
             pair = " (one number, not a pair)" if isinstance(tree, SequenceTree) and len(tree) == 2 else ""
@@ -113,7 +114,7 @@ class ValueReader:
         self.used |= expression.names
         return Slot(expression, rule, tree.at, what)
 
-    def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: Rule, what: str, scope: Scope) -> None:
+    def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: ValueRule, what: str, scope: Scope) -> None:
         if e.code == "unknown-variable":
             if scope.open:
                 return
@@ -151,7 +152,7 @@ class ValueReader:
             message = f"{quote(what)}: {message}"
         self.problems.report(e.code, message, help, at=tree.at)
 
-    def pair(self, tree: Tree, rule: Rule, what: str, scope: Scope) -> tuple[Slot, Slot] | None:
+    def pair(self, tree: Tree, rule: ValueRule, what: str, scope: Scope) -> tuple[Slot, Slot] | None:
         """A number for both sides, or [height, width]."""
         if not isinstance(tree, SequenceTree):
             one = self.slot(tree, rule, what, scope)

@@ -48,7 +48,7 @@ class Difference(Answer, Changes):
     def _repr_svg_(self) -> str | None:
         """Both networks side by side; None where there are too many boxes, or no drawing engine."""
         try:
-            return self.draw().svg
+            return self.draw()._repr_svg_()
         except SpecError:
             return None
 

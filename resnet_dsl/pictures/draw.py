@@ -181,7 +181,8 @@ class Drawing:
         return content.encode() if isinstance(content, str) else content
 
     def _repr_svg_(self) -> str:
-        return self.svg
+        # A notebook is often narrower than a picture.
+        return self.svg.replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
 
     @property
     def _canonical(self) -> str:

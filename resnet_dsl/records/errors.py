@@ -11,3 +11,11 @@ class Interrupted(Exception):
     def __init__(self, folder: Path, step: int, total: int, why: str = "interrupted") -> None:
         super().__init__(f"{why} after step {step:,} of {total:,}; saved in {folder}")
         self.folder, self.step, self.total = folder, step, total
+
+
+class StudyInterrupted(Interrupted):
+    """A signal came while a study ran: `step` of `total` runs are finished, and the state of those under way is saved in `folder`."""
+
+    def __init__(self, folder: Path, done: int, total: int) -> None:
+        Exception.__init__(self, f"interrupted after {done} of {total} runs; what was begun is saved in {folder}")
+        self.folder, self.step, self.total = folder, done, total

@@ -177,7 +177,7 @@ class Metrics:
         """Open it and cut off what was written after the state that the run goes on from: `keep` bytes stay."""
         self.path = path
         try:
-            self._file = os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+            self._file = os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab")
             self._file.truncate(min(keep, self._file.tell()))
             self._file.seek(0, os.SEEK_END)
         except OSError as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,12 +99,22 @@ class Predictions(Answer, Sequence[Prediction]):
         rest = [", ".join(map(str, p.top[1:])) for p in self.pictures]
         return [Table((*first, Column("next", "then", wrap=True)), [[*row, text] for row, text in zip(rows, rest, strict=True)])]
 
+    def __str__(self) -> str:
+        """The table, and below it why pictures could not be used."""
+        return "\n".join([*([super().__str__()] if self.pictures else []), *map(str, self.failed)])
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + "".join(f"<pre>{html.escape(str(error))}</pre>" for error in self.failed)
+
     def to_dict(self) -> list[dict[str, Any]]:
         """What `predict` prints as JSON: one entry per picture."""
         return [p.to_dict() for p in self.pictures]
 
     def summary(self) -> str:
         """How many pictures, and what is most often seen on them."""
-        failed = f", {len(self.failed):,} could not be used" if self.failed else ""
+        first = (
+            f" ({str(self.failed[0].diagnostics[0].location)[-60:]}: {self.failed[0].diagnostics[0].message:.80})" if self.failed else ""
+        )
+        failed = f", {len(self.failed):,} could not be used{first}" if self.failed else ""
         seen = ", ".join(f"{n:,} {name:.40}" for name, n in Counter(p.label for p in self.pictures).most_common(4))
         return f"of {len(self.pictures):,} picture{'' if len(self.pictures) == 1 else 's'}{failed}{': ' + seen if seen else ''}"

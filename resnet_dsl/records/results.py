@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from resnet_dsl.diagnostics import Argument
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, speak
 from resnet_dsl.records.document import Document, Number, Text, Whole
 from resnet_dsl.records.log import Seconds
 from resnet_dsl.table import Answer, Column, Layout, Table, count, duration, share, size
@@ -173,8 +173,10 @@ class RateSearch(Answer):
         )
         last = len(self.curve) - 1
         shown = [self.curve[i] for i in sorted({round(i * last / (ROWS - 1)) for i in range(ROWS)})]
+        rate = f"{self.suggested:g}"
+        use = either(f"lr={rate}", speak(str(Argument("lr", rate)), COMMAND_LINE))
         notes = (
-            f"suggested: {Argument('lr', f'{self.suggested:g}')} (a tenth of {self.lowest:.3g}, where the smoothed loss is lowest;",
+            f"suggested: {use} (a tenth of {self.lowest:.3g}, where the smoothed loss is lowest;",
             f"it falls fastest at {self.steepest:.3g}). Nothing was written.",
         )
         return [Table(columns, [[p.lr, p.loss, p.smoothed] for p in shown], notes=notes)]

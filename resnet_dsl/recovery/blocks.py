@@ -13,7 +13,7 @@ from typing import Any
 
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.language.spec import MAX_SIZE
+from resnet_dsl.ops.arguments import MAX_SIZE
 from resnet_dsl.recovery.layers import Block, Layer, Scope, StageLayers, Unread, contents
 
 Args = Mapping[str, int]

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.diagnostics import OVERRIDES, Argument, Source, SpecError, Speech, quote, refuse, speak
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Shape
@@ -51,7 +50,7 @@ class Recovered(Answer):
     @property
     def params(self) -> int:
         """Elements of trainable parameters."""
-        return Costs(self.graph).network.params
+        return self.graph.params
 
     @property
     def likeness(self) -> str:

@@ -8,8 +8,8 @@ import torch
 
 from resnet_dsl.analysis.transfer import TransferPlan, plan_growth
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.graph.exactness import Fill
 from resnet_dsl.graph.graph import Graph
+from resnet_dsl.ops.exactness import Fill
 from resnet_dsl.runtime.build import build
 
 Tensors = dict[str, torch.Tensor]

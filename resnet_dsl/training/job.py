@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.datasets.catalog import fitting_name
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, refuse, speak
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
 from resnet_dsl.language.augment import Augment
 from resnet_dsl.language.droppath import with_drop_path
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
-from resnet_dsl.records.record import RunRecord
+from resnet_dsl.records.request import Request
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.batches.batches import Batches
@@ -26,69 +25,19 @@ from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.batches.order import Order, Share
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device.plan import Plan, Wishes, by_rule
+from resnet_dsl.training.device.plan import Pins, Plan, by_rule, pins_of
 from resnet_dsl.training.finetune import Start, freeze, start
 from resnet_dsl.training.loop.loggers import makers
-from resnet_dsl.training.loop.loop import Judge
+from resnet_dsl.training.loop.loop import EvaluationSet
 from resnet_dsl.training.loop.progress import Watcher
 from resnet_dsl.training.loop.tensorboard import require_tensorboard
-from resnet_dsl.training.ranks.parallel import Layout, Spread, Wrapper, block_paths, require_layout, spread, suited
+from resnet_dsl.training.ranks.parallel import Layout, ParallelModel, block_paths, parallelize, require_layout, suited
 from resnet_dsl.training.ranks.world import World, alone
-
-_LASTING = (
-    "data", "limit_train", "limit_batches", "overfit_batch", "weights", "tensorboard", "parallel", "checkpoint_activations", "sync_batchnorm",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a run is asked for beside its spec and recipe.
-
-    `data` is a data set's name, `data_dir` where it lies if not in the usual places, `limit_train` how many training images
-    are used at most, `device` as in `device.find`, `download`: fetch data that is not here. `limit_batches`: an epoch ends after
-    that many batches. `overfit_batch`: train on one batch, as it is, and evaluate on it. `workers`: how many processes decode
-    pictures that stay in their files, by default one for each core but one. `plan`: the parts of the device plan that are decided.
-    `weights`: a file or a run to begin with; `freeze`: patterns of modules that do not train (see `finetune`). `tensorboard` and `loggers`:
-    where the log goes as well (see `logs`). The last three: see `parallel.Layout`.
-    """
-
-    data: str
-    data_dir: Path | None = None
-    limit_train: int | None = None
-    device: str = "auto"
-    download: bool = False
-    limit_batches: int | None = None
-    overfit_batch: bool = False
-    workers: int | None = None
-    plan: Wishes = field(default_factory=Wishes)
-    weights: str | None = None
-    freeze: Sequence[str] = ()
-    tensorboard: bool = False
-    loggers: Sequence[str] = ()
-    parallel: Wrapper = "ddp"
-    checkpoint_activations: bool = False
-    sync_batchnorm: bool = False
-
-    @property
-    def layout(self) -> Layout:
-        """How the network is spread over ranks."""
-        return Layout(self.parallel, self.checkpoint_activations, self.sync_batchnorm)
-
-    def lasting(self) -> dict[str, Any]:
-        """What must be asked for again when a run is resumed, as run.json holds it; `data_dir` may change."""
-        return {**{name: getattr(self, name) for name in _LASTING}, "freeze": list(self.freeze), "loggers": list(self.loggers)}
-
-    @staticmethod
-    def again(held: RunRecord, *, data_dir: Path | None, device: str, workers: int | None) -> Request:
-        """The request of a run that is resumed, or begun once more."""
-        lasting = {name: getattr(held, name) for name in (*_LASTING, "freeze", "loggers")}
-        where = data_dir or (Path(held.data_dir) if held.data_dir else None)
-        return Request(data_dir=where, device=device, workers=workers, **lasting)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """Everything that decides a run, resolved. `start`: what it begins with, where it is given weights."""
+    """Everything that decides a run, resolved. `start`: what it begins with, where it is given weights. `pins`: what is decided of its plan."""
 
     spec_text: str
     recipe_text: str
@@ -98,6 +47,13 @@ class Job:
     plan: Plan
     data: Dataset
     start: Start | None = None
+    pins: Pins = field(default_factory=Pins)
+
+    @property
+    def layout(self) -> Layout:
+        """How the network is spread over ranks."""
+        asked = self.request
+        return Layout(asked.parallel or "ddp", asked.checkpoint_activations, asked.sync_batchnorm)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -108,8 +64,8 @@ class Job:
         """The same but for its recipe."""
         return replace(self, recipe=recipe, recipe_text=write(recipe))
 
-    def prepare(self, world: World | None = None) -> tuple[Batches, Judge]:
-        """Batches, and what they are judged on: all that can be refused before a folder is made. Raises SpecError."""
+    def prepare(self, world: World | None = None) -> tuple[Batches, EvaluationSet]:
+        """Batches, and what the network is evaluated on: all that can be refused before a folder is made. Raises SpecError."""
         world = alone() if world is None else world
         part, held_out = split(self.data.train, self.recipe.validation, self.request.limit_train)
         normalisation = measure(part, self.recipe.normalize)
@@ -117,28 +73,28 @@ class Job:
             normalisation = replace(own, axes=normalisation.axes)
         share = Share(world.rank, world.size, self.request.limit_batches, self.request.overfit_batch)
         batches = Batches(part, self.recipe, normalisation, self.plan, share)
-        on, judged = ("test", self.data.test) if held_out is None else ("validation", held_out)
+        on, images = ("test", self.data.test) if held_out is None else ("validation", held_out)
         if self.request.overfit_batch:
-            on, judged = "batch", _first_batch(part, self.recipe)
-        return batches, Judge(on, judged.to(self.plan.torch_device), normalisation)
+            on, images = "batch", _first_batch(part, self.recipe)
+        return batches, EvaluationSet(on, images.to(self.plan.torch_device), normalisation)
 
-    def network(self, world: World | None = None) -> Spread:
+    def network(self, world: World | None = None) -> ParallelModel:
         """The network with its initial weights, where and how the plan computes."""
         world = alone() if world is None else world
         model = self.plan.place(self.beginning())
         rows = self.recipe.batch // (world.size * self.recipe.accumulate)
         part = torch.Size((rows, *self.graph.input))
-        return spread(model, block_paths(self.graph), part, self.plan, world, self.request.layout)
+        return parallelize(model, block_paths(self.graph), part, self.plan, world, self.layout)
 
     def agreed(self, world: World) -> Job:
         """This rank's job, once all ranks have the same and the plan of rank 0. Raises SpecError (exit 2) where they differ."""
-        require_layout(self.request.layout, self.plan.torch_device)
+        require_layout(self.layout, self.plan.torch_device)
         for what, sum in self.identity.items():
             world.same(sum, what)
         if self.start is not None:
             world.same(weights.fingerprint(self.start.tensors), "weights")
         plan: Plan = world.share(self.plan)
-        return replace(self, plan=replace(suited(plan, self.request.layout), device=world.device(plan.device)))
+        return replace(self, plan=replace(suited(plan, self.layout), device=world.device(plan.device)))
 
     def beginning(self) -> torch.nn.Module:
         """The network before its first step, what is to be frozen frozen."""
@@ -160,16 +116,18 @@ class Job:
         return Costs(self.graph).network.depth
 
 
-def settle(spec: Spec, recipe: Recipe, request: Request) -> tuple[Spec, Recipe]:
-    """Spec and recipe as they are carried out: with the recipe's stochastic depth in the spec, and what the request changes.
+def settle(spec: Spec, recipe: Recipe, request: Request) -> tuple[Spec, Recipe, Request]:
+    """All three as they are carried out: the recipe's stochastic depth in the spec, what the request changes of the recipe, the data named.
 
-    Raises SpecError (exit 2) where no block takes stochastic depth.
+    Raises SpecError (exit 2) where no block takes stochastic depth, and where no known data set fits.
     """
+    if request.data is None:
+        request = replace(request, data=fitting_name(spec.input, spec.classes))
     if request.overfit_batch:
         recipe = recipe.model_copy(
             update={"augment": Augment(pad_crop=0, flip=False, crop=recipe.augment.crop), "validation": 0, "resolution": None}
         )
-    return (with_drop_path(spec, recipe.drop_path) if recipe.drop_path else spec), recipe
+    return (with_drop_path(spec, recipe.drop_path) if recipe.drop_path else spec), recipe, request
 
 
 def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: World | None = None) -> Job:
@@ -180,36 +138,43 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     world = alone() if world is None else world
     if spec.folded:
         where = spec.at.source.name
+        like = speak(str(Argument("like", where)), COMMAND_LINE)
         raise refuse(
             "folded",
             "holds a network whose batch norms are folded, which is not for training",
-            f"`resnet-dsl new NAME --like {where}` writes the spec of the network as it was",
+            f"`resnet-dsl new NAME {like}` writes the spec of the network as it was",
             at=where,
         )
     graph = compile(spec)
-    asked = request.plan.over(Wishes(device=request.device))
-    plan = by_rule(replace(asked, device=world.device(asked.device or "auto")))
+    pins = pinned(request)
+    plan = by_rule(replace(pins, device=world.device(pins.device or "auto")))
     if not world.main:
         # What is fetched is fetched once.
         world.barrier()
+    assert request.data is not None  # `settle` names it
     data = open_dataset(
-        request.data, graph.input, request.data_dir, request.download, watcher.say, crop=recipe.augment.crop, workers=request.workers
+        request.data, graph.input, request.data_home, request.download, watcher.say, crop=recipe.augment.crop, workers=request.workers
     )
     if world.main:
         world.barrier()
     require_fit(data, graph.input, graph.classes, spec.name)
-    if request.data_dir is not None:
-        request = replace(request, data_dir=request.data_dir.resolve())
+    if request.data_home is not None:
+        request = replace(request, data_dir=request.data_home.resolve())
     makers(request.loggers)
     if request.tensorboard:
         require_tensorboard()
     begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights))
-    job = Job(without_recipe(spec), write(recipe), graph, recipe, request, plan, data, begun)
+    job = Job(without_recipe(spec), write(recipe), graph, recipe, request, plan, data, begun, pins)
     if begun is not None:
         watcher.say(begun.said)
     if frozen := job.frozen:
         watcher.say(f"{len(frozen):,} parameter tensors are frozen: {frozen[0]}{', ...' if len(frozen) > 1 else ''}")
     return job
+
+
+def pinned(request: Request) -> Pins:
+    """What a request decides of the device plan. Raises SpecError (exit 2 or 3)."""
+    return pins_of(request.device or "auto", request.precision, request.compile, request.plan)
 
 
 def without_recipe(spec: Spec) -> str:

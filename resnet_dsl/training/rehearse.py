@@ -16,14 +16,15 @@ from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.language import Spec
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.request import Request
 from resnet_dsl.records.results import RatePoint, RateSearch, Rehearsal
 from resnet_dsl.table import size
 from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.device.planning import planned
-from resnet_dsl.training.job import Job, Request, make, settle
+from resnet_dsl.training.job import Job, make, settle
 from resnet_dsl.training.loop.progress import Watcher
 from resnet_dsl.training.loop.step import Stepper
-from resnet_dsl.training.ranks.parallel import Spread
+from resnet_dsl.training.ranks.parallel import ParallelModel
 from resnet_dsl.training.ranks.world import alone
 
 TIMED_STEPS = 5
@@ -35,12 +36,12 @@ _SMOOTHING = 0.9
 _DIVERGED = 4.0
 
 
-def dry_run(spec: Spec, recipe: Recipe, request: Request, *, out: Path | None, watcher: Watcher) -> Rehearsal:
+def dry_run(spec: Spec, recipe: Recipe, request: Request, *, watcher: Watcher) -> Rehearsal:
     """Everything that a run would check, and what it would take: steps, memory, time. Raises as `session.begin`.
 
     Raises SpecError (exit 3) where a step would need more memory than is free.
     """
-    RunFolder.require_new(out)
+    RunFolder.require_new(request.home)
     job, batches, network = _made(spec, recipe, request, watcher)
     needed, free = _memory(job, batches, network), _free_memory(job.plan.torch_device)
     if free is not None and needed > free:
@@ -129,8 +130,8 @@ def read_curve(points: list[RatePoint], *, name: str, data: str, optimizer: str,
     )  # fmt: skip
 
 
-def _made(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher) -> tuple[Job, Batches, Spread]:
-    job = planned(make(*settle(spec, recipe, request), request, watcher))
+def _made(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher) -> tuple[Job, Batches, ParallelModel]:
+    job = planned(make(*settle(spec, recipe, request), watcher))
     batches, _ = job.prepare()
     network = job.network()
     network.model.train()
@@ -147,7 +148,7 @@ def _seconds_a_step(take: Callable[[Batches, int, float], Any], batches: Batches
     return statistics.median(times[1:])
 
 
-def _memory(job: Job, batches: Batches, network: Spread) -> int:
+def _memory(job: Job, batches: Batches, network: ParallelModel) -> int:
     """Bytes of a step: weights, gradients, what the optimizer and the average keep, and what the backward pass needs.
 
     The last is counted in a forward pass of two images.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,25 +30,24 @@ from resnet_dsl.records.folder import (
     resuming,
 )
 from resnet_dsl.records.record import Extension
+from resnet_dsl.records.request import Request, argument
 from resnet_dsl.records.results import Results, Scores
 from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device.plan import Plan, taken_up
+from resnet_dsl.training.device.plan import Plan, resumed_plan
 from resnet_dsl.training.device.planning import planned
-from resnet_dsl.training.job import Job, Request, digest, make, settle, without_recipe
+from resnet_dsl.training.job import Job, digest, make, pinned, settle, without_recipe
 from resnet_dsl.training.loop.evaluate import score
-from resnet_dsl.training.loop.keeping import Keeping, keep_weights, newest_state, note_session, record
-from resnet_dsl.training.loop.loggers import makers, open_loggers
-from resnet_dsl.training.loop.loop import Judge, Loop
+from resnet_dsl.training.loop.loggers import Logger, makers, open_loggers
+from resnet_dsl.training.loop.loop import EvaluationSet, Loop
 from resnet_dsl.training.loop.progress import Watcher
+from resnet_dsl.training.loop.run_writer import FolderWriter, newest_state, note_session, record, write_weights
 from resnet_dsl.training.loop.stop import StopWish
 from resnet_dsl.training.ranks import parallel, sharded
 from resnet_dsl.training.ranks.world import World, alone
-
-__all__ = ["Request", "begin", "resume"]
 
 
 def begin(
@@ -54,22 +55,19 @@ def begin(
     recipe: Recipe,
     request: Request,
     *,
-    out: Path | None = None,
-    again: bool = False,
-    max_seconds: float | None = None,
     command: Sequence[str] = (),
     watcher: Watcher,
     world: World | None = None,
 ) -> Run:
-    """Train a network in a new run folder (`out`, or a numbered one under runs/).
+    """Train a network in a new run folder: the request's `out`, or a numbered one under runs/.
 
-    `again`: if `out` holds this very run already, go on with it. `max_seconds`: stop, with the state saved, when they have gone by.
+    With `resume` the run goes on if `out` holds this very one already; `max_time`: it stops, with the state saved, when that has gone by.
     Raises SpecError: exit 2 where spec, recipe and data do not fit, 3 for data and disk, 1 where the loss is not finite;
     Interrupted where a signal came or the time was up, with the state saved.
     """
     world = alone() if world is None else world
-    stop = StopWish(max_seconds)
-    spec, recipe = settle(spec, recipe, request)
+    stop, out, again = StopWish(request.seconds), request.home, request.resume
+    spec, recipe, request = settle(spec, recipe, request)
     if world.restarts and (out is None or not again):
         raise refuse(
             "usage",
@@ -79,14 +77,13 @@ def begin(
         )
     if again and out is not None and world.share(RunFolder.is_run(out)):
         _require_same(Run.open(out), spec, recipe, request)
-        device = None if request.device == "auto" else request.device
-        return resume(
-            out, data_dir=request.data_dir, device=device, max_seconds=max_seconds, workers=request.workers, watcher=watcher, world=world
-        )  # fmt: skip
+        # Of the same run nothing is made longer.
+        now = replace(request, device=pinned(request).device, epochs=None, steps=None)
+        return resume(out, now, watcher=watcher, world=world)
     job = make(spec, recipe, request, watcher, world)
     # One rank times the plans; the others take its choice.
     job = (planned(job) if world.main else job).agreed(world)
-    batches, judge = job.prepare(world)
+    batches, evaluation = job.prepare(world)
     name = spec.name if spec.name.endswith(f"-{job.data.name}") else f"{spec.name}-{job.data.name}"
     with stop, _held(lambda: RunFolder.create(out, name, again=again), world) as folder:
         if world.main:
@@ -94,12 +91,12 @@ def begin(
             folder.write(RECIPE, job.recipe_text)
             if job.start is not None:
                 # Before run.json, which makes the folder a run's: that can then be resumed without the file it began with.
-                keep_weights(folder.path / INITIAL, job.beginning().state_dict(), job, batches.normalisation)
+                write_weights(folder.path / INITIAL, job.beginning().state_dict(), job, batches.normalisation)
             folder.write_document(REQUEST, record(job))
             folder.write(COMMAND, " ".join(command) + "\n")
             folder.write(SOURCE, emit(job.graph))
         world.barrier()
-        _execute(job, folder, batches, judge, watcher, stop, world)
+        _execute(job, folder, batches, evaluation, watcher, stop, world)
     return Run.open(folder.path)
 
 
@@ -117,7 +114,7 @@ def _held(find: Callable[[], RunFolder], world: World) -> Iterator[RunFolder]:
 def _require_same(run: Run, spec: Spec, recipe: Recipe, request: Request) -> None:
     """Refuse to go on with a run as if it were another. Raises SpecError (exit 2)."""
     held, asked = run.record.to_dict(), request.lasting()
-    pairs = [(str(Argument(name)), held.get(name), value) for name, value in asked.items()]
+    pairs = [(str(argument(name)), held.get(name), value) for name, value in asked.items()]
     pairs += [(SPEC, run.spec_text, without_recipe(spec)), (RECIPE, run.recipe_text, write(recipe))]
     for name, before, now in pairs:
         if now != before:
@@ -136,50 +133,41 @@ def _first_difference(held: object, asked: object) -> str:
     return ""
 
 
-def resume(
-    path: Path,
-    *,
-    data_dir: Path | None,
-    device: str | None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    max_seconds: float | None = None,
-    workers: int | None = None,
-    watcher: Watcher,
-    world: World | None = None,
-) -> Run:
+def resume(path: Path, request: Request, *, watcher: Watcher, world: World | None = None) -> Run:
     """Go on with a run from its newest whole checkpoint; one that has ended stays as it is.
 
-    What was decided when it began stays: data, precision, device (unless `device` says otherwise). With `epochs` or `steps`
-    the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step
+    What was decided when it began stays: data, precision, device. Of the request count data_dir, device, workers and max_time. With `epochs`
+    or `steps` the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step
     that was reached. Raises as `begin`; SpecError (exit 2) where the new length is not above the old one.
     """
     world = alone() if world is None else world
-    longer = epochs is not None or steps is not None
-    with StopWish(max_seconds) as stop, _held(lambda: RunFolder.open(path), world) as folder:
+    length = {"epochs": request.epochs, "steps": request.steps}
+    longer = any(length.values())
+    with StopWish(request.seconds) as stop, _held(lambda: RunFolder.open(path), world) as folder:
         if world.share((path / RESULTS).is_file()) and not longer:
             watcher.say(f"{path} has ended already")
         else:
-            job = _stored(Run.open(path), data_dir, device, workers, watcher, world).agreed(world)
+            job = _stored(Run.open(path), request, watcher, world).agreed(world)
             if longer:
-                wanted = job.with_recipe(job.recipe.model_copy(update={"epochs": epochs, "steps": steps}))
-                batches, judge = wanted.prepare(world)
+                wanted = job.with_recipe(job.recipe.model_copy(update=length))
+                batches, evaluation = wanted.prepare(world)
                 if world.main:
                     _lengthen(job, wanted, batches.per_epoch, folder, watcher)
                 world.barrier()
                 job = wanted
             else:
-                batches, judge = job.prepare(world)
-            _execute(job, folder, batches, judge, watcher, stop, world)
+                batches, evaluation = job.prepare(world)
+            _execute(job, folder, batches, evaluation, watcher, stop, world)
     return Run.open(path)
 
 
-def _stored(run: Run, data_dir: Path | None, device: str | None, workers: int | None, watcher: Watcher, world: World) -> Job:
+def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     """The job that a run's folder holds. Raises SpecError."""
     path, held, before, graph, recipe = run.path, run.record, Plan.of(run.plan), run.graph, run.recipe
-    request = Request.again(held, data_dir=data_dir, device=device or before.device, workers=workers)
-    plan = taken_up(before, world.device(device or before.device))
-    data = open_dataset(request.data, graph.input, request.data_dir, say=watcher.say, crop=recipe.augment.crop, workers=workers)
+    device = asked.device or before.device
+    request = Request.of(held, data_dir=asked.data_dir, device=device, workers=asked.workers)
+    plan = resumed_plan(before, world.device(device))
+    data = open_dataset(held.data, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers)
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
             "data-changed",
@@ -224,38 +212,26 @@ def _lengthen(job: Job, wanted: Job, per_epoch: int, folder: RunFolder, watcher:
     )
 
 
-def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watcher: Watcher, stop: StopWish, world: World) -> None:
+def _execute(
+    job: Job, folder: RunFolder, batches: Batches, evaluation: EvaluationSet, watcher: Watcher, stop: StopWish, world: World
+) -> None:
     state = newest_state(job, folder, watcher, world)
     if world.main:
         note_session(job, folder, state["step"] if state else 0, world)
     job.plan.take_threads()
     network = job.network(world)
-    metrics = Metrics(folder.path / METRICS, state["metrics"] if state else 0) if world.main else None
-    asked = job.request
-    loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.loggers), say=watcher.say) if world.main else ()
-    keeper = Keeping(job, folder, metrics, network.model, batches.normalisation, loggers, world)
-    loop = Loop(network, batches, judge, keeper, watcher, stop, depth=job.depth, world=world)
-    if state is not None:
-        loop.restore(sharded.read(state, loop.state(), world) if job.request.layout.parallel == "fsdp" else state)
-        if state["renewed"]:
-            loop.renew()
-        watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
-    what = f"one batch of {len(judge.part):,}" if judge.on == "batch" else f"{len(batches.train):,}"
-    watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
-    watcher.say(f"device plan: {job.plan}")
-    if not job.data.exact:
-        watcher.say("note: shards are read as they come: a resumed or repeated run sees other batches, and ends with other weights")
-    if judge.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
-        watcher.say(f"note: {chosen} goes by the test set, which flatters the result; set validation to hold training images out for it")
-    try:
-        test = _train_and_test(job, loop, judge, stop, folder)
-    finally:
-        watcher.close()
-        for logger in loggers:
-            logger.close()
-        if metrics is not None:
-            metrics.close()
-        batches.close()
+    with contextlib.ExitStack() as closing:
+        closing.callback(batches.close)
+        writer = _writer(job, folder, state, network.model, batches, watcher, world, closing)
+        closing.callback(watcher.close)
+        loop = Loop(network, batches, evaluation, writer, watcher, stop, depth=job.depth, world=world)
+        if state is not None:
+            loop.restore(sharded.read(state, loop.state(), world) if job.layout.parallel == "fsdp" else state)
+            if state["renewed"]:
+                loop.renew()
+            watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
+        _announce(job, folder, batches, evaluation, watcher)
+        test = _train_and_test(job, loop, evaluation, stop, folder)
     if test is None:
         raise Interrupted(folder.path, loop.step, loop.total, stop.why)
     if world.main:
@@ -263,36 +239,63 @@ def _execute(job: Job, folder: RunFolder, batches: Batches, judge: Judge, watche
     world.barrier()
 
 
+def _writer(
+    job: Job, folder: RunFolder, state: dict[str, Any] | None, model: torch.nn.Module, batches: Batches, watcher: Watcher, world: World,
+    closing: contextlib.ExitStack,
+) -> FolderWriter:  # fmt: skip
+    """What writes into the run's folder; only rank 0 has a log."""
+    metrics: Metrics | None = None
+    loggers: Sequence[Logger] = ()
+    if world.main:
+        metrics = Metrics(folder.path / METRICS, state["metrics"] if state else 0)
+        closing.callback(metrics.close)
+        asked = job.request
+        loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.loggers), say=watcher.say)
+        for logger in reversed(loggers):
+            closing.callback(logger.close)
+    return FolderWriter(job, folder, metrics, model, batches.normalisation, loggers, world)
+
+
+def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: EvaluationSet, watcher: Watcher) -> None:
+    what = f"one batch of {len(evaluation.part):,}" if evaluation.on == "batch" else f"{len(batches.train):,}"
+    watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
+    watcher.say(f"device plan: {job.plan}")
+    if not job.data.exact:
+        watcher.say("note: shards are read as they come: a resumed or repeated run sees other batches, and ends with other weights")
+    if evaluation.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
+        watcher.say(f"note: {chosen} goes by the test set, which flatters the result; set validation to hold training images out for it")
+
+
 def _chosen_by_the_test_set(recipe: Recipe) -> str | None:
     rules = (("best", recipe.best is not None), ("stop_early", recipe.stop_early is not None), ("plateau", recipe.schedule == "plateau"))
     return ", ".join(name for name, on in rules if on) or None
 
 
-def _train_and_test(job: Job, loop: Loop, judge: Judge, stop: StopWish, folder: RunFolder) -> Scores | None:
+def _train_and_test(job: Job, loop: Loop, evaluation: EvaluationSet, stop: StopWish, folder: RunFolder) -> Scores | None:
     """The scores of the run's weights on the test set; None where the run was stopped before."""
     if not loop.run():
         return None
     if loop.best is None:
         # Once more: the process that wrote the last checkpoint may have been killed before it came to the weights.
-        with loop.stepper.judged():
-            loop.keeper.keep()
+        with loop.stepper.evaluating():
+            loop.writer.save_weights()
     path = folder.path / WEIGHTS
     found = loop.scores if loop.best is None else loop.best.scores
-    if judge.on != "validation":
+    if evaluation.on != "validation":
         return found
-    with loop.stepper.judged():
+    with loop.stepper.evaluating():
         if loop.best is not None:
             # Rank 0 may still be writing them.
             loop.world.barrier()
-            parallel.put(loop.model, weights.load(path).tensors)
+            parallel.load_full(loop.model, weights.load(path).tensors)
         test = job.data.test.to(job.plan.torch_device)
-        return score(loop.model, test, judge.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
+        return score(loop.model, test, evaluation.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
 
 
 def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> Results:
     assert loop.last_train is not None
     best = loop.best
-    validation = (loop.scores if best is None else best.scores) if loop.judge.on == "validation" else None
+    validation = (loop.scores if best is None else best.scores) if loop.evaluation.on == "validation" else None
     return Results(
         name=job.graph.name,
         data=job.data.name,

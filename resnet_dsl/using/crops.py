@@ -12,7 +12,7 @@ from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.records.results import Scores
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
-from resnet_dsl.training.data.pictures import Pictures, Request, stream
+from resnet_dsl.training.data.pictures import PictureRequest, Pictures, stream
 from resnet_dsl.training.data.views import Whole, evaluation_side
 from resnet_dsl.training.device.plan import Plan
 
@@ -108,7 +108,7 @@ def _files(part: Images, argument: str) -> Pictures:
 def _whole(pictures: Pictures, side: int) -> Generator[torch.Tensor]:
     """Each picture (C, H, W), its shorter side scaled to `side`."""
     one = np.zeros((1, 0), np.float32)
-    for batch in stream(pictures, Whole(side), (Request(np.array([i]), one) for i in range(len(pictures)))):
+    for batch in stream(pictures, Whole(side), (PictureRequest(np.array([i]), one) for i in range(len(pictures)))):
         yield batch[0]
 
 

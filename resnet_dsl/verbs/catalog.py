@@ -16,9 +16,10 @@ from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.definitions import library
 from resnet_dsl.language.files import shipped_specs
-from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, STEPS, Arg, Signature
+from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, STEPS
 from resnet_dsl.language.schema import change_outline, outline
-from resnet_dsl.language.spec import Definition, number_text
+from resnet_dsl.language.spec import Definition
+from resnet_dsl.ops.arguments import Arg, Signature, number_text
 from resnet_dsl.table import Answer, Column, Layout, Table, short
 
 What = Literal["specs", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data", "studies"]

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import Argument, quote, refuse
@@ -13,11 +14,32 @@ from resnet_dsl.lab.assertion import Assertion, failures
 from resnet_dsl.lab.finding import Finding
 from resnet_dsl.lab.table import PROBES, Option, Probe, Value, find
 from resnet_dsl.language import Spec
+from resnet_dsl.records.errors import StudyInterrupted
 from resnet_dsl.verbs.targets import Settings
 
-__all__ = ["PROBES", "SOURCES", "Assertion", "Finding", "Option", "Probe", "failures", "probe"]
+__all__ = [
+    "PROBES",
+    "SOURCES",
+    "STUDIES_HOME",
+    "Assertion",
+    "Finding",
+    "Option",
+    "Probe",
+    "StudyInterrupted",
+    "failures",
+    "probe",
+    "studies",
+    "study",
+]
+
+if TYPE_CHECKING:
+    from resnet_dsl.lab.study.form import Setting
+    from resnet_dsl.lab.study.launch import EngineName
+    from resnet_dsl.lab.study.result import StudyResult
 
 LEAST_IMAGES = 2
+STUDIES_HOME = Path("runs/studies")
+"""Where studies lie unless `out` says otherwise."""
 
 
 def probe(
@@ -71,6 +93,53 @@ def probe(
         _moments(steps), device, (lambda text: None) if quiet else _tell,
     )  # fmt: skip
     return measure(row, request, own)
+
+
+def study(
+    study: str | os.PathLike[str],
+    setting: Setting = "usual",
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    data: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    limit_train: int | None = None,
+    device: str = "cpu",
+    jobs: int | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
+    plot: str | os.PathLike[str] | None = None,
+    curves: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+) -> StudyResult:
+    """Compare networks by many runs, and decide a claim by a rule that was fixed before them: `rd.study("degradation", "quick").verdict`.
+
+    `study` is a shipped study's name or a YAML file; `setting` is usual, quick or long. Runs lie in `out`, left out in a folder of
+    runs/studies whose name says the setting; those that are finished there are read, and those that were begun go on. The other
+    arguments are the options of `resnet-dsl study`. `plot` and `curves` are files for the pictures, left out study.svg and curves.svg
+    in the study's folder. News goes to standard error unless `quiet`. Runs are trained in processes of their own, which do not run the
+    script that calls this.
+
+    A run that cannot be made is in the result's `failures`; `result.require_complete()` raises where there is one. Raises SpecError:
+    exit 2 where the request does not fit or the folder holds other runs, 3 for data, device and disk; `StudyInterrupted` after Ctrl-C,
+    with everything saved, so that the same call goes on.
+    """
+    from resnet_dsl.lab.study.launch import Launch, launch
+    from resnet_dsl.lab.study.planning import Choice
+
+    choice = Choice(setting, data, _path(data_dir), seeds, steps, limit_train, device)
+    return launch(
+        os.fspath(study), choice, Launch(STUDIES_HOME, _path(out), download, jobs, engine, address, _path(plot), _path(curves), quiet)
+    )
+
+
+def studies() -> list[str]:
+    """The names of the shipped studies."""
+    from resnet_dsl.lab.study.reading import shipped_studies
+
+    return list(shipped_studies())
 
 
 def _moments(steps: Iterable[int]) -> tuple[int, ...]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet_dsl.diagnostics import Argument, refuse
+from resnet_dsl.records.folder import weights_file
+from resnet_dsl.verbs.checks import whole
 from resnet_dsl.verbs.targets import Network, Settings, graph_of
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ def build(
     weights: str | os.PathLike[str] | None = None,
     outputs: str | Iterable[str] = (),
 ) -> nn.Module:
-    """The network as a module, its weights initialised as the spec says.
+    """The network as a module, its weights initialised as the spec says: for those of a run, `open(run).module()`.
 
     It reads (batch, channels, height, width), or (batch, features), and gives (batch, classes). It is made on torch's
     default device (`with torch.device("meta")` costs no memory) in the default dtype. With a `seed` the weights
@@ -32,7 +36,7 @@ def build(
     place of the classes. What they do not need is neither computed nor there: no head, no later stage. `module.feature_info` says of
     each its `module`, `num_chs` and `reduction` (the stride against the input), in timm's words.
 
-    With `weights`, a `.safetensors` file or a state_dict that torch.save wrote, all its tensors come from there; the file may have
+    With `weights`, a `.safetensors` file, a state_dict that torch.save wrote, or a run's folder, all its tensors come from there; the file may have
     the names of another library. With `outputs` too, the file's tensors for what is left out are not read, whatever
     their shapes, and need not be there.
 
@@ -44,7 +48,8 @@ def build(
     """
     from resnet_dsl.runtime.build import build
 
-    return build(graph_of(network, overrides), seed=seed, weights=None if weights is None else os.fspath(weights), outputs=outputs)
+    file = None if weights is None else weights_file(Path(weights))
+    return build(graph_of(network, overrides), seed=seed, weights=file, outputs=outputs)
 
 
 def bench(
@@ -64,8 +69,11 @@ def bench(
     Each is timed for `seconds`, with `batch` images at once. `device`, `precision`, `compile` and `plan` say how the network computes;
     `fold_bn`: inference with batch norms folded. Raises SpecError (exit 2 or 3).
     """
+    whole("batch", batch, 1)
+    if not seconds >= 0:
+        raise refuse("usage", f"{Argument('seconds')} cannot be {seconds!r}", "give 0 or more", at=Argument("seconds"))
     graph = graph_of(network, overrides)
-    from resnet_dsl.training.device.plan import by_rule, wishes
+    from resnet_dsl.training.device.plan import by_rule, pins_of
     from resnet_dsl.using.bench import bench
 
-    return bench(graph, by_rule(wishes(device, precision, compile, plan)), batch, seconds, fold_bn=fold_bn)
+    return bench(graph, by_rule(pins_of(device, precision, compile, plan)), batch, seconds, fold_bn=fold_bn)

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.transfer import TransferPlan, plan, plan_growth
-from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import OVERRIDES, Argument, SpecError, call, did_you_mean, either, quote, refuse, suggest
+from resnet_dsl.datasets.catalog import SOURCES, fitting_name
+from resnet_dsl.diagnostics import OVERRIDES, Argument, call, either, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec
 from resnet_dsl.language.stored import ENDING
 from resnet_dsl.records.assessment import Assessment, Part
 from resnet_dsl.records.exported import Exported
+from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.records.prediction import Predictions
 from resnet_dsl.records.run import Run
 from resnet_dsl.records.target import Target, find, find_trained
 from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text
+from resnet_dsl.verbs.checks import OPSETS, fixed, one_of, require_ending, require_safetensors, require_spec, sides_of, whole
 from resnet_dsl.verbs.targets import Settings, spec_of
 
 if TYPE_CHECKING:
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 Name = str | os.PathLike[str]
 Precision = Literal["auto", "fp32", "bf16"]
 Resize = Literal["crop", "stretch", "refuse"]
-
-ENDINGS = (".onnx", ".pt2", ENDING)
-MAX_SIDE = 8192
 
 
 def silent(text: str) -> None:
@@ -86,7 +85,7 @@ class Trained:
         data: str | None = None,
         data_dir: Name | None = None,
         crops: Literal[1, 10] = 1,
-        scales: str | Sequence[int] = (),
+        scales: str | int | Sequence[int] = (),
         device: str = "auto",
         precision: Precision | None = None,
     ) -> Assessment:
@@ -101,15 +100,14 @@ class Trained:
         one_of("by", by, ("class", None))
         one_of("crops", crops, (1, 10))
         one_of("precision", precision, ("auto", "fp32", "bf16", None))
-        sides = _sides(scales)
+        sides = sides_of(scales)
         if sides and crops != 1:
             both = f"{Argument('crops')} and {Argument('scales')}"
             raise refuse("usage", f"{both} exclude each other", "keep one of the two", at=Argument("scales"))
         find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
-        from resnet_dsl.training.train import fitting_name
         from resnet_dsl.using.assess import Views, assess
 
-        name = data or (None if self.target.kind == "run" else fitting_name(self.spec))
+        name = data or (None if self.target.kind == "run" else fitting_name(self.spec.input, self.spec.classes))
         found = assess(
             self._loaded(), data=name, data_dir=_path(data_dir), device=device, precision=precision, part=part, views=Views(crops, sides)
         )
@@ -134,8 +132,7 @@ class Trained:
         """
         if self.target.kind != "spec" and (data or data_dir):
             raise fixed("predicts", Argument("data" if data else "data_dir"))
-        if top < 1:
-            raise refuse("usage", f"the {top} likeliest classes are none", "ask for 1 or more", at=Argument("top"))
+        whole("top", top, 1)
         one_of("resize", resize, ("crop", "stretch", "refuse", None))
         one_of("precision", precision, ("auto", "fp32", "bf16", None))
         find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
@@ -144,6 +141,8 @@ class Trained:
         from resnet_dsl.using.predict import files, predict
 
         paths = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
+        if not paths:
+            raise refuse("usage", "there are no pictures to predict", "give picture files, or folders of them", at="pictures")
         return predict(
             self._loaded(), paths, data=data, data_dir=_path(data_dir), top=top, resize=resize, device=device, precision=precision
         )  # fmt: skip
@@ -166,6 +165,8 @@ class Trained:
         """
         out = os.fspath(path)
         require_ending(out, self.target.name, opset)
+        if opset is not None:
+            whole("opset", opset, *OPSETS)
         if seed is not None and (self.weights is not None or self.target.kind == "run"):
             problem = f"{either('seed', '--seed')} is for initial weights, and these are given"
             raise refuse("usage", problem, "leave it out", at=Argument("seed"))
@@ -291,58 +292,10 @@ def open(target: Name, weights: Name | None = None, overrides: Settings = ()) ->
             find_trained(target, weights)
         if overrides:
             raise fixed("is opened", OVERRIDES)
+    require_spec(found)
     spec = found.load(overrides)
-    return Trained(found, spec, found.weights if weights is None else Path(weights))
-
-
-def fixed(does: str, argument: Argument | str, *, weights: bool = True) -> SpecError:
-    """The error for an argument that would change a run."""
-    other = f"a spec and {Argument('weights')}" if weights else "a spec"
-    return refuse("usage", f"a run {does} as it was trained", f"leave out {argument}, or give {other}", at=argument)
-
-
-def one_of(name: str, value: object, known: Sequence[object]) -> None:
-    """Refuse a value of an argument that is none of those known. The command line has checked its own."""
-    if value not in known or isinstance(value, bool):
-        words = [str(k) for k in known if k is not None]
-        help = did_you_mean(str(value), words, what="a value")
-        raise refuse("unknown-name", f"{Argument(name)} cannot be {value!r}", help, at=Argument(name))
-
-
-def _sides(scales: str | Sequence[int]) -> tuple[int, ...]:
-    words = scales.split(",") if isinstance(scales, str) else [str(side) for side in scales]
-    if not all(w.strip().isdecimal() and w.isascii() and 1 <= int(w) <= MAX_SIDE for w in words):
-        problem = f"{quote(','.join(words))} is not a list of sides in pixels"
-        raise refuse("usage", problem, f"write {either('scales=(224, 256, 384)', '--scales 224,256,384')}, say", at=Argument("scales"))
-    return tuple(map(int, words))
+    return Trained(found, spec, found.weights if weights is None else weights_file(Path(weights)))
 
 
 def _path(given: Name | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def require_safetensors(out: str) -> None:
-    """Refuse a file of weights with another ending."""
-    if not out.endswith(ENDING):
-        problem = f"{quote(out)}: weights are written as {ENDING}"
-        raise refuse("usage", problem, f"name a file that ends in {ENDING}", at=Argument("path", option="out"))
-
-
-def require_ending(out: str, target: str, opset: int | None) -> None:
-    """Refuse a file that cannot be exported, and an opset where there is none."""
-    ending = Path(out).suffix.lower()
-    at = Argument("path", option="out")
-    if ending not in ENDINGS:
-        help = f"a file that can be exported ends in {', '.join(ENDINGS)}"
-        if ending == ".py":
-            command = either(f"rd.emit({target!r})", f"resnet-dsl emit {target} -o {out}")
-            help = f"`{command}` writes the network as Python"
-        elif ending in (".pth", ".pt", ".bin", ".ckpt"):
-            help = f"{ending} is a pickle, which can run programs: use {ENDING}, or .pt2 with the computation"
-        elif near := suggest(ending, ENDINGS):
-            help = f"did you mean '{near}'?"
-        raise refuse("usage", f"{quote(out)}: no file of this ending is exported", help, at=at)
-    if opset is not None and ending != ".onnx":
-        raise refuse(
-            "usage", f"{ending} files have no opset", f"leave out {Argument('opset')}, or write an .onnx file", at=Argument("opset")
-        )

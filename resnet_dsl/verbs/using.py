@@ -14,10 +14,12 @@ from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec
 from resnet_dsl.records.assessment import Assessment, Part
 from resnet_dsl.records.exported import Exported
+from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.prediction import Predictions
 from resnet_dsl.records.target import find, find_trained
+from resnet_dsl.verbs.checks import fixed, one_of, require_ending, require_safetensors
 from resnet_dsl.verbs.targets import Settings, graph_of
-from resnet_dsl.verbs.trained import Name, Precision, Resize, Transfer, fixed, one_of, open, require_ending, require_safetensors, silent
+from resnet_dsl.verbs.trained import Name, Precision, Resize, Transfer, open, silent
 
 
 def evaluate(
@@ -31,7 +33,7 @@ def evaluate(
     data: str | None = None,
     data_dir: Name | None = None,
     crops: Literal[1, 10] = 1,
-    scales: str | Sequence[int] = (),
+    scales: str | int | Sequence[int] = (),
     device: str = "auto",
     precision: Precision | None = None,
 ) -> Assessment:
@@ -123,5 +125,5 @@ def match(spec: Name, file: Name, overrides: Settings = ()) -> Match:
     from resnet_dsl.runtime.fitting import match
     from resnet_dsl.runtime.weights import load
 
-    artifact = load(Path(file))
+    artifact = load(weights_file(Path(file)))
     return match(fold(graph) if artifact.folded else graph, artifact.tensors, os.fspath(file))

@@ -12,6 +12,7 @@ from resnet_dsl.lab.finding import Finding, Plot, number_text
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, count, share
 
@@ -39,7 +40,7 @@ def measure(probed: ProbedNetwork) -> Finding:
     found: dict[str, tuple[int, float, float, float, float, float]] = {}
 
     def watch(seen: Seen) -> Tensor:
-        if seen.node.op == "highway":
+        if OPS[seen.node.op].gate is not None:
             found[seen.path.rpartition(".")[0]] = openness(torch.sigmoid(seen.operands[2]))
         return seen.value
 

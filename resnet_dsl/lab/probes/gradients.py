@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from resnet_dsl.graph import Graph
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column
 

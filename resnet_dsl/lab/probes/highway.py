@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.func import jvp
 from torch.nn import functional
 
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.values import Seen, apply, evaluate, evaluate_scope
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, share
 from resnet_dsl.training.batches.seeds import generator

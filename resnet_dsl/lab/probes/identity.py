@@ -7,12 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.values import Seen, evaluate, evaluate_scope
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import Column, share
 from resnet_dsl.training.batches.seeds import generator
 
@@ -87,9 +87,7 @@ def passed(model: nn.Module, block: Block, x: Tensor) -> Passed:
         return seen.value
 
     y = evaluate_scope(block.program, model.get_submodule(block.path), x, watch, block.path)
-    after = " and ".join(
-        OPS[n.op].label(dict(n.attrs), block.program.in_shapes(n), n.shape) for n in block.program.nodes if n.role == "after"
-    )
+    after = " and ".join(OPS[n.op].label(block.program.site(n)) for n in block.program.nodes if n.role == "after")
     if not merges:
         same = None if y.shape != x.shape else _same(y, x)
         return Passed(same, "there is no shortcut" + ("" if y.any() else ": it gives zeros"))

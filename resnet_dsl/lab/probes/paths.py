@@ -16,6 +16,7 @@ from resnet_dsl.lab.probes.blocks import Block, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import held_statistics
 from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, share, short
 from resnet_dsl.training.batches.seeds import generator
@@ -91,7 +92,7 @@ def measure(probed: ProbedNetwork, samples: int = 8) -> Finding:
 
 def residual_merges(blocks: Collection[Block]) -> list[str]:
     """The paths of the nodes where a block adds its shortcut."""
-    return [path for b in blocks if b.merge is not None and b.merge.op == "add" and (path := b.merge_path) is not None]
+    return [path for b in blocks if b.merge is not None and OPS[b.merge.op].sums and (path := b.merge_path) is not None]
 
 
 def path_gradient(probed: ProbedNetwork, branches: Collection[str], *, whole: Collection[str] = ()) -> Tensor:

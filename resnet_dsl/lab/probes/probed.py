@@ -20,6 +20,7 @@ from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.records.folder import INITIAL, weights_file
 from resnet_dsl.records.log import LogRow
+from resnet_dsl.records.request import Request
 from resnet_dsl.records.run import Run
 from resnet_dsl.records.target import find
 from resnet_dsl.runtime.build import build
@@ -28,8 +29,8 @@ from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.batches import total_steps
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.dataset import Images
-from resnet_dsl.training.device.plan import Plan, Wishes, choose
-from resnet_dsl.training.job import Job, Request, make, settle
+from resnet_dsl.training.device.plan import Plan, choose
+from resnet_dsl.training.job import Job, make, settle
 from resnet_dsl.training.loop.loop import Loop
 from resnet_dsl.training.loop.progress import Silent
 from resnet_dsl.training.ranks.world import alone
@@ -122,9 +123,9 @@ def _of_spec(trained: tuple[Spec, Recipe], asked: ProbeRequest) -> Iterator[Prob
     if (source := _data(spec, asked)) == NOISE:
         yield _on_noise(spec, recipe, asked, name)
         return
-    request = Request(source, asked.data_dir, device=asked.device, plan=_FP32, weights=str(asked.weights) if asked.weights else None)
+    request = Request(data=source, data_dir=asked.data_dir, device=asked.device, plan=_FP32, weights=asked.weights)
     try:
-        job = make(*settle(spec, recipe, request), request, Silent())
+        job = make(*settle(spec, recipe, request), Silent())
     except SpecError as e:
         # Nobody has asked for this data set by name, and what fits is not on this machine.
         if asked.data is None and not any(asked.steps) and e.diagnostics[0].code == "data-missing":
@@ -201,28 +202,25 @@ def _job(path: Path, asked: ProbeRequest) -> Job:
     held, recipe = run.record, run.recipe
     if asked.seed is not None:
         recipe = recipe.model_copy(update={"seed": asked.seed})
-    request = Request(
-        asked.data or held.data, asked.data_dir or (Path(held.data_dir) if held.data_dir else None), held.limit_train,
-        device=asked.device, plan=_FP32, weights=str(path / INITIAL) if held.weights else None,
-        limit_batches=held.limit_batches, overfit_batch=held.overfit_batch, freeze=held.freeze,
-    )  # fmt: skip
+    begun = Request.of(held, data_dir=asked.data_dir, device=asked.device, plan=_FP32)
+    request = replace(begun, data=asked.data or held.data, weights=path / INITIAL if held.weights else None, tensorboard=False, loggers=())
     return make(run.spec, recipe, request, Silent())
 
 
 # --- at moments of a training ---
 
 
-_FP32 = Wishes(precision="fp32", compile="no")
+_FP32 = "precision=fp32,compile=no"
 
 
 def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork]:
     if job.recipe.schedule != "plateau":
         # Nobody looks at what is evaluated on the way.
         job = job.with_recipe(job.recipe.model_copy(update={"eval_every": 1e9, "stop_early": None, "best": None}))
-    batches, judge = job.prepare()
-    spread = job.network()
+    batches, evaluation = job.prepare()
+    network = job.network()
     target = 0
-    loop = Loop(spread, batches, judge, _Forgetful(), Silent(), lambda: loop.step >= target, depth=job.depth, world=alone())
+    loop = Loop(network, batches, evaluation, _NoWriter(), Silent(), lambda: loop.step >= target, depth=job.depth, world=alone())
     total = total_steps(job.recipe, batches.per_epoch)
     if asked.steps and max(asked.steps) > total:
         raise refuse(
@@ -243,14 +241,14 @@ def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork
             if asked.steps:
                 asked.say(f"step {target:,} of {max(asked.steps):,}")
             yield ProbedNetwork(
-                name or job.graph.name, job.graph, spread.model, images, labels, job.recipe.seed,
+                name or job.graph.name, job.graph, network.model, images, labels, job.recipe.seed,
                 f"{began}; {_images(len(labels), job.data.name)}", target, lambda n: view(test, n, "test"),
             )  # fmt: skip
     finally:
         batches.close()
 
 
-class _Forgetful:
+class _NoWriter:
     """Keeps nothing of a training."""
 
     def log(self, row: LogRow) -> None:
@@ -259,7 +257,7 @@ class _Forgetful:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Nothing."""
 
-    def keep(self) -> None:
+    def save_weights(self) -> None:
         """Nothing."""
 
 

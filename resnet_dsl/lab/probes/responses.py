@@ -12,12 +12,12 @@ from torch import Tensor
 from resnet_dsl.diagnostics import Argument, refuse, setting
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Node
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
 from resnet_dsl.lab.probes.blocks import blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.values import Seen, evaluate
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.lines import Series
 from resnet_dsl.table import Column, shape_text
 
@@ -178,7 +178,7 @@ def _carried(stage: Node) -> int | None:
     """The channels that a zero-padding shortcut carries into a stage; None where none does."""
     for block in stage.callee.nodes:
         for node in block.callee.nodes if block.role == "block" else ():
-            if node.role == "shortcut" and any(n.op == "pad_channels" for n in node.callee.nodes):
+            if node.role == "shortcut" and any(n.program is None and OPS[n.op].pads for n in node.callee.nodes):
                 return block.callee.input[0]
     return None
 

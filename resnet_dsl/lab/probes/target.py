@@ -16,9 +16,9 @@ from torch.func import functional_call, jacrev, stack_module_state, vmap
 
 from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph
-from resnet_dsl.graph.ops import OPS
 from resnet_dsl.lab.finding import Finding, number_text
 from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.heat import Axis, heat
 from resnet_dsl.runtime.build import build
 from resnet_dsl.table import Column

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from resnet_dsl.emission.writing import import_lines
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import SCOPE_INPUT, Node, Program, join
-from resnet_dsl.graph.ops import OPS
-from resnet_dsl.graph.torch_text import HELPERS
+from resnet_dsl.ops.table import OPS
+from resnet_dsl.ops.torch_text import HELPERS
 from resnet_dsl.runtime.build import load_source
 
 
@@ -90,7 +90,7 @@ def _merge(node: Node, program: Program) -> Callable[..., Tensor]:
     row = OPS[node.op]
     assert row.expression is not None
     names = [f"x{i}" for i in range(len(node.inputs))]
-    body = f"def merge({', '.join(names)}):\n    return {row.expression(dict(node.attrs), program.in_shapes(node), names)}\n"
+    body = f"def merge({', '.join(names)}):\n    return {row.expression(program.site(node), names)}\n"
     helper = f"{HELPERS[row.helper].strip()}\n\n\n" if row.helper else ""
     merge: Callable[..., Tensor] = load_source(f"{import_lines(helper + body)}\n\n\n{helper}{body}").merge
     return merge

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import SpecError, speak
 from resnet_dsl.lab.study.engine import Task
-from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write_json
+from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write
 from resnet_dsl.lab.study.measures import curve, diverged, of_log
 from resnet_dsl.lab.study.planning import ON_CPU, command
+from resnet_dsl.lab.study.records import Measured
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.records.request import Request
 from resnet_dsl.records.results import Results
 from resnet_dsl.records.run import Run
 from resnet_dsl.training.batches.seeds import generator
-from resnet_dsl.training.device.plan import Plan, wishes
+from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.progress import Silent, Snapshot
-from resnet_dsl.training.session import Request, begin, resume
+from resnet_dsl.training.session import begin, resume
 from resnet_dsl.using.assess import run_images
 
 Progress = Callable[[int, int], None]
 """Is told the step that was reached and how many there are."""
 
 
-def run_task(task: Task, progress: Progress = lambda step, total: None) -> dict[str, Any]:
-    """Carry a task out in this process and give what was measured, which also lies in its folder. Finished, it is read; begun, it goes on.
+def run_task(task: Task, progress: Progress = lambda step, total: None) -> Measured:
+    """Carry a task out in this process and return what was measured, which is also written into its folder.
 
-    Raises SpecError where it cannot be carried out, Interrupted where a signal came, with the state saved. A run whose loss is not finite
-    is a result.
+    A finished task is read, one that was begun goes on from its checkpoint. A run whose loss is not finite is a result. Raises
+    SpecError where the task cannot be carried out, Interrupted where a signal came, with the state saved.
     """
     found = measured(task)
     if found is not None:
@@ -44,10 +45,10 @@ def run_task(task: Task, progress: Progress = lambda step, total: None) -> dict[
     except SpecError as e:
         if e.diagnostics[0].code != "not-finite":
             raise
-        results, bad = None, e.diagnostics[0].message
-    document = _document(task, results, bad, steps.total)
-    write_json(task.folder / MEASURES_FILE, document)
-    return document
+        results, bad = None, speak(e.diagnostics[0].message)
+    found = _measured(task, results, bad, steps.total)
+    write(task.folder / MEASURES_FILE, found)
+    return found
 
 
 class _Steps(Silent):
@@ -64,17 +65,17 @@ class _Steps(Silent):
 
 
 def _trained(task: Task, watcher: Silent) -> Run:
-    if RunFolder.is_run(task.folder):
-        return resume(task.folder, data_dir=task.data_dir, device=task.device, watcher=watcher)
-    recipe = recipe_named(str(task.recipe)).model_copy(update={"seed": task.seed})
-    plan = wishes(task.device, None, None, ON_CPU if task.device == "cpu" else None)
     request = Request(
-        task.data, task.data_dir, task.limit_train, task.device, plan=plan, weights=None if task.start is None else str(task.start)
+        data=task.data, data_dir=task.data_dir, limit_train=task.limit_train, device=task.device, weights=task.start, out=task.folder,
+        plan=ON_CPU if task.device == "cpu" else None, resume=True,
     )  # fmt: skip
-    return begin(load(str(task.spec)), recipe, request, out=task.folder, again=True, command=command(task), watcher=watcher)
+    if RunFolder.is_run(task.folder):
+        return resume(task.folder, request, watcher=watcher)
+    recipe = recipe_named(str(task.recipe)).model_copy(update={"seed": task.seed})
+    return begin(load(str(task.spec)), recipe, request, command=command(task), watcher=watcher)
 
 
-def _document(task: Task, results: Results | None, bad: str, total: int) -> dict[str, Any]:
+def _measured(task: Task, results: Results | None, bad: str, total: int) -> Measured:
     run = Run.open(task.folder)
     measures = of_log(run.rows, tail=task.tail, level=task.level, batch=recipe_named(str(task.recipe)).batch)
     if results is None:
@@ -83,15 +84,15 @@ def _document(task: Task, results: Results | None, bad: str, total: int) -> dict
         evaluated = 100 * (1 - _judged(task))
         test = 100 * (1 - results.test.top1)
         measures |= {"train_error_eval": evaluated, "test_error": test, "gap": test - evaluated, "seconds": results.seconds}
-    return {
-        "identity": task.identity,
-        "diverged": bad or None,
-        "measures": {k: None if v is None else float(f"{v:.6g}") for k, v in measures.items()},
-        "curve": [list(p) for p in curve(run.rows)],
-        "steps": total if results is None else results.steps,
-        "data_sha256": run.data_sha256,
-        "weights_sha256": None if results is None else results.weights_sha256,
-    }
+    return Measured(
+        identity=task.identity,
+        diverged=bad or None,
+        measures={k: None if v is None else float(f"{v:.6g}") for k, v in measures.items()},
+        curve=tuple(curve(run.rows)),
+        steps=total if results is None else results.steps,
+        data_sha256=run.data_sha256,
+        weights_sha256=None if results is None else results.weights_sha256,
+    )
 
 
 def _judged(task: Task) -> float:

@@ -1,15 +1,18 @@
 """What a study hands to an engine: runs as tasks, plain enough for another process or machine, and what comes back. No torch here.
 
 An engine decides where tasks are carried out (`running.run_task`), never what they give: a task's numbers are a function of the
-task. Its folder is the result; whoever finds it finished has nothing to do, and whoever finds it begun goes on from its checkpoint.
+task. Its folder is the result. A finished task is not repeated, and one that was begun goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
+
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, either, render
+from resnet_dsl.lab.study.records import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +54,38 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a task: its measures (a run that diverged has some too), or a message and the exit code it stands for."""
+class TaskResult:
+    """What became of a task: what was measured (of a run that diverged too), or a message and the exit code that it stands for."""
 
     task: Task
-    measures: Mapping[str, Any] | None = None
+    measured: Measured | None = None
     error: str = ""
     exit_code: int = 0
 
+    @staticmethod
+    def refused(task: Task, e: SpecError) -> TaskResult:
+        """That of a task which cannot be carried out."""
+        return TaskResult(task, error=told(e), exit_code=e.exit_code)
 
-Report = Callable[[Event], None]
+
+def told(e: SpecError) -> str:
+    """An error as the text of another one's message, which still speaks to whoever reads it."""
+    python, command_line = str(e), render(e.diagnostics, COMMAND_LINE)
+    return python if python == command_line else either(python, command_line)
+
+
+Listener = Callable[[Event], None]
+"""Is told the news."""
 Stop = Callable[[], bool]
+"""Should the runs stop?"""
 
 
 class Engine(Protocol):
     """Carries tasks out."""
 
-    def run(self, tasks: Sequence[Task], report: Report, stop: Stop) -> Generator[Outcome, None, None]:
-        """Outcomes as tasks end, in any order. Once `stop` says so, runs save their state and the iteration ends: tasks without
-        an outcome are left for another time.
+    def run(self, tasks: Sequence[Task], tell: Listener, stop: Stop) -> Generator[TaskResult, None, None]:
+        """The results as tasks end, in any order. Once `stop` says so, runs save their state and the iteration ends: tasks without
+        a result are left for another time.
 
-        A task whose process dies is begun once more, from its checkpoint; if that dies too, its outcome is an error.
+        A task whose process dies is begun once more, from its checkpoint; if that dies too, its result is an error.
         """

@@ -10,23 +10,32 @@ lock                        held while a process runs the study
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.files import write_atomic
 from resnet_dsl.lab.study.engine import Task
+from resnet_dsl.lab.study.records import Measured, RegisteredRuns
+from resnet_dsl.records.document import Document
 
 MEASURES_FILE, PLAN, RESULT = "measures.json", "plan.json", "study.json"
 
 
-def measured(task: Task) -> dict[str, Any] | None:
-    """What was measured of a finished task; None where it is not finished. Raises SpecError (exit 3) where the file is damaged."""
-    path = task.folder / MEASURES_FILE
-    found = read_json(path)
-    if found is not None and found.get("identity") != task.identity:
+_Kind = TypeVar("_Kind", bound=Document)
+
+
+def measured(task: Task) -> Measured | None:
+    """What was measured of a finished task; None where it is not finished.
+
+    Raises SpecError: exit 2 where the folder holds another run, 3 where the file is damaged.
+    """
+    found = read(Measured, task.folder / MEASURES_FILE)
+    if found is not None and found.identity != task.identity:
         raise _other(task)
     return found
 
@@ -36,34 +45,30 @@ def register(home: Path, tasks: Sequence[Task], rule: str) -> bool:
 
     Raises SpecError: exit 2 where runs of these names are others, 3 where the folder cannot be read or written.
     """
-    held = read_json(home / PLAN) or {"rule": rule, "runs": {}}
-    known = held["runs"]
+    held = read(RegisteredRuns, home / PLAN) or RegisteredRuns(rule=rule, runs={})
     for task in tasks:
-        if known.get(task.name, task.identity) != task.identity or (task.name not in known and task.folder.exists()):
+        if held.runs.get(task.name, task.identity) != task.identity or (task.name not in held.runs and task.folder.exists()):
             raise _other(task)
-    wanted = held | {"runs": known | {t.name: t.identity for t in tasks}}
-    if wanted["runs"] != known:
-        write_json(home / PLAN, wanted)
-    return bool(held["rule"] == rule)
+    wanted = {**held.runs, **{t.name: t.identity for t in tasks}}
+    if wanted != held.runs:
+        write(home / PLAN, RegisteredRuns(rule=held.rule, runs=wanted))
+    return held.rule == rule
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON file of ours; None where there is none. Raises SpecError (exit 3)."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+def read(kind: type[_Kind], path: Path) -> _Kind | None:
+    """A document of the folder; None where there is none. Raises SpecError (exit 3) where it is damaged."""
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError, RecursionError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "it is no JSON"
-        raise refuse("run-damaged", f"cannot be read: {reason}", "delete it; what it holds is made again", at=path, exit_code=3) from None
-    if not isinstance(found, dict):
-        raise refuse("run-damaged", "is no document of a study", "delete it; what it holds is made again", at=path, exit_code=3)
-    return found
+    try:
+        return kind.read(path)
+    except SpecError as e:
+        help = "delete it; what it holds is made again"
+        raise SpecError([replace(d, help=help) for d in e.diagnostics], e.exit_code) from None
 
 
-def write_json(path: Path, document: object) -> None:
-    """A JSON file, whole. Raises SpecError (exit 3)."""
-    text = json.dumps(document, indent=1, allow_nan=False)
+def write(path: Path, document: Document) -> None:
+    """A document, whole. Raises SpecError (exit 3)."""
+    text = json.dumps(document.to_dict(), indent=1, allow_nan=False)
     # Numbers side by side: a curve on sixty lines is nothing to read.
     text = re.sub(r"\[\s+(-?\d[-+\d.,e\s]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
     write_atomic(path, f"{text}\n".encode())
@@ -73,6 +78,6 @@ def _other(task: Task) -> SpecError:
     return refuse(
         "run-differs",
         "holds a run of another network, recipe or data: the study was changed since, or is asked for with other options",
-        "choose another --out, or delete the folder",
+        f"choose another {Argument('out')}, or delete the folder",
         at=task.folder,
     )

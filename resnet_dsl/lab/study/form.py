@@ -18,8 +18,8 @@ Rule = Literal["greater", "at_most", "equivalent", "between"]
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 
 
-class Comparison(BaseModel):
-    """One claim about two arms, with the rule that decides it (`verdict.judge`)."""
+class Hypothesis(BaseModel):
+    """A statement about two arms, with the rule that decides it (`verdict.judge`)."""
 
     model_config = FORM
 
@@ -42,7 +42,7 @@ class Comparison(BaseModel):
         return str(self.minus if self.minus is not None else self.over)
 
 
-class Lengths(BaseModel):
+class Budget(BaseModel):
     """How much is spent; in `quick` and `long` a key that is left out is the study's own."""
 
     model_config = FORM
@@ -61,7 +61,7 @@ class Lengths(BaseModel):
     judged: int | None = Field(None, ge=1, le=10_000_000, description="Training images that the final weights are evaluated on.")
 
 
-class Source(BaseModel):
+class ClaimSource(BaseModel):
     """Where a claim stands."""
 
     model_config = FORM
@@ -70,12 +70,12 @@ class Source(BaseModel):
     paper: str | None = Field(None, description="Authors, year, section.")
 
 
-class Document(Lengths):
+class StudyForm(Budget):
     """A study file."""
 
     title: str = Field(min_length=1, max_length=120, description="The study in one line.")
     claim: str = Field(min_length=1, max_length=1000, description="The claim, quoted.")
-    source: Source = Field(description="Where the claim stands.")
+    source: ClaimSource = Field(description="Where the claim stands.")
     data: Any = Field(
         description="A data set's name, or names with the keys of a spec that fit networks (and under train the recipe) to each; the first is the default."
     )
@@ -86,7 +86,7 @@ class Document(Lengths):
         ("train_error", "test_error"), strict=False, min_length=1, description="What the tables show."
     )
     level: float | None = Field(None, gt=0, description="The training loss that steps_to counts steps to.")
-    decide: tuple[Comparison, ...] = Field(strict=False, min_length=1, max_length=64, description="The comparisons; all have to hold.")
+    decide: tuple[Hypothesis, ...] = Field(strict=False, min_length=1, max_length=64, description="The comparisons; all have to hold.")
     notes: tuple[str, ...] = Field((), strict=False, description="What else has to be said under the result.")
-    quick: Lengths = Field(Lengths(), description="What --quick changes.")
-    long: Lengths = Field(Lengths(), description="What --long changes.")
+    quick: Budget = Field(Budget(), description="What --quick changes.")
+    long: Budget = Field(Budget(), description="What --long changes.")

@@ -6,16 +6,18 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.lab.study.engine import Event, Outcome, Report, Stop, Task
+from resnet_dsl.lab.study.engine import Event, Listener, Stop, Task, TaskResult
 
 _POLL = 0.2
 """Seconds between two looks at whether to stop."""
@@ -41,7 +43,7 @@ class LocalEngine:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
 
-    def run(self, tasks: Sequence[Task], report: Report, stop: Stop) -> Generator[Outcome, None, None]:
+    def run(self, tasks: Sequence[Task], tell: Listener, stop: Stop) -> Generator[TaskResult, None, None]:
         """As `Engine.run`."""
         waiting = list(reversed(tasks))
         attempts: dict[str, int] = {}
@@ -54,23 +56,23 @@ class LocalEngine:
                     task = free.task = waiting.pop()
                     attempts[task.name] = attempts.get(task.name, 0) + 1
                     if attempts[task.name] == 1:
-                        report(Event("began", task))
+                        tell(Event("began", task))
                     with contextlib.suppress(OSError):
                         # One that has died meanwhile is found out below.
                         free.connection.send(task)
                 for ready in wait([w.connection for w in workers if w.task], _POLL):
                     worker = next(w for w in workers if w.connection is ready)
-                    outcome = self._heard(worker, report)
-                    if isinstance(outcome, str):
+                    result = self._heard(worker, tell)
+                    if isinstance(result, str):
                         workers.remove(worker)
                         assert worker.task is not None
                         if attempts[worker.task.name] < _ATTEMPTS:
-                            report(Event("again", worker.task, text=outcome))
+                            tell(Event("again", worker.task, text=result))
                             waiting.append(worker.task)
                         else:
-                            yield Outcome(worker.task, error=f"{outcome}, {_ATTEMPTS} times", exit_code=1)
-                    elif outcome is not None:
-                        yield outcome
+                            yield TaskResult(worker.task, error=f"{result}, {_ATTEMPTS} times", exit_code=1)
+                    elif result is not None:
+                        yield result
         finally:
             _dismiss(workers)
 
@@ -85,15 +87,16 @@ class LocalEngine:
         # Blocked signals stay blocked in what is started; here they are only late.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         try:
-            process.start()
+            with _no_main():
+                process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         workers.append(_Worker(process, ours))
         return workers[-1]
 
-    def _heard(self, worker: _Worker, report: Report) -> Outcome | str | None:
-        """What a worker says: an outcome, nothing yet, or how it died."""
+    def _heard(self, worker: _Worker, tell: Listener) -> TaskResult | str | None:
+        """What a worker says: a result, nothing yet, or how it died."""
         assert worker.task is not None
         try:
             said = worker.connection.recv()
@@ -101,12 +104,26 @@ class LocalEngine:
             worker.process.join()
             code = worker.process.exitcode or 0
             return f"its process was killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
-        if isinstance(said, Outcome):
+        if isinstance(said, TaskResult):
             worker.task = None
             return said
         if isinstance(said, tuple):
-            report(Event("step", worker.task, *said))
+            tell(Event("step", worker.task, *said))
         return None
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Processes started inside `with` do not run the main module, of which a worker needs nothing.
+
+    A script that calls `rd.study` outside of `if __name__ == "__main__"` would begin the study again in every worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _dismiss(workers: Sequence[_Worker]) -> None:
@@ -126,7 +143,7 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 
 
 def _work(connection: Connection) -> None:
-    """A worker: tasks come, outcomes go, until nobody is there any more."""
+    """A worker: tasks come, results go, until nobody is there any more."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     from resnet_dsl.lab.runs.running import run_task
@@ -146,16 +163,16 @@ def _work(connection: Connection) -> None:
                         connection.send((step, total))
 
             try:
-                outcome = Outcome(task, run_task(task, progress))
+                result = TaskResult(task, run_task(task, progress))
             except Interrupted:
                 raise
             except SpecError as e:
-                outcome = Outcome(task, error=str(e), exit_code=e.exit_code)
+                result = TaskResult.refused(task, e)
             except OSError as e:
-                outcome = Outcome(task, error=f"the system refused something: {e}", exit_code=3)
+                result = TaskResult(task, error=f"the system refused something: {e}", exit_code=3)
             except Exception as e:  # noqa: BLE001 - a bug in one run is no reason to lose the others
-                outcome = Outcome(task, error=f"a bug in resnet-dsl: {type(e).__name__}: {e}", exit_code=70)
-            connection.send(outcome)
+                result = TaskResult(task, error=f"a bug in resnet-dsl: {type(e).__name__}: {e}", exit_code=70)
+            connection.send(result)
 
 
 def _end_with_the_parent() -> None:

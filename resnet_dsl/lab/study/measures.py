@@ -60,7 +60,7 @@ CURVE = 60
 """Points that are kept of a run's curve, at most."""
 
 
-def static(graph: Graph) -> dict[str, float]:
+def static(graph: Graph) -> dict[str, int]:
     """The measures that need no training."""
     costs = Costs(graph)
     whole = costs.network

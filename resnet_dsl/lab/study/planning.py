@@ -11,7 +11,7 @@ from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.diagnostics import did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.lab.study.engine import Task
-from resnet_dsl.lab.study.form import Lengths, Setting
+from resnet_dsl.lab.study.form import Budget, Setting
 from resnet_dsl.lab.study.measures import static
 from resnet_dsl.lab.study.reading import Study
 from resnet_dsl.language.recipe import Recipe, write
@@ -20,6 +20,13 @@ from resnet_dsl.language.spec import Spec
 
 SPECS, RECIPES, STARTS, RUNS = "specs", "recipes", "starts", "runs"
 """Folders in a study's folder."""
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate in the names of runs and in tables: short where that is exact, so that no two are written alike."""
+    short = f"{rate:g}"
+    return short if float(short) == rate else repr(rate)
+
 
 ON_CPU = "precision=fp32,compile=no,threads=1"
 """The device plan there: numbers are the same wherever a run is carried out, since nothing is left to timing or to the number of cores."""
@@ -32,7 +39,7 @@ class Arm:
     name: str
     spec_text: str
     graph: Graph
-    static: Mapping[str, float]
+    static: Mapping[str, int]
     depth: int
 
 
@@ -50,20 +57,20 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class StudyPlan:
     """Everything that decides a study's numbers. `recipes` holds that of each learning rate, in the order of the grid."""
 
     study: Study
     choice: Choice
     data: str
-    lengths: Lengths
+    budget: Budget
     arms: tuple[Arm, ...]
     recipes: Mapping[float, Recipe]
 
     @property
     def seeds(self) -> range:
         """The seeds of each arm's runs at each learning rate."""
-        return range(self.lengths.seeds or 0)
+        return range(self.budget.seeds or 0)
 
     @property
     def batch(self) -> int:
@@ -85,36 +92,37 @@ class Plan:
         return tuple(self._tasks(home))
 
     def _tasks(self, home: Path) -> Iterator[Task]:
-        assert self.lengths.tail is not None and self.lengths.judged is not None
+        assert self.budget.tail is not None and self.budget.judged is not None
         for number, arm in enumerate(self.arms):
             # An arm's initial weights depend on the arms before it, whose values it shares.
             start = digest(*(a.spec_text for a in self.arms[: number + 1]))
             for rate, recipe in self.recipes.items():
                 for seed in self.seeds:
-                    name = f"{arm.name}-lr{rate:g}-seed{seed}"
+                    name = f"{arm.name}-lr{rate_text(rate)}-seed{seed}"
+                    # A description decides no number.
                     decides = (
-                        arm.spec_text, write(recipe), start, seed, self.data, self.lengths.limit_train,
-                        self.lengths.tail, self.lengths.judged, self.study.says.level,
+                        arm.spec_text, write(recipe.model_copy(update={"description": ""})), start, seed, self.data, self.budget.limit_train,
+                        self.budget.tail, self.budget.judged, self.study.says.level,
                     )  # fmt: skip
                     yield Task(
                         name=name, arm=arm.name, lr=rate, seed=seed, folder=home / RUNS / name, spec=home / SPECS / f"{arm.name}.yaml",
-                        recipe=home / RECIPES / f"lr{rate:g}.yaml", start=home / STARTS / f"{arm.name}-seed{seed}.safetensors",
-                        data=self.data, data_dir=self.choice.data_dir, limit_train=self.lengths.limit_train, tail=self.lengths.tail,
-                        judged=self.lengths.judged, level=self.study.says.level, identity=digest(*map(str, decides)), device=self.choice.device,
+                        recipe=home / RECIPES / f"lr{rate_text(rate)}.yaml", start=home / STARTS / f"{arm.name}-seed{seed}.safetensors",
+                        data=self.data, data_dir=self.choice.data_dir, limit_train=self.budget.limit_train, tail=self.budget.tail,
+                        judged=self.budget.judged, level=self.study.says.level, identity=digest(*map(str, decides)), device=self.choice.device,
                     )  # fmt: skip
 
 
-def plan(study: Study, choice: Choice) -> Plan:
+def plan(study: Study, choice: Choice) -> StudyPlan:
     """The plan of a study under a person's choice. Raises SpecError (exit 2) with the mistakes of specs and recipe."""
     data = choice.data if choice.data is not None else next(iter(study.data))
     if data not in study.data:
         message = f"the study {study.name} does not say how its networks fit {quote(data)}"
         raise refuse("data-fit", message, did_you_mean(data, study.data, what="its data"), at="--data")
     given = {"seeds": choice.seeds, "steps": choice.steps, "limit_train": choice.limit_train}
-    lengths = study.lengths(choice.setting).model_copy(update={k: v for k, v in given.items() if v is not None})
-    recipes = study.recipes(choice.setting, data, lengths)
+    budget = study.budget(choice.setting).model_copy(update={k: v for k, v in given.items() if v is not None})
+    recipes = study.recipes(choice.setting, data, budget)
     arms = tuple(_arm(name, spec) for name, spec in study.arms(choice.setting, data).items())
-    return Plan(study, choice, data, lengths, arms, recipes)
+    return StudyPlan(study, choice, data, budget, arms, recipes)
 
 
 def _arm(name: str, spec: Spec) -> Arm:

@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from resnet_dsl.lab.study.engine import Event, Outcome, Task
+from resnet_dsl.diagnostics import speak
+from resnet_dsl.lab.study.engine import Event, Task, TaskResult
 from resnet_dsl.table import duration
 
 
@@ -41,18 +42,18 @@ class Board:
             self._at[e.task.name] = f"{e.task.name} {e.step:,}/{e.total:,}"
         self._show()
 
-    def outcome(self, o: Outcome) -> None:
+    def ended(self, o: TaskResult) -> None:
         """A run has ended."""
         self._left.pop(o.task.name, None)
         self._at.pop(o.task.name, None)
         self._done += 1
-        if o.measures is None:
-            said = f"failed: {o.error}"
-        elif o.measures["diverged"]:
+        if o.measured is None:
+            said = f"failed: {speak(o.error)}"
+        elif o.measured.diverged:
             said = "diverged"
         else:
-            m = o.measures["measures"]
-            said = f"train error {m['train_error']:.1f} %, test error {m['test_error']:.1f} %, {duration(m['seconds'])}"
+            m = o.measured.measures
+            said = f"train error {m['train_error']:.1f} %, test error {m['test_error']:.1f} %, {duration(m['seconds'] or 0)}"
         rest = f"  ({duration(self._seconds())} left)" if self._left and self._live is None else ""
         self.say(f"[{self._done}/{self._total}] {o.task.name}: {said}{rest}")
         self._show()

@@ -24,8 +24,9 @@ from typing import IO, Any
 
 from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.extras import require
-from resnet_dsl.lab.study.engine import Event, Outcome, Report, Stop, Task
+from resnet_dsl.lab.study.engine import Event, Listener, Stop, Task, TaskResult, told
 from resnet_dsl.lab.study.folder import measured
+from resnet_dsl.lab.study.records import Measured
 
 _POLL = 0.25
 """Seconds between two looks at the news of a cluster, and at whether to stop."""
@@ -52,10 +53,10 @@ class RayEngine:
     jobs: int | None = None
     address: str | None = None
 
-    def run(self, tasks: Sequence[Task], report: Report, stop: Stop) -> Generator[Outcome, None, None]:
+    def run(self, tasks: Sequence[Task], tell: Listener, stop: Stop) -> Generator[TaskResult, None, None]:
         """See `engine.Engine`. Raises SpecError (exit 3) where Ray is not installed or the cluster cannot be reached."""
         with _cluster(self.address, self.jobs):
-            yield from _schedule(tasks, self.jobs, report, stop)
+            yield from _schedule(tasks, self.jobs, tell, stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class _News:
         return events
 
 
-def _schedule(tasks: Sequence[Task], jobs: int | None, report: Report, stop: Stop) -> Iterator[Outcome]:
+def _schedule(tasks: Sequence[Task], jobs: int | None, tell: Listener, stop: Stop) -> Iterator[TaskResult]:
     import ray
 
     if any(_gpus(t) for t in tasks) and not ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
@@ -120,7 +121,7 @@ def _schedule(tasks: Sequence[Task], jobs: int | None, report: Report, stop: Sto
             running[remote.options(num_cpus=1, num_gpus=_gpus(task), name=task.name).remote(task, home, news)] = task
         done, _ = ray.wait(list(running), timeout=_POLL)
         for event in ray.get(news.take.remote()):
-            report(event)
+            tell(event)
         if stop() and not stopped:
             stopped = True
             for reference in running:
@@ -129,24 +130,24 @@ def _schedule(tasks: Sequence[Task], jobs: int | None, report: Report, stop: Sto
             task = running.pop(reference)
             found = _fetched(reference, task)
             if isinstance(found, _Failed):
-                yield Outcome(task, error=found.text, exit_code=found.exit_code)
-            elif isinstance(found, dict):
-                yield Outcome(task, found)
+                yield TaskResult(task, error=found.text, exit_code=found.exit_code)
+            elif isinstance(found, Measured):
+                yield TaskResult(task, found)
             elif isinstance(found, _Lost) and not stopped:
                 deaths[task.name] += 1
                 if deaths[task.name] < _ATTEMPTS:
-                    report(Event("again", task, text=found.why))
+                    tell(Event("again", task, text=found.why))
                     waiting.append(task)
                 else:
-                    yield Outcome(task, error=f"{found.why}, {_ATTEMPTS} times", exit_code=1)
+                    yield TaskResult(task, error=f"{found.why}, {_ATTEMPTS} times", exit_code=1)
 
 
-def _fetched(reference: Any, task: Task) -> dict[str, Any] | _Failed | _Lost | None:
+def _fetched(reference: Any, task: Task) -> Measured | _Failed | _Lost | None:
     """What became of a task that has ended; None where it was stopped."""
     import ray
 
     try:
-        found: dict[str, Any] | _Failed | None = ray.get(reference)
+        found: Measured | _Failed | None = ray.get(reference)
     except ray.exceptions.TaskCancelledError:
         return None
     except ray.exceptions.RayTaskError as e:
@@ -157,7 +158,7 @@ def _fetched(reference: Any, task: Task) -> dict[str, Any] | _Failed | _Lost | N
         return _Lost("its process died")
     except ray.exceptions.RayError as e:
         return _Lost(f"its process was lost ({_first_line(e)})")
-    if isinstance(found, dict) and measured(task) is None:
+    if isinstance(found, Measured) and measured(task) is None:
         return _Failed(_unfit(task, "its result was written where this machine does not see it", _SHARE), 3)
     return found
 
@@ -165,7 +166,7 @@ def _fetched(reference: Any, task: Task) -> dict[str, Any] | _Failed | _Lost | N
 _SHARE = "put the study's folder on a file system that every machine of the cluster mounts at the same path, and begin the study there"
 
 
-def _carry_out(task: Task, home: _Home, news: Any) -> dict[str, Any] | _Failed | None:
+def _carry_out(task: Task, home: _Home, news: Any) -> Measured | _Failed | None:
     """A task in a process of Ray's: its measures, its error, or None where it was stopped with its state saved."""
     here, machine = _versions(), socket.gethostname()
     for name, wanted in home.versions.items():
@@ -188,7 +189,7 @@ def _carry_out(task: Task, home: _Home, news: Any) -> dict[str, Any] | _Failed |
     try:
         return run_task(task, lambda step, total: news.add.remote(Event("step", task, step, total)))
     except SpecError as e:
-        return _Failed(str(e), e.exit_code)
+        return _Failed(told(e), e.exit_code)
     except Interrupted:
         return None
 
@@ -198,7 +199,7 @@ def _gpus(task: Task) -> int:
 
 
 def _unfit(task: Task, message: str, help: str) -> str:
-    return str(refuse("cluster-worker", message, help, at=task.name, exit_code=3))
+    return told(refuse("cluster-worker", message, help, at=task.name, exit_code=3))
 
 
 def _versions() -> dict[str, str]:
@@ -206,7 +207,7 @@ def _versions() -> dict[str, str]:
 
 
 class _Ours(io.TextIOBase):
-    """Standard output without what threads of Ray print there: results go there, and what they say is told as events and outcomes."""
+    """Standard output without what threads of Ray print there: results go there, and what they say is told as events and results."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream, self._thread = stream, threading.current_thread()

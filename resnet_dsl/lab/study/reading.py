@@ -19,8 +19,7 @@ from pydantic_core import ErrorDetails
 
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, refuse
-from resnet_dsl.lab.study.form import Comparison, Document, Lengths, Rule, Setting
-from resnet_dsl.lab.study.form import Source as ClaimSource
+from resnet_dsl.lab.study.form import Budget, ClaimSource, Hypothesis, Rule, Setting, StudyForm
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.extends import Loaded, load_document, merge_specs
 from resnet_dsl.language.files import read_file
@@ -56,16 +55,16 @@ class Study:
     """
 
     name: str
-    says: Document
+    says: StudyForm
     tree: MappingTree
     data: Mapping[str, MappingTree]
     root: Path | None
 
-    def lengths(self, setting: Setting) -> Lengths:
+    def budget(self, setting: Setting) -> Budget:
         """How much is spent under a setting, every key filled in but `steps`, `limit_train`, `recipe` and `network`."""
-        over = {"usual": Lengths(), "quick": self.says.quick, "long": self.says.long}[setting]
-        found = {key: getattr(self.says, key) for key in Lengths.model_fields} | over.model_dump(exclude_unset=True)
-        return Lengths(**({"tail": TAIL, "judged": JUDGED} | {k: v for k, v in found.items() if v is not None}))
+        over = {"usual": Budget(), "quick": self.says.quick, "long": self.says.long}[setting]
+        found = {key: getattr(self.says, key) for key in Budget.model_fields} | over.model_dump(exclude_unset=True)
+        return Budget(**({"tail": TAIL, "judged": JUDGED} | {k: v for k, v in found.items() if v is not None}))
 
     def arms(self, setting: Setting, data: str) -> dict[str, Spec]:
         """The arms' specs by name. Raises SpecError with the mistakes of the first that has some."""
@@ -100,13 +99,13 @@ class Study:
             raise _refused("extends", message, value, "copy the spec beside the study")
         return load_document(str(path)).tree
 
-    def recipes(self, setting: Setting, data: str, lengths: Lengths) -> dict[float, Recipe]:
+    def recipes(self, setting: Setting, data: str, budget: Budget) -> dict[float, Recipe]:
         """The recipe of each learning rate; seeds are left to the runs. Raises SpecError."""
         block = self.tree.get(setting)
         own = block.get("recipe") if isinstance(block, MappingTree) else None
         base = self.tree.get("recipe") if not isinstance(own, Scalar) else own
         over = [t for t in (own, self.data[data].get("train")) if isinstance(t, MappingTree)]
-        return {rate: self._recipe(base, over, rate, lengths.steps) for rate in lengths.learning_rates or ()}
+        return {rate: self._recipe(base, over, rate, budget.steps) for rate in budget.learning_rates or ()}
 
     def _recipe(self, base: Tree | None, over: Sequence[MappingTree], rate: float, steps: int | None) -> Recipe:
         at = self.tree.keys_at["learning_rates"]
@@ -137,9 +136,9 @@ def read_study(name: str) -> Study:
         source, stem, root = Source(f"{name}.yaml", read_file(str(known[name])).text), name, None
     tree = read(source)
     found = Collector()
-    says: Document | None = None
+    says: StudyForm | None = None
     try:
-        says = Document.model_validate(plain(tree))
+        says = StudyForm.model_validate(plain(tree))
     except ValidationError as e:
         errors = e.errors(include_url=False)
         for error in errors:
@@ -175,7 +174,7 @@ def _data(tree: Tree, found: Collector) -> dict[str, MappingTree]:
     return {name: keys for name, keys in named.items() if isinstance(keys, MappingTree)}
 
 
-def _between_keys(says: Document, tree: MappingTree) -> list[Diagnostic]:
+def _between_keys(says: StudyForm, tree: MappingTree) -> list[Diagnostic]:
     """What only shows when keys are seen together."""
     found = [
         mistake("missing-key", f"{quote(key)} missing: a study needs it", f"add `{key}: ...`", at=tree.at)
@@ -233,7 +232,7 @@ def _decided_elsewhere(recipe: Tree | None) -> list[Diagnostic]:
     ]  # fmt: skip
 
 
-def _comparison(c: Comparison, at: MappingTree, arms: MappingTree) -> list[Diagnostic]:
+def _comparison(c: Hypothesis, at: MappingTree, arms: MappingTree) -> list[Diagnostic]:
     found = [
         mistake("unknown-name", f"there is no arm {quote(name)}", did_you_mean(name, arms, what="an arm"), at=at[key].at)
         for key in ("of", "minus", "over") if (name := getattr(c, key)) is not None and name not in arms
@@ -258,7 +257,7 @@ def _comparison(c: Comparison, at: MappingTree, arms: MappingTree) -> list[Diagn
 
 
 _NOUNS: Mapping[type[BaseModel], str] = {
-    Document: "a key of a study", Lengths: "a key of quick and long", Comparison: "a key of a comparison", ClaimSource: "a key of source",
+    StudyForm: "a key of a study", Budget: "a key of quick and long", Hypothesis: "a key of a comparison", ClaimSource: "a key of source",
 }  # fmt: skip
 
 
@@ -286,8 +285,8 @@ def _translate(e: ErrorDetails, tree: MappingTree) -> Diagnostic:
 
 
 def _form(keys: Sequence[str]) -> type[BaseModel]:
-    forms: Mapping[str, type[BaseModel]] = {"quick": Lengths, "long": Lengths, "decide": Comparison, "source": ClaimSource}
-    return forms.get(keys[0] if keys else "", Document)
+    forms: Mapping[str, type[BaseModel]] = {"quick": Budget, "long": Budget, "decide": Hypothesis, "source": ClaimSource}
+    return forms.get(keys[0] if keys else "", StudyForm)
 
 
 def _problem(message: str, key: str, value: Tree, help: str) -> Diagnostic:

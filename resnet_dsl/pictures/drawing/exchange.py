@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from resnet_dsl.diagnostics import visible
 from resnet_dsl.graph.graph import Graph, Node
 from resnet_dsl.graph.network import flatten
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import shape_text
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def to_networkx(graph: Graph) -> Network:
 
 
 def _attributes(node: Node, shapes: tuple[tuple[int, ...], ...]) -> Mapping[str, str | int]:
-    row, attrs = OPS[node.op], dict(node.attrs)
+    row, site = OPS[node.op], node.site(shapes)
     return {
-        "op": node.op, "label": row.label(attrs, shapes, node.shape), "shape": shape_text(node.shape), "channels": node.shape[0],
-        "params": row.params(attrs, shapes, node.shape), "macs": row.macs(attrs, shapes, node.shape), "role": node.role,
+        "op": node.op, "label": row.label(site), "shape": shape_text(node.shape), "channels": node.shape[0],
+        "params": row.params(site), "macs": row.macs(site), "role": node.role,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph.graph import SCOPE_INPUT, Program, join
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.folding import FoldedNode, Likeness, layers, steps_of
 from resnet_dsl.pictures.drawing.levels import entrance, main_slot, merge_box
 from resnet_dsl.pictures.drawing.text import Line, soft, strong

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.graph.graph import SCOPE_INPUT, Node, Program, Shape
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.text import SOFT, Line, figures, labels, shapes, soft
 
 MAX_LINES = 8
@@ -40,7 +40,7 @@ class FoldedNode:
     def label(self) -> str:
         """What the op table says of an operation."""
         ends = ((self.nodes[i], self.reads[i]) for i in (0, -1))
-        return labels(*(OPS[n.op].label(dict(n.attrs), read, n.shape) for n, read in ends))
+        return labels(*(OPS[n.op].label(n.site(read)) for n, read in ends))
 
     @property
     def shape(self) -> str:
@@ -92,7 +92,7 @@ class Likeness:
         if n.program is not None:
             return n.path, n.inputs, n.role, n.times, self._key(n.program)
         row = OPS[n.op]
-        label = row.label(dict(n.attrs), read, n.shape) if row.group in _LAYERS else ""
+        label = row.label(n.site(read)) if row.group in _LAYERS else ""
         return n.path, n.inputs, n.role, n.op, label
 
 

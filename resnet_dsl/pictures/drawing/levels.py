@@ -15,7 +15,7 @@ from typing import Literal
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.diagnostics import visible
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, join
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.folding import FoldedNode, Likeness, layers, steps_of, total
 from resnet_dsl.pictures.drawing.text import TITLE, Line, figures, shapes, soft, strong
 from resnet_dsl.pictures.drawing.tree import INPUT, TIGHT, WIDE, Box, Link, Look, TreePart, TreeScope
@@ -194,7 +194,7 @@ def merge_box(step: FoldedNode, where: str, hue: int | None) -> Box:
 
 def main_slot(node: Node) -> int:
     """The operand that continues the spine."""
-    slots = dict(node.attrs).get("spine", (0,))
+    slots = node.get("spine", (0,))
     return slots[0] if isinstance(slots, tuple) else 0
 
 

@@ -73,7 +73,7 @@ def chart(
 
     body = [
         *_axes([(place((v, ys[0])), f"{v:g}") for v in xs], [(place((xs[0], v)), y_text(v)) for v in ys], x, y, inks),
-        *(_line(s, [place(p) for p in s.points]) for s in series),
+        *(_line(s, [place(p) for p in s.points]) for s in series if s.points),
         *_ends([(s, place(s.points[-1])) for s in series if s.points]),
         *_legend(series, inks),
     ]
@@ -83,6 +83,17 @@ def chart(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{coordinate(_WIDTH)}" height="{coordinate(height)}" viewBox="0 0 {coordinate(_WIDTH)} {coordinate(height)}" '
         f'font-family="{FAMILIES}" font-size="{coordinate(_SIZE)}" role="img">\n<title>{title}</title>\n'
         f'<rect width="{coordinate(_WIDTH)}" height="{coordinate(height)}" fill="{inks.ground}"/>\n' + "\n".join(body) + "\n</svg>\n"
+    )
+
+
+def notice(text: str, inks: Inks = LIGHT) -> str:
+    """A picture of one sentence, where there is nothing to draw."""
+    width, height = coordinate(_WIDTH), coordinate(_TOP + 40)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="{FAMILIES}" font-size="{coordinate(_SIZE)}" role="img">\n<title>{escape(clean(text), quote=False)}</title>\n'
+        f'<rect width="{width}" height="{height}" fill="{inks.ground}"/>\n{text_at(16, _TOP + 16, text, "start", inks.ink)}\n</svg>\n'
     )
 
 

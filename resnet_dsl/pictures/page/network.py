@@ -10,7 +10,7 @@ from resnet_dsl.analysis.cost import CONVENTION, Cost, Costs
 from resnet_dsl.diagnostics import Location, Source, refuse, visible
 from resnet_dsl.emission.source import excerpts
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program
-from resnet_dsl.graph.ops import OPS
+from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.levels import main_slot
 from resnet_dsl.pictures.page.shell import Section, render, text
 
@@ -87,7 +87,7 @@ def _node(scope: Program, node: Node, cost: Cost, numbers: dict[int, int], place
     if node.program is not None:
         return found | {"c": numbers[id(node.program)], "t": node.times}
     row = OPS[node.op]
-    return found | {"l": row.label(dict(node.attrs), scope.in_shapes(node), node.shape), "g": row.group}
+    return found | {"l": row.label(scope.site(node)), "g": row.group}
 
 
 class _Places:

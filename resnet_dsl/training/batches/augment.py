@@ -10,7 +10,7 @@ import math
 import torch
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import refuse, setting
 from resnet_dsl.language.augment import Augment
 from resnet_dsl.training.batches.seeds import generator
 
@@ -81,7 +81,7 @@ def require_padding(how: Augment, h: int, w: int) -> None:
         raise refuse(
             "data-fit",
             f"pad_crop: {how.pad_crop} reflects more than an image of {h}x{w} has",
-            f"use --set train.augment.pad_crop={min(h, w) - 1} or less, or another fill",
+            f"use {setting('train.augment.pad_crop', str(min(h, w) - 1))} or less, or another fill",
             at="recipe",
         )
 

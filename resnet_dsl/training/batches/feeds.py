@@ -7,12 +7,12 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse, setting
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, draw
 from resnet_dsl.training.batches.order import Order, Share, require_batch
 from resnet_dsl.training.data.dataset import Images, Part
-from resnet_dsl.training.data.pictures import Pictures, Request, stream
+from resnet_dsl.training.data.pictures import PictureRequest, Pictures, stream
 from resnet_dsl.training.data.shards import Shards
 from resnet_dsl.training.data.views import AsItIs, RandomCrop, View, evaluation_side
 from resnet_dsl.training.device.plan import Plan
@@ -96,11 +96,11 @@ class FromFiles:
         labels = self.train.labels[rows.index].to(self.device, non_blocking=True)
         return Raw(pixels.to(self.device, non_blocking=True), labels, moved)
 
-    def _requests(self, place: int) -> Iterator[Request]:
+    def _requests(self, place: int) -> Iterator[PictureRequest]:
         while True:
             rows = self.order(*divmod(place, self.parts))
             views = rows.draws["view"] if "view" in rows.draws else torch.zeros(len(rows.index), 0)
-            yield Request(rows.index.numpy(), views.numpy())
+            yield PictureRequest(rows.index.numpy(), views.numpy())
             place += 1
 
     def close(self) -> None:
@@ -116,8 +116,8 @@ class FromShards:
         if share.overfit or recipe.augment.flip == "alternate":
             raise refuse(
                 "data-fit",
-                "shards are read as they come: no image is known again, as --overfit-batch and flip: alternate need it",
-                "leave out --overfit-batch, and use --set train.augment.flip=true",
+                f"shards are read as they come: no image is known again, as {Argument('overfit_batch')} and flip: alternate need it",
+                f"leave out {Argument('overfit_batch')}, and use {setting('train.augment.flip', 'true')}",
                 at="recipe",
             )
         self.train, self.recipe, self.share, self.device = train, recipe, share, plan.torch_device

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
+class PictureRequest:
     """Pictures to look at, by their positions, and each one's draws (N, k)."""
 
     index: npt.NDArray[np.int64]
@@ -88,14 +88,14 @@ class Pictures:
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Pixels (N, C, H, W) and labels of all, in order, `size` at a time. Raises SpecError (exit 3)."""
         positions = torch.split(torch.arange(len(self)), size)
-        requests = (Request(p.numpy(), np.zeros((len(p), 0), np.float32)) for p in positions)
+        requests = (PictureRequest(p.numpy(), np.zeros((len(p), 0), np.float32)) for p in positions)
         with contextlib.closing(stream(self, self.view, requests)) as pixels:
             for p, batch in zip(positions, pixels, strict=True):
                 yield batch, self.labels[p]
 
     def check_headers(self) -> None:
         """Open every file as far as its header: kind, colours, and size where it matters. Raises SpecError (exit 3, or 2)."""
-        requests = [Request(p.numpy(), _NO_DRAWS) for p in torch.split(torch.arange(len(self)), _HEADERS)]
+        requests = [PictureRequest(p.numpy(), _NO_DRAWS) for p in torch.split(torch.arange(len(self)), _HEADERS)]
         for _ in work(_Headers(self), requests, self.workers if len(requests) > 1 else 0, False, self.root):
             continue
 
@@ -109,7 +109,7 @@ def default_workers() -> int:
     return min(16, cores - 1)
 
 
-def stream(pictures: Pictures, view: View, requests: Iterable[Request], pin: bool = False) -> Generator[torch.Tensor]:
+def stream(pictures: Pictures, view: View, requests: Iterable[PictureRequest], pin: bool = False) -> Generator[torch.Tensor]:
     """For each request its pixels (N, C, H, W) uint8, in order; workers are some requests ahead. To be closed.
 
     All pictures of a request must look equally large in `view`. `pin`: into memory from which a GPU copies by itself.
@@ -118,7 +118,7 @@ def stream(pictures: Pictures, view: View, requests: Iterable[Request], pin: boo
     return work(_Reader(pictures, view), requests, pictures.workers, pin, pictures.root)
 
 
-def work(source: Dataset[T | Fault], requests: Iterable[Request] | None, workers: int, pin: bool, at: Path) -> Generator[T]:
+def work(source: Dataset[T | Fault], requests: Iterable[PictureRequest] | None, workers: int, pin: bool, at: Path) -> Generator[T]:
     """What `source` makes of each request, or gives by itself where there are none, in processes that run ahead. To be closed.
 
     Raises SpecError: the one that a `Fault` stands for, or exit 3 for a worker that died.
@@ -182,7 +182,7 @@ class _Reader(Dataset[torch.Tensor | Fault]):
     def __init__(self, pictures: Pictures, view: View) -> None:
         self.pictures, self.view = pictures, view
 
-    def __getitem__(self, request: Request) -> torch.Tensor | Fault:
+    def __getitem__(self, request: PictureRequest) -> torch.Tensor | Fault:
         try:
             return torch.from_numpy(
                 np.stack([self._one(i, d) for i, d in zip(request.index.tolist(), request.draws.tolist(), strict=True)])
@@ -201,7 +201,7 @@ class _Headers(Dataset[int | Fault]):
     def __init__(self, pictures: Pictures) -> None:
         self.pictures = pictures
 
-    def __getitem__(self, request: Request) -> int | Fault:
+    def __getitem__(self, request: PictureRequest) -> int | Fault:
         view = self.pictures.view
         try:
             for position in request.index.tolist():

@@ -1,7 +1,7 @@
 """The device plan: how a run computes, decided once, said in one line and kept in the run.
 
 Rules give the plans that can be right for a device (`candidates`), best first where nothing is timed. `trial.decide` times
-them where a run is long enough for that to pay. What a person has decided (`Wishes`) is in every candidate, so a plan of
+them where a run is long enough for that to pay. What a person has decided (`Pins`) is in every candidate, so a plan of
 which all is decided is never timed.
 """
 
@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from resnet_dsl.diagnostics import SpecError, did_you_mean, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, refuse
 from resnet_dsl.records.document import Document
 from resnet_dsl.records.record import Extent, Placement, PlanRecord, Precision
 from resnet_dsl.records.run import Run
 from resnet_dsl.training.device.device import Facts, find
-from resnet_dsl.training.device.regional import Compiled, eager, extent
+from resnet_dsl.training.device.regional import NOT_COMPILED, Compiled, eager, extent
 
 DEVICE_SHARE = 0.4
 """Of a device's memory, what a data set may take there; the rest is for the network, its maps and everyone else."""
@@ -95,11 +95,11 @@ class Plan:
 
     def text(self) -> str:
         """Everything but the device, as `--plan` reads it."""
-        return ",".join(f"{key}={part.write(getattr(self, part.field))}" for key, part in PARTS.items())
+        return ",".join(f"{key}={part.write(getattr(self, part.field))}" for key, part in PLAN_PARTS.items())
 
     def __str__(self) -> str:
         words = [
-            self.device, self.precision, PARTS["layout"].write(self.channels_last), _COMPILED[self.compile],
+            self.device, self.precision, PLAN_PARTS["layout"].write(self.channels_last), _COMPILED[self.compile],
             f"{'fused' if self.fused else 'plain'} optimizer", _WHERE[self.data],
         ]  # fmt: skip
         if self.device == "cpu":
@@ -112,7 +112,7 @@ _WHERE: Mapping[str, str] = {"device": "data on the device", "host": "data in th
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PlanPart:
     """One part of a plan as text: the field it sets and its values; a whole number of at least 1 where there are none."""
 
     field: str
@@ -135,19 +135,19 @@ class Part:
 
 _YES_NO: Mapping[str, object] = {"yes": True, "no": False}
 
-PARTS: Mapping[str, Part] = {
-    "precision": Part("precision", {"fp32": "fp32", "bf16": "bf16"}),
-    "layout": Part("channels_last", {"channels_last": True, "channels_first": False}),
-    "compile": Part("compile", {"no": "no", "blocks": "blocks", "whole": "whole"}),
-    "fused": Part("fused", _YES_NO),
-    "data": Part("data", {"device": "device", "host": "host", "stream": "stream"}),
-    "threads": Part("threads"),
+PLAN_PARTS: Mapping[str, PlanPart] = {
+    "precision": PlanPart("precision", {"fp32": "fp32", "bf16": "bf16"}),
+    "layout": PlanPart("channels_last", {"channels_last": True, "channels_first": False}),
+    "compile": PlanPart("compile", {"no": "no", "blocks": "blocks", "whole": "whole"}),
+    "fused": PlanPart("fused", _YES_NO),
+    "data": PlanPart("data", {"device": "device", "host": "host", "stream": "stream"}),
+    "threads": PlanPart("threads"),
 }
 """What can be decided by hand, in the order in which it is written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Pins:
     """The parts of a plan that a person, or the run that is gone on with, has decided; None is open."""
 
     device: str | None = None
@@ -159,49 +159,50 @@ class Wishes:
     threads: int | None = None
 
     @staticmethod
-    def read(text: str, *, at: str = "--plan") -> Wishes:
+    def read(text: str) -> Pins:
         """From `precision=bf16,compile=no`, or from a file: a run's run.json, its folder, or a plan's own JSON.
 
         Raises SpecError: exit 2 for a mistake in the text, 3 where a file cannot be read.
         """
+        at = Argument("plan")
         path = Path(text)
         if "=" not in text and (text.endswith(".json") or os.sep in text or path.exists()):
             return _stored(path)
         found: dict[str, Any] = {}
         for item in filter(None, map(str.strip, text.split(","))):
             key, equals, word = (x.strip() for x in item.partition("="))
-            if key not in PARTS:
-                raise refuse("unknown-name", f"a plan has no {key!r}", did_you_mean(key, PARTS, what="a part"), at=at)
+            if key not in PLAN_PARTS:
+                raise refuse("unknown-name", f"a plan has no {key!r}", did_you_mean(key, PLAN_PARTS, what="a part"), at=at)
             if not equals:
-                values = "|".join(PARTS[key].values) or "N"
+                values = "|".join(PLAN_PARTS[key].values) or "N"
                 raise refuse("usage", f"{key} has no value", f"write {key}={values}", at=at)
-            if PARTS[key].field in found:
+            if PLAN_PARTS[key].field in found:
                 raise refuse("usage", f"{key} is there twice", "say it once", at=at)
             try:
-                found[PARTS[key].field] = PARTS[key].read(word)
+                found[PLAN_PARTS[key].field] = PLAN_PARTS[key].read(word)
             except ValueError as e:
                 raise refuse("unknown-name", f"{key} cannot be {word!r}", str(e), at=at) from None
         if not found:
-            raise refuse("usage", "a plan without parts", f"write {next(iter(PARTS))}=bf16, say, or a run's folder", at=at)
-        return Wishes(**found)
+            raise refuse("usage", "a plan without parts", f"write {next(iter(PLAN_PARTS))}=bf16, say, or a run's folder", at=at)
+        return Pins(**found)
 
     @staticmethod
-    def of(plan: Plan) -> Wishes:
+    def of(plan: Plan) -> Pins:
         """All of a plan that was decided before."""
-        return Wishes(**{f.name: getattr(plan, f.name) for f in fields(Wishes)})
+        return Pins(**{f.name: getattr(plan, f.name) for f in fields(Pins)})
 
-    def over(self, other: Wishes) -> Wishes:
+    def over(self, other: Pins) -> Pins:
         """These, and where they are open the other's."""
-        return Wishes(**{f.name: _first(getattr(self, f.name), getattr(other, f.name)) for f in fields(Wishes)})
+        return Pins(**{f.name: _first(getattr(self, f.name), getattr(other, f.name)) for f in fields(Pins)})
 
 
 def _first(a: object, b: object) -> Any:
     return a if a is not None else b
 
 
-def _stored(path: Path) -> Wishes:
+def _stored(path: Path) -> Pins:
     try:
-        return Wishes.of(Plan.of(Run.open(path).plan if path.is_dir() else _HeldPlan.read(path).plan or PlanRecord.read(path)))
+        return Pins.of(Plan.of(Run.open(path).plan if path.is_dir() else _HeldPlan.read(path).plan or PlanRecord.read(path)))
     except SpecError as e:
         if e.diagnostics[0].code == "run-damaged":
             raise refuse("run-damaged", "holds no plan", "give the run.json of a run, or its folder", at=path, exit_code=3) from None
@@ -214,29 +215,29 @@ class _HeldPlan(Document):
     plan: PlanRecord | None = None
 
 
-def candidates(facts: Facts, wishes: Wishes, *, data_bytes: int | None = 0) -> tuple[Plan, ...]:
+def candidates(facts: Facts, pins: Pins, *, data_bytes: int | None = 0) -> tuple[Plan, ...]:
     """The plans that can be right for a device, the one that is right unless timing says otherwise first.
 
     `data_bytes` is what the training set takes as pixels; None where it is streamed. A compiled plan stands right
     after the eager one that it compiles. Raises SpecError (exit 3) where compilation is asked for and there is none.
     """
-    if wishes.compile not in (None, "no") and facts.no_compiler:
-        raise refuse("compile-missing", f"cannot compile: {facts.no_compiler}", "use --no-compile", at="--compile", exit_code=3)
-    precisions, why = _precisions(facts) if wishes.precision is None else ((wishes.precision,), f"{wishes.precision} as asked")
+    if pins.compile not in (None, "no") and facts.no_compiler:
+        raise refuse("compile-missing", f"cannot compile: {facts.no_compiler}", f"use {NOT_COMPILED}", at=Argument("compile"), exit_code=3)
+    precisions, why = _precisions(facts) if pins.precision is None else ((pins.precision,), f"{pins.precision} as asked")
     compiles: tuple[Extent, ...] = ("no",) if facts.no_compiler else ("no", extent(facts.kind))
-    if wishes.compile is not None:
-        compiles = (wishes.compile,)
+    if pins.compile is not None:
+        compiles = (pins.compile,)
     reasons = [why]
-    if wishes.compile is None and facts.no_compiler:
+    if pins.compile is None and facts.no_compiler:
         reasons.append(f"eager, {facts.no_compiler}")
     room = facts.memory is None or facts.kind == "cpu"
-    placement: Placement = wishes.data or (
+    placement: Placement = pins.data or (
         "stream" if data_bytes is None else "device" if room or data_bytes <= DEVICE_SHARE * (facts.memory or 0) else "host"
     )
     return tuple(
         Plan(
-            facts.device, precision, _first(wishes.channels_last, facts.kind != "mps"), wishes.threads or facts.threads,
-            "; ".join(reasons), compiled, _first(wishes.fused, facts.kind != "mps"), placement,
+            facts.device, precision, _first(pins.channels_last, facts.kind != "mps"), pins.threads or facts.threads,
+            "; ".join(reasons), compiled, _first(pins.fused, facts.kind != "mps"), placement,
         )
         for precision in precisions for compiled in compiles
     )  # fmt: skip
@@ -262,48 +263,53 @@ def choose(device: str, precision: str) -> Plan:
 
     `device` as in `device.find`, `precision` as in a recipe. Raises SpecError as `device.find`.
     """
-    return by_rule(wishes(device, precision, False, None))
+    return by_rule(pins_of(device, precision, False, None))
 
 
-def wishes(device: str, precision: str | None, compiled: bool | None, plan: str | None) -> Wishes:
+def pins_of(device: str, precision: str | None, compiled: bool | None, plan: str | None) -> Pins:
     """What options ask for: `--plan`, and the options that name one part, which must not say otherwise.
 
     `precision` auto, like None, is open; `compiled` as `--compile` or `--no-compile`. Raises SpecError (exit 2 or 3).
     """
-    pinned = Wishes() if plan is None else Wishes.read(plan)
+    pinned = Pins() if plan is None else Pins.read(plan)
     if device != "auto" and pinned.device is None:
         pinned = replace(pinned, device=device)
     facts = find(_first(pinned.device, device))
-    single: Wishes = Wishes(
+    single: Pins = Pins(
         device=None if device == "auto" else device,
         precision="fp32" if precision == "fp32" else "bf16" if precision == "bf16" else None,
         compile=None if compiled is None else extent(facts.kind) if compiled else "no",
     )
-    for part in fields(Wishes):
+    for part in fields(Pins):
         one, other = getattr(single, part.name), getattr(pinned, part.name)
         same = one == other or (part.name == "compile" and "no" not in (one, other))
         if one is not None and other is not None and not same:
-            raise refuse("usage", f"--plan says {part.name} {other}, --{part.name} says otherwise", "say it once", at=f"--{part.name}")
+            raise refuse(
+                "usage",
+                f"{Argument('plan')} says {part.name} {other}, {Argument(part.name)} says otherwise",
+                "say it once",
+                at=Argument(part.name),
+            )
     return pinned.over(single)
 
 
-def by_rule(asked: Wishes, *, data_bytes: int | None = 0) -> Plan:
+def by_rule(asked: Pins, *, data_bytes: int | None = 0) -> Plan:
     """The plan by the rules and what was asked for, eager unless it was asked for otherwise. Raises SpecError as `candidates`."""
-    return candidates(find(asked.device or "auto"), asked.over(Wishes(compile="no")), data_bytes=data_bytes)[0]
+    return candidates(find(asked.device or "auto"), asked.over(Pins(compile="no")), data_bytes=data_bytes)[0]
 
 
-def taken_up(plan: Plan, device: str | None) -> Plan:
+def resumed_plan(plan: Plan, device: str | None) -> Plan:
     """The plan of a run that is gone on with, on the device that it had or on another. Raises SpecError as `device.find`.
 
     On another kind of device only the precision stays.
     """
     facts = find(device or plan.device)
     if facts.kind != plan.torch_device.type:
-        return replace(by_rule(Wishes(device=facts.device, precision=plan.precision)), reason="as it began, on another device")
-    return at_hand(replace(plan, device=facts.device, reason="as it began"), facts)
+        return replace(by_rule(Pins(device=facts.device, precision=plan.precision)), reason="as it began, on another device")
+    return usable_here(replace(plan, device=facts.device, reason="as it began"), facts)
 
 
-def at_hand(plan: Plan, facts: Facts) -> Plan:
+def usable_here(plan: Plan, facts: Facts) -> Plan:
     """A stored plan on the device that is here: without compilation, and saying so, where there is no compiler any more."""
     if plan.compile != "no" and facts.no_compiler:
         return replace(plan, compile="no", reason=f"{plan.reason}, but eager: {facts.no_compiler}")

@@ -13,7 +13,7 @@ from resnet_dsl.training.batches.batches import Batch, Batches, total_steps
 from resnet_dsl.training.batches.mixing import Targets
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.device.device import find, wait
-from resnet_dsl.training.device.plan import Wishes, candidates
+from resnet_dsl.training.device.plan import Pins, candidates
 from resnet_dsl.training.device.regional import compile_seconds, extent
 from resnet_dsl.training.device.trial import Length, decide
 from resnet_dsl.training.job import Job
@@ -24,11 +24,11 @@ from resnet_dsl.training.ranks.world import alone
 def planned(job: Job) -> Job:
     """A job under the plan that is fastest over its whole length, in what its request leaves open.
 
-    The recipe's `precision` counts as asked for where the request leaves it open. Where the images grow on the way, nothing is compiled
+    The recipe's `precision` counts as asked for where the job leaves it open. Where the images grow on the way, nothing is compiled
     unless it is asked for: every size would be compiled anew. Raises SpecError (exit 3) where compilation is asked for and there is none.
     """
-    recipe, request = job.recipe, job.request
-    asked = request.plan.over(Wishes(
+    recipe = job.recipe
+    asked = job.pins.over(Pins(
         precision="fp32" if recipe.precision == "fp32" else "bf16" if recipe.precision == "bf16" else None,
         compile="no" if recipe.resolution is not None else None,
     ))  # fmt: skip

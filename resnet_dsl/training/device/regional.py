@@ -9,14 +9,15 @@ blocks alone come out slower than no compilation at all. A plan therefore compil
 from __future__ import annotations
 
 import contextlib
-from typing import Literal
 
 import torch
 from torch import nn
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, speak
+from resnet_dsl.records.record import Extent
 
-Extent = Literal["no", "blocks", "whole"]
+NOT_COMPILED = either("compile=False", speak(str(Argument("no_compile", True)), COMMAND_LINE))
+"""How training without torch.compile is asked for, in a message."""
 
 
 def extent(kind: str) -> Extent:
@@ -40,7 +41,7 @@ def blocks(model: nn.Module) -> list[nn.Module]:
 
 
 def compile_seconds(model: nn.Module, extent: Extent) -> float:
-    """About how long compilation takes where nothing is cached: seen were 2 to 5 seconds a block on a core, for ResNet-20."""
+    """A rough estimate of how long compilation takes where nothing is cached: we saw 2 to 5 seconds per block on a core, for ResNet-20."""
     count = {"no": 0, "blocks": len({type(b) for b in blocks(model)}), "whole": len(blocks(model))}[extent]
     return 3.0 * count + 3.0 if count else 0.0
 
@@ -62,7 +63,11 @@ class Compiled:
             out: torch.Tensor = self.model(images)
         except torch._dynamo.exc.TorchDynamoException as e:
             raise refuse(
-                "compile-failed", f"torch.compile failed: {reason(e)}", "train without it: --no-compile", at="--compile", exit_code=3
+                "compile-failed",
+                f"torch.compile failed: {reason(e)}",
+                f"train without it: {NOT_COMPILED}",
+                at=Argument("compile"),
+                exit_code=3,
             ) from None
         return out
 

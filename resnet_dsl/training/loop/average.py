@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from resnet_dsl.training.ranks.parallel import local
+from resnet_dsl.training.ranks.parallel import local_part
 
 
 class Average:
@@ -27,12 +27,12 @@ class Average:
         keep = min(self.decay, steps / (9 + steps))
         live = model.state_dict()
         fractions = [name for name, value in self.values.items() if value.is_floating_point()]
-        torch._foreach_lerp_([local(self.values[n]) for n in fractions], [local(live[n].detach()) for n in fractions], 1 - keep)
+        torch._foreach_lerp_([local_part(self.values[n]) for n in fractions], [local_part(live[n].detach()) for n in fractions], 1 - keep)
         for name in self.values.keys() - set(fractions):
             self.values[name].copy_(live[name])
 
     @contextlib.contextmanager
-    def worn_by(self, model: torch.nn.Module) -> Iterator[None]:
+    def swapped_in(self, model: torch.nn.Module) -> Iterator[None]:
         """Inside `with`, the model's own tensors hold the average; after it what they held, to the bit."""
         live = {name: value.detach().clone() for name, value in model.state_dict().items()}
         model.load_state_dict(self.values)

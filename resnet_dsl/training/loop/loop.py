@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import SpecError, refuse, setting
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.records.log import LogRow
 from resnet_dsl.records.results import Scores
@@ -28,11 +28,11 @@ from resnet_dsl.training.loop.optim import Pace, learning_rate
 from resnet_dsl.training.loop.progress import Snapshot, Watcher
 from resnet_dsl.training.loop.records import Record
 from resnet_dsl.training.loop.step import Outcome, Stepper
-from resnet_dsl.training.ranks.parallel import Spread, level, local
+from resnet_dsl.training.ranks.parallel import ParallelModel, broadcast_buffers, local_part
 from resnet_dsl.training.ranks.world import World
 
 
-class Keeper(Protocol):
+class RunWriter(Protocol):
     """Where a loop puts what must outlive it."""
 
     def log(self, row: LogRow) -> None:
@@ -41,12 +41,12 @@ class Keeper(Protocol):
     def save(self, step: int, state: dict[str, Any]) -> None:
         """A checkpoint."""
 
-    def keep(self) -> None:
+    def save_weights(self) -> None:
         """The model's weights of this moment as the run's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judge:
+class EvaluationSet:
     """What the network is evaluated on, on the way: `on` is `test`, `validation` or `batch`."""
 
     on: str
@@ -87,16 +87,16 @@ class Loop:
     """One training run of one network of `depth` layers."""
 
     def __init__(
-        self, spread: Spread, batches: Batches, judge: Judge, keeper: Keeper, watcher: Watcher, stop: Callable[[], bool],
+        self, network: ParallelModel, batches: Batches, evaluation: EvaluationSet, writer: RunWriter, watcher: Watcher, stop: Callable[[], bool],
         *, depth: int, world: World,
     ) -> None:  # fmt: skip
-        self.model, self.batches, self.judge, self.keeper, self.watcher = spread.model, batches, judge, keeper, watcher
+        self.model, self.batches, self.evaluation, self.writer, self.watcher = network.model, batches, evaluation, writer, watcher
         self.recipe: Recipe = batches.recipe
         self.plan: Plan = batches.plan
         self.world = world
         self.stop = stop
         self.total = total_steps(self.recipe, batches.per_epoch)
-        self.stepper = Stepper(spread, self.recipe, self.plan, world)
+        self.stepper = Stepper(network, self.recipe, self.plan, world)
         self.pace = Pace.beginning(self.recipe, depth)
         self.best = Record(self.recipe.best) if self.recipe.best is not None else None
         self.early = Record(self.recipe.stop_early.metric) if self.recipe.stop_early is not None else None
@@ -147,7 +147,7 @@ class Loop:
         average = self.stepper.average
         return {
             "step": self.step, "evaluated": self.evaluated, "seconds": self.elapsed(),
-            **self.stepper.spread.state(self.stepper.optimizer),
+            **self.stepper.network.state(self.stepper.optimizer),
             "average": average.values if average else None,
             "since_log": self._since_log.state(self.world), "since_evaluation": self._since_evaluation.state(self.world),
             "scores": self.scores.to_dict() if self.scores else None, "last_train": self.last_train,
@@ -158,7 +158,7 @@ class Loop:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.step, self.evaluated, self.seconds = state["step"], state["evaluated"], state["seconds"]
-        self.stepper.spread.restore(self.stepper.optimizer, state)
+        self.stepper.network.restore(self.stepper.optimizer, state)
         if self.stepper.average is not None:
             self.stepper.average.load(state["average"])
         self._since_log.restore(state["since_log"], self.world)
@@ -200,7 +200,7 @@ class Loop:
         if log_due:
             mean_loss, accuracy = self._shown = self._since_log.take(self.world)
             self.pace = self.pace.trained(self.recipe, 1 - accuracy)
-            self.keeper.log(
+            self.writer.log(
                 LogRow(
                     event="train", step=self.step, epoch=self._epoch(), lr=lr, loss=mean_loss, accuracy=accuracy,
                     images_per_s=round(self._rate, 1), seconds=round(self.elapsed(), 3),
@@ -210,26 +210,26 @@ class Loop:
 
     def _evaluate(self) -> bool:
         self._refuse_bad()
-        with self.stepper.judged():
-            level(self.model, self.world)
-            judge = self.judge
-            scores = score(self.model, judge.part, judge.normalisation, self.plan, self.stop, flip=self.recipe.test_flip, world=self.world)
+        with self.stepper.evaluating():
+            broadcast_buffers(self.model, self.world)
+            on = self.evaluation
+            scores = score(self.model, on.part, on.normalisation, self.plan, self.stop, flip=self.recipe.test_flip, world=self.world)
             if scores is None:
                 return False
             if self.best is not None:
                 self.best = self.best.after(self.step, scores)
                 if self.best.step == self.step:
                     self._refuse_bad_weights()
-                    self.keeper.keep()
+                    self.writer.save_weights()
         if self.early is not None:
             self.early = self.early.after(self.step, scores)
         self.pace = self.pace.evaluated(self.recipe, 1 - scores.top1)
         self.evaluated, self.scores = self.step, scores
         self.last_train = self._shown = self._since_evaluation.take(self.world)
         train_loss, train_accuracy = self.last_train
-        self.keeper.log(
+        self.writer.log(
             LogRow(
-                event=self.judge.on, step=self.step, epoch=self._epoch(), **scores.to_dict(),
+                event=self.evaluation.on, step=self.step, epoch=self._epoch(), **scores.to_dict(),
                 train_loss=train_loss, train_accuracy=train_accuracy, seconds=round(self.elapsed(), 3),
             )
         )  # fmt: skip
@@ -239,22 +239,22 @@ class Loop:
     def _save(self) -> None:
         self._refuse_bad()
         self._refuse_bad_weights()
-        self.keeper.save(self.step, self.state())
+        self.writer.save(self.step, self.state())
         if self.best is None:
-            with self.stepper.judged():
-                self.keeper.keep()
+            with self.stepper.evaluating():
+                self.writer.save_weights()
 
     def _refuse_bad(self) -> None:
         bad = self.world.most(int(self.stepper.bad))
         if bad >= 0:
             # Each rank looks at its own images; a network that is spread over all can do no step on one of them.
-            where = None if self.stepper.spread.sharded else self.stepper.refusal(self.batches, bad)
+            where = None if self.stepper.network.sharded else self.stepper.refusal(self.batches, bad)
             found = [w for w in self.world.gather(where) if w is not None]
             raise self._not_finite(bad, found[0] if found else "the loss or its gradient is not finite")
 
     def _refuse_bad_weights(self) -> None:
         """Weights can leave the range of numbers by steps that are finite each."""
-        bad = [name for name, p in self.model.named_parameters() if not bool(local(p).isfinite().all())]
+        bad = [name for name, p in self.model.named_parameters() if not bool(local_part(p).isfinite().all())]
         for found in self.world.gather(bad):
             if found:
                 raise self._not_finite(self.step - 1, f"the weights of {found[0]} are not finite")
@@ -263,7 +263,7 @@ class Loop:
         return refuse(
             "not-finite",
             f"{what}, at step {step + 1:,} (learning rate {self._lr(step):.4g}); checkpoints from before are kept",
-            f"try --set train.lr={self.recipe.lr / 10:.2g}, a longer warmup, or a norm in the network",
+            f"try {setting('train.lr', f'{self.recipe.lr / 10:.2g}')}, a longer warmup, or a norm in the network",
             at="training",
             exit_code=1,
         )
@@ -283,6 +283,6 @@ class Loop:
         self.watcher.show(
             Snapshot(
                 self.step, self.total, epoch, epochs, lr, loss, accuracy, self._rate, left,
-                self.scores.top1 if self.scores else None, self.judge.on,
+                self.scores.top1 if self.scores else None, self.evaluation.on,
             )
         )  # fmt: skip

@@ -15,7 +15,7 @@ from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.loop.average import Average
 from resnet_dsl.training.loop.nonfinite import first_bad
 from resnet_dsl.training.loop.optim import make_optimizer
-from resnet_dsl.training.ranks.parallel import Spread, full
+from resnet_dsl.training.ranks.parallel import ParallelModel, full_tensor
 from resnet_dsl.training.ranks.world import World
 
 
@@ -35,8 +35,8 @@ class Stepper:
     (from 0; -1 while all is well), on the device, so that nothing waits for it. The weights are then what they were before it.
     """
 
-    def __init__(self, spread: Spread, recipe: Recipe, plan: Plan, world: World) -> None:
-        self.spread, self.model, self.recipe, self.plan, self.world = spread, spread.model, recipe, plan, world
+    def __init__(self, network: ParallelModel, recipe: Recipe, plan: Plan, world: World) -> None:
+        self.network, self.model, self.recipe, self.plan, self.world = network, network.model, recipe, plan, world
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.parameters, recipe, plan.torch_device, plan.fused)
         self.average = Average(self.model, recipe.ema) if recipe.ema is not None else None
@@ -50,8 +50,8 @@ class Stepper:
         losses, hits, images = [], [], 0
         for part in range(parts):
             batch = batches(step, part)
-            with self.spread.part(part == parts - 1):
-                loss, logits = self._loss(self.spread.forward, batch)
+            with self.network.part(part == parts - 1):
+                loss, logits = self._loss(self.network.forward, batch)
                 (loss / parts if parts > 1 else loss).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             hits.append((logits.detach().argmax(1) == batch.targets.labels).sum())
@@ -72,12 +72,12 @@ class Stepper:
         return None
 
     @contextlib.contextmanager
-    def judged(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
         """Inside `with`, the model holds what is evaluated and saved: the average, where there is one."""
         if self.average is None:
             yield
             return
-        with self.average.worn_by(self.model):
+        with self.average.swapped_in(self.model):
             yield
 
     def _seed(self, step: int) -> None:
@@ -92,7 +92,7 @@ class Stepper:
     def _update(self, step: int, lr: float, loss: torch.Tensor) -> None:
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         length = torch.nn.utils.get_total_norm(gradients)
-        self.bad = torch.where((self.bad < 0) & ~(loss.isfinite() & full(length).isfinite()), step, self.bad)
+        self.bad = torch.where((self.bad < 0) & ~(loss.isfinite() & full_tensor(length).isfinite()), step, self.bad)
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.recipe.clip_norm, length)
         for group in self.optimizer.param_groups:

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 import time
 from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?\Z")
-
-
-def seconds(text: str) -> int:
-    """90s, 10m, 1h30m. Raises ValueError."""
-    found = _DURATION.match(text)
-    parts = [int(part) if part else 0 for part in found.groups()] if found else []
-    if not any(parts) or len(text) > 20:
-        raise ValueError(text)
-    hours, minutes, rest = parts
-    return 3600 * hours + 60 * minutes + rest
 
 
 class StopWish:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnet_dsl.diagnostics import refuse
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.ranks.world import World
@@ -44,12 +44,12 @@ def require_layout(layout: Layout, device: torch.device) -> None:
             "ranks-layout",
             f"torch synchronises batch norm only on CUDA, and this run is on {device.type}",
             "leave it out: each process then has statistics of its own images",
-            at="--sync-batchnorm",
+            at=Argument("sync_batchnorm"),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spread:
+class ParallelModel:
     """A network as the ranks hold it.
 
     `model` has the parameters, under the names of the network, and is what is evaluated; under FSDP each is a DTensor. `forward`
@@ -113,8 +113,8 @@ def block_paths(graph: Graph) -> tuple[str, ...]:
     return tuple(found)
 
 
-def spread(model: nn.Module, blocks: Sequence[str], part: torch.Size, plan: Plan, world: World, layout: Layout) -> Spread:
-    """Spread a network that has been placed by the plan. `part` is the shape of what a rank computes at once (N, C, H, W).
+def parallelize(model: nn.Module, blocks: Sequence[str], part: torch.Size, plan: Plan, world: World, layout: Layout) -> ParallelModel:
+    """ParallelModel a network that has been placed by the plan. `part` is the shape of what a rank computes at once (N, C, H, W).
 
     Call it before an optimizer is made: FSDP puts new parameters in place.
     """
@@ -126,18 +126,18 @@ def spread(model: nn.Module, blocks: Sequence[str], part: torch.Size, plan: Plan
             block.forward = _Recomputed(block)
     forward = plan.compiled(model)
     if world.size == 1:
-        return Spread(model, forward, layout)
+        return ParallelModel(model, forward, layout)
     if layout.parallel == "fsdp":
         _shard(model, blocks, plan, world)
-        return Spread(model, model, layout)
-    # The buffers are not broadcast at each step: `level` does it where they are used.
+        return ParallelModel(model, model, layout)
+    # The buffers are not broadcast at each step: `broadcast_buffers` does it where they are used.
     wrapped = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
     wrapped.broadcast_buffers = False
     _settle(wrapped, part, plan)
-    return Spread(model, wrapped, layout)
+    return ParallelModel(model, wrapped, layout)
 
 
-def put(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def load_full(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Load whole tensors, which every rank has, into a model, spread or not."""
     if not any(hasattr(p, "to_local") for p in model.parameters()):
         model.load_state_dict(dict(tensors))
@@ -149,7 +149,7 @@ def put(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     set_model_state_dict(model, ordered, options=StateDictOptions(full_state_dict=True))
 
 
-def level(model: nn.Module, world: World) -> None:
+def broadcast_buffers(model: nn.Module, world: World) -> None:
     """Give every rank the buffers of rank 0: running statistics of batch norm, which each rank takes of its own images.
 
     Rank 0's are those that are saved, so a run that goes on from a checkpoint goes on with the same.
@@ -162,18 +162,18 @@ def level(model: nn.Module, world: World) -> None:
         distributed.broadcast(buffer, src=0)
 
 
-def whole(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def full_state(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """A state_dict without DTensors: each whole, on every rank. Under FSDP all ranks must call it."""
-    return {name: full(t) for name, t in tensors.items()}
+    return {name: full_tensor(t) for name, t in tensors.items()}
 
 
-def full(tensor: torch.Tensor) -> torch.Tensor:
+def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor that is spread over the ranks, whole on every rank; any other as it is."""
     found: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return found
 
 
-def local(tensor: torch.Tensor) -> torch.Tensor:
+def local_part(tensor: torch.Tensor) -> torch.Tensor:
     """This rank's part of a tensor that is spread over the ranks; any other as it is."""
     found: torch.Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return found

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.records.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _PATIENCE = 600.0
 _ATTEMPTS = 3
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 _FAILED, _BUG, _RESUMABLE = 3, 70, 75
-_LAUNCH = "start it with torchrun --nproc-per-node N -m resnet_dsl train ..."
+LAUNCH = "torchrun --nproc-per-node N -m resnet_dsl train ..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class World:
             raise refuse(
                 "device-missing",
                 f"process {self.local_rank + 1} of this machine has no GPU: {torch.cuda.device_count()} are here",
-                "start no more processes than GPUs, or use --device cpu",
-                at="--device",
+                f"start no more processes than GPUs, or use {Argument('device', 'cpu')}",
+                at=Argument("device"),
                 exit_code=3,
             )
         return f"cuda:{self.local_rank}"
@@ -201,17 +201,23 @@ def _described(environ: Mapping[str, str]) -> World:
     for name in wanted:
         if not environ.get(name):
             raise refuse(
-                "ranks-environment", f"the environment describes several processes, but {name} is not set", _LAUNCH, at=name, exit_code=3
+                "ranks-environment",
+                f"the environment describes several processes, but {name} is not set",
+                f"start it with {LAUNCH}",
+                at=name,
+                exit_code=3,
             )
     numbers = {}
     for name, default in (("RANK", ""), ("WORLD_SIZE", ""), ("LOCAL_RANK", environ["RANK"]), ("TORCHELASTIC_MAX_RESTARTS", "0")):
         text = environ.get(name, default)
         if not text.isdecimal():
-            raise refuse("ranks-environment", f"{name} is {text!r}, which is not a number", _LAUNCH, at=name, exit_code=3)
+            raise refuse("ranks-environment", f"{name} is {text!r}, which is not a number", f"start it with {LAUNCH}", at=name, exit_code=3)
         numbers[name] = int(text)
     world = World(*numbers.values())
     if world.rank >= world.size:
-        raise refuse("ranks-environment", f"RANK is {world.rank}, but WORLD_SIZE is {world.size}", _LAUNCH, at="RANK", exit_code=3)
+        raise refuse(
+            "ranks-environment", f"RANK is {world.rank}, but WORLD_SIZE is {world.size}", f"start it with {LAUNCH}", at="RANK", exit_code=3
+        )
     return world
 
 
@@ -316,7 +322,7 @@ def _as_lost(e: Exception, patience: timedelta) -> Exception:
         f"another rank did not answer for {patience.total_seconds():.0f} s"
         if waited
         else "the connection to another rank is lost: it has died",
-        "go on from the newest checkpoint with --resume; torchrun --max-restarts N does so by itself",
+        f"go on from the newest checkpoint with {Argument('resume', True)}; torchrun --max-restarts N does so by itself",
         at="torchrun",
         exit_code=3,
     )

@@ -157,11 +157,15 @@ def test_weights_that_are_no_regular_file(kind: str, command: str, capsys: pytes
         Path("w.pth").symlink_to("/dev/zero")
     else:
         Path("w.pth").mkdir()
-    what = "a directory" if kind == "folder" else "a device, pipe or socket"
+    problem = "cannot be read: it is a device, pipe or socket, not a regular file"
+    at = "w.pth"
+    if kind == "folder" and command.startswith("import"):
+        problem = "cannot be read: it is a directory, not a regular file"
+    elif kind == "folder":
+        # A folder is taken for a run's.
+        at, problem = "w.pth/model.safetensors", "cannot be read: No such file or directory"
     assert main(command.split()) == 3
-    assert capsys.readouterr().err == (
-        f"w.pth: error[weights-missing]: cannot be read: it is {what}, not a regular file\n  help: check the path\n"
-    )
+    assert capsys.readouterr().err == f"{at}: error[weights-missing]: {problem}\n  help: check the path\n"
 
 
 @pytest.mark.usefixtures("folder")

@@ -28,13 +28,13 @@ from resnet_dsl.training.loop import checkpoint
 from resnet_dsl.training.loop.loggers import Logger
 from resnet_dsl.training.loop.progress import Watcher
 from resnet_dsl.training.ranks import sharded
-from resnet_dsl.training.ranks.parallel import whole
+from resnet_dsl.training.ranks.parallel import full_state
 from resnet_dsl.training.ranks.world import World
 from resnet_dsl.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class FolderWriter:
     """Puts a loop's log, checkpoints and weights into the run's folder. Of several ranks the first alone has `metrics` and loggers."""
 
     job: Job
@@ -56,19 +56,19 @@ class Keeping:
         """A checkpoint, with the length of the log and what it belongs to."""
         length = self.metrics.sync() if self.metrics is not None else 0
         state = {**state, "metrics": length, "identity": self.job.identity, "ranks": self.world.size}
-        if self.job.request.layout.parallel == "fsdp":
+        if self.job.layout.parallel == "fsdp":
             sharded.save(self.folder.checkpoints, step, state, self.world)
         elif self.world.main:
             checkpoint.save(self.folder.checkpoints, step, state)
 
-    def keep(self) -> None:
+    def save_weights(self) -> None:
         """The model's weights of this moment as model.safetensors."""
-        tensors = whole(self.model.state_dict())
+        tensors = full_state(self.model.state_dict())
         if self.world.main:
-            keep_weights(self.folder.path / WEIGHTS, tensors, self.job, self.normalisation)
+            write_weights(self.folder.path / WEIGHTS, tensors, self.job, self.normalisation)
 
 
-def keep_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, normalisation: Normalisation) -> None:
+def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, normalisation: Normalisation) -> None:
     """The weights of a job's network, with all that it takes to use them. Raises SpecError (exit 3)."""
     told = weights.about(spec=job.spec_text, classes=job.data.classes, normalisation=normalisation, data=job.data.name)
     weights.save(path, tensors, told)
@@ -82,7 +82,7 @@ def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) ->
     if world.main:
         folder.make(CHECKPOINTS)
         sharded.discard_drafts(folder.checkpoints)
-    if job.request.layout.parallel == "fsdp":
+    if job.layout.parallel == "fsdp":
         state, damaged = sharded.load_newest(folder.checkpoints, world)
     else:
         state, damaged = world.share(checkpoint.load_newest(folder.checkpoints, torch.device("cpu")) if world.main else None)

@@ -4,78 +4,95 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from resnet_dsl.graph.graph import Shape, Value
-from resnet_dsl.graph.shapes import Attrs, pair
+from resnet_dsl.ops.site import Site, Value
 
 
 def side(pair: tuple[int, int]) -> str:
     return repr(pair[0]) if pair[0] == pair[1] else repr(pair)
 
 
-def _given(a: Attrs, defaults: Mapping[str, Value]) -> str:
+def _given(site: Site, defaults: Mapping[str, Value]) -> str:
     """The keyword arguments that are not the default, `name=value, ...` with a leading comma."""
-    return "".join(f", {k}={side(v) if isinstance(v, tuple) else repr(v)}" for k, d in defaults.items() if (v := a[k]) != d)  # type: ignore[arg-type]
+    return "".join(f", {k}={side(v) if isinstance(v, tuple) else repr(v)}" for k, d in defaults.items() if (v := site[k]) != d)  # type: ignore[arg-type]
 
 
-def conv(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-    rest = _given(a, {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True})
-    return f"nn.Conv2d({x[0][0]}, {out[0]}, {side(pair(a, 'kernel'))}{rest})"
+def conv(site: Site) -> str:
+    rest = _given(site, {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True})
+    return f"nn.Conv2d({site.first[0]}, {site.out[0]}, {side(site.pair('kernel'))}{rest})"
 
 
-def linear(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-    return f"nn.Linear({x[0][0]}, {out[0]}{_given(a, {'bias': True})})"
+def linear(site: Site) -> str:
+    return f"nn.Linear({site.first[0]}, {site.out[0]}{_given(site, {'bias': True})})"
 
 
-def batch_norm(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-    return f"nn.BatchNorm{2 if len(out) == 3 else 1}d({out[0]}{_given(a, {'eps': 1e-5, 'momentum': 0.1})})"
+def batch_norm(site: Site) -> str:
+    return f"nn.BatchNorm{2 if len(site.out) == 3 else 1}d({site.out[0]}{_given(site, {'eps': 1e-5, 'momentum': 0.1})})"
 
 
-def layer_norm(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-    return f"{'LayerNorm2d' if len(out) == 3 else 'nn.LayerNorm'}({out[0]}, eps={a['eps']!r})"
+def layer_norm(site: Site) -> str:
+    return f"{'LayerNorm2d' if len(site.out) == 3 else 'nn.LayerNorm'}({site.out[0]}, eps={site['eps']!r})"
 
 
-def pool(cls: str) -> Callable[[Attrs, Sequence[Shape], Shape], str]:
-    def text(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-        stride = f", stride={side(pair(a, 'stride'))}" if a["stride"] != a["kernel"] else ""
-        padding = _given(a, {"padding": (0, 0)})
-        return f"nn.{cls}({side(pair(a, 'kernel'))}{stride}{padding}{', ceil_mode=True' if a['ceil'] else ''})"
-
-    return text
+def group_norm(site: Site) -> str:
+    return f"nn.GroupNorm({site['groups']!r}, {site.out[0]}, eps={site['eps']!r})"
 
 
-def affine(cls: str) -> Callable[[Attrs, Sequence[Shape], Shape], str]:
-    def text(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-        size = f"({out[0]}, 1, 1)" if len(out) == 3 else f"({out[0]},)"
-        return f"{cls}({size if a['per'] == 'channel' else '()'}, init={a['init']!r}{'' if a.get('learn', True) else ', learn=False'})"
-
-    return text
+def instance_norm(site: Site) -> str:
+    return f"nn.InstanceNorm2d({site.out[0]}, eps={site['eps']!r}, affine=True)"
 
 
-def pad_channels(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-    return f"PadChannels({out[0] - x[0][0]})"
+def softmax(site: Site) -> str:
+    return f"GroupSoftmax({site['groups']})" if site["groups"] != 1 else "nn.Softmax(1)"
 
 
-def plain(text: str) -> Callable[[Attrs, Sequence[Shape], Shape], str]:
-    return lambda a, x, out: text
+def globalpool(site: Site) -> str:
+    return f"nn.Adaptive{'Avg' if site['kind'] == 'avg' else 'Max'}Pool2d((1, 1))"
 
 
-def with_arguments(cls: str, *names: str) -> Callable[[Attrs, Sequence[Shape], Shape], str]:
-    def text(a: Attrs, x: Sequence[Shape], out: Shape) -> str:
-        return f"{cls}({', '.join(side(v) if isinstance(v, tuple) else repr(v) for v in (a[n] for n in names))})"  # type: ignore[arg-type]
+def pool(cls: str) -> Callable[[Site], str]:
+    def text(site: Site) -> str:
+        stride = f", stride={side(site.pair('stride'))}" if site["stride"] != site["kernel"] else ""
+        padding = _given(site, {"padding": (0, 0)})
+        return f"nn.{cls}({side(site.pair('kernel'))}{stride}{padding}{', ceil_mode=True' if site['ceil'] else ''})"
 
     return text
 
 
-def infix(sign: str) -> Callable[[Attrs, Sequence[Shape], Sequence[str]], str]:
-    return lambda a, shapes, names: f" {sign} ".join(names)
+def affine(cls: str) -> Callable[[Site], str]:
+    def text(site: Site) -> str:
+        size = f"({site.out[0]}, 1, 1)" if len(site.out) == 3 else f"({site.out[0]},)"
+        return f"{cls}({size if site['per'] == 'channel' else '()'}, init={site['init']!r}{'' if site.get('learn', True) else ', learn=False'})"
+
+    return text
 
 
-def concat_expression(a: Attrs, shapes: Sequence[Shape], names: Sequence[str]) -> str:
+def pad_channels(site: Site) -> str:
+    return f"PadChannels({site.out[0] - site.first[0]})"
+
+
+def plain(text: str) -> Callable[[Site], str]:
+    return lambda site: text
+
+
+def with_arguments(cls: str, *names: str) -> Callable[[Site], str]:
+    def text(site: Site) -> str:
+        return f"{cls}({', '.join(side(v) if isinstance(v, tuple) else repr(v) for v in (site[n] for n in names))})"  # type: ignore[arg-type]
+
+    return text
+
+
+def infix(sign: str) -> Callable[[Site, Sequence[str]], str]:
+    return lambda site, names: f" {sign} ".join(names)
+
+
+def concat_expression(site: Site, names: Sequence[str]) -> str:
     return f"torch.cat([{', '.join(names)}], 1)"
 
 
-def highway_expression(a: Attrs, shapes: Sequence[Shape], names: Sequence[str]) -> str:
-    return f"highway({names[0]}, {names[1]}, torch.sigmoid({names[2]}){'[:, :, None, None]' if len(shapes[2]) < len(shapes[0]) else ''})"
+def highway_expression(site: Site, names: Sequence[str]) -> str:
+    return (
+        f"highway({names[0]}, {names[1]}, torch.sigmoid({names[2]}){'[:, :, None, None]' if len(site.inputs[2]) < len(site.first) else ''})"
+    )
 
 
 HELPERS: Mapping[str, str] = {

@@ -1,0 +1,248 @@
+"""THE table of what a training is asked: each field of `Request` says its option, its help, and what becomes of it when a run is resumed.
+
+`train`'s options, the keywords of `rd.train`, the record in run.json, the refusal of changes to a run that is resumed, and the table in
+docs/training.md are made of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, quote, refuse, speak
+from resnet_dsl.records.record import RunRecord, Wrapper
+
+Place = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A row of the table, beside the field's type and default.
+
+    `option` is the option's name where it is not the field's, `short` its letter, `least` the lowest number. `in_recipe`: it sets the recipe's key of its name. `lasting`: it is recorded with the run, and the same is asked when the run is
+    begun once more. `resumable`: a run that is resumed may be given another value. `otherwise` is what None means.
+    """
+
+    help: str
+    option: str = ""
+    short: str = ""
+    metavar: str = ""
+    least: int | None = None
+    in_recipe: bool = False
+    lasting: bool = False
+    resumable: bool = False
+    otherwise: object = None
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?\Z")
+
+
+_RESUMING = either("rd.train(RUN, resume=True)", f"train {speak(str(Argument('resume', True)), COMMAND_LINE)} RUN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a training is asked beside its network. A field left out is None, no, or empty; its row says what that means."""
+
+    data: Annotated[
+        str | None, Flag(f"{', '.join(SOURCES)}; left out: the one that fits the spec.", short="d", metavar="NAME", lasting=True)
+    ] = None
+    recipe: Annotated[
+        str | None, Flag("A shipped recipe's name or a YAML file; left out: the spec's own, else quick.", short="r", metavar="NAME|FILE")
+    ] = None
+    out: Annotated[
+        Place | None,
+        Flag("The run's folder, new or empty; left out: the next number under runs/.", short="o", metavar="DIR", resumable=True),
+    ] = None
+    resume: Annotated[bool, Flag(f"Go on with a run: {_RESUMING}, or with SPEC and {Argument('out')}.", resumable=True)] = False
+    epochs: Annotated[int | None, Flag("Passes over the training set (train.epochs).", metavar="N", in_recipe=True, resumable=True)] = None
+    steps: Annotated[int | None, Flag("Batches in all, in place of epochs (train.steps).", metavar="N", in_recipe=True, resumable=True)] = (
+        None
+    )
+    batch: Annotated[int | None, Flag("Images in a batch (train.batch).", metavar="N", in_recipe=True)] = None
+    lr: Annotated[float | None, Flag("Highest learning rate (train.lr).", metavar="X", in_recipe=True)] = None
+    seed: Annotated[int | None, Flag("Decides all that is random (train.seed).", metavar="N", in_recipe=True)] = None
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"] | None, Flag("Of the arithmetic (train.precision).", metavar="auto|fp32|bf16", in_recipe=True)
+    ] = None
+    overrides: Annotated[
+        Mapping[str, str] | Sequence[str],
+        Flag(
+            "Set a key before validation, as often as you like: shortcut=C, params.k=4, stages.layer3.depth=23.",
+            option="set",
+            metavar="KEY=VALUE",
+        ),
+    ] = ()
+    device: Annotated[
+        str | None, Flag("Where to compute; auto takes a GPU if there is one.", metavar="auto|cpu|cuda|mps", resumable=True)
+    ] = None
+    data_dir: Annotated[
+        Place | None,
+        Flag("Where the data lies; left out: $RESNET_DSL_DATA, the cache, /usr/share/datasets.", metavar="DIR", resumable=True),
+    ] = None
+    download: Annotated[bool, Flag(f"Fetch the data into the cache (or {Argument('data_dir')}) if it is not here.", resumable=True)] = False
+    workers: Annotated[
+        int | None, Flag("Processes that decode picture files; left out: one for each core but one.", metavar="N", least=0, resumable=True)
+    ] = None
+    limit_train: Annotated[int | None, Flag("Use N training images only.", metavar="N", least=1, lasting=True)] = None
+    limit_batches: Annotated[int | None, Flag("An epoch is at most N batches.", metavar="N", least=1, lasting=True)] = None
+    overfit_batch: Annotated[
+        bool, Flag("Train on one batch, not augmented, and evaluate on it: does the network learn at all?", lasting=True)
+    ] = False
+    max_time: Annotated[str | float | None, Flag("Save and stop (exit 75) after 90s, 10m or 1h30m.", metavar="TIME", resumable=True)] = None
+    compile: Annotated[bool | None, Flag("Train through torch.compile, or not; left out: if it pays.")] = None
+    plan: Annotated[
+        str | None,
+        Flag(
+            "Pin parts of the device plan: precision=bf16,layout=channels_last,compile=no,fused=yes,data=device,threads=2; "
+            "or take a run's whole plan.",
+            metavar="PART=VALUE,...|RUN",
+        ),
+    ] = None
+    weights: Annotated[
+        Place | None,
+        Flag(
+            "Begin with these weights (.safetensors, a state_dict in .pth, a run); the head is new where the classes differ.",
+            short="w",
+            metavar="FILE|RUN",
+            lasting=True,
+        ),
+    ] = None
+    freeze: Annotated[
+        Sequence[str],
+        Flag(
+            "Modules that do not train, as often as you like: layer1, 'layer*.0', conv1,bn1; their batch norms keep their statistics.",
+            metavar="PATTERN",
+            lasting=True,
+        ),
+    ] = ()
+    tensorboard: Annotated[bool, Flag("Log for TensorBoard as well, into the run's folder.", lasting=True)] = False
+    loggers: Annotated[
+        Sequence[str],
+        Flag("Log to a logger that another package brings, as often as you like.", option="logger", metavar="NAME", lasting=True),
+    ] = ()
+    parallel: Annotated[
+        Wrapper | None,
+        Flag(
+            "Under torchrun: every process holds the whole network (ddp, the default), or a part of each tensor (fsdp).",
+            metavar="ddp|fsdp",
+            lasting=True,
+            otherwise="ddp",
+        ),
+    ] = None
+    checkpoint_activations: Annotated[
+        bool, Flag("Compute each block twice instead of keeping what is in it: less memory.", lasting=True)
+    ] = False
+    sync_batchnorm: Annotated[bool, Flag("Under torchrun, on GPUs: batch norm sees the images of all processes.", lasting=True)] = False
+    quiet: Annotated[bool, Flag("Only results and errors: no titles, notes or messages.", short="q", resumable=True)] = False
+
+    def __post_init__(self) -> None:
+        """Bring what Python may give into one form. Raises SpecError (exit 2) for a value that no option could have."""
+        for name, flag in FLAGS.items():
+            value = getattr(self, name)
+            choices = get_args(KINDS[name]) if get_origin(KINDS[name]) is Literal else ()
+            if KINDS[name] is list:
+                given = (
+                    [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else [value] if isinstance(value, str) else value
+                )
+                object.__setattr__(self, name, tuple(given))
+            elif name == "weights" and value is not None:
+                object.__setattr__(self, name, os.fspath(value))
+            elif value is not None and choices and value not in choices:
+                raise refuse("usage", f"{quote(str(value))} is not one of {', '.join(choices)}", "choose one of them", at=argument(name))
+            elif value is not None and flag.least is not None and value < flag.least:
+                raise refuse("usage", f"{value} is below {flag.least}", f"use at least {flag.least}", at=argument(name))
+
+    @property
+    def settings(self) -> list[str]:
+        """What is set in the spec, `KEY=VALUE`: the overrides, then the recipe's keys that have fields of their own."""
+        given = ((name, getattr(self, name)) for name, flag in FLAGS.items() if flag.in_recipe)
+        return [*self.overrides, *(f"train.{key}={value}" for key, value in given if value is not None)]
+
+    @property
+    def home(self) -> Path | None:
+        """The folder `out`."""
+        return None if self.out is None else Path(self.out)
+
+    @property
+    def data_home(self) -> Path | None:
+        """The folder `data_dir`."""
+        return None if self.data_dir is None else Path(self.data_dir)
+
+    @property
+    def seconds(self) -> float | None:
+        """`max_time` in seconds. Raises SpecError (exit 2)."""
+        if self.max_time is None or isinstance(self.max_time, int | float):
+            return self.max_time
+        try:
+            return seconds(self.max_time)
+        except ValueError:
+            at = argument("max_time")
+            raise refuse("usage", f"{quote(self.max_time)} is not a length of time", "write 90s, 10m or 1h30m", at=at) from None
+
+    def lasting(self) -> dict[str, Any]:
+        """What run.json holds of it, and what must be asked for again when the run is begun once more."""
+        kept = {name: getattr(self, name) for name in RunRecord.model_fields if name in FLAGS and FLAGS[name].lasting}
+        values = {name: FLAGS[name].otherwise if value is None else value for name, value in kept.items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @staticmethod
+    def of(held: RunRecord, **changed: Any) -> Request:
+        """The request of a run, from its record. `changed` is what is asked for now."""
+        where = changed.pop("data_dir", None) or held.data_dir
+        return Request(data_dir=where, **{**{name: getattr(held, name) for name in LASTING}, **changed})
+
+    def require_whole(self) -> None:
+        """Refuse fields that exclude each other, and a time that is none. Raises SpecError (exit 2)."""
+        if self.epochs is not None and self.steps is not None:
+            raise refuse("recipe", "epochs and steps exclude each other", "keep one of the two", at=Argument("steps"))
+        _ = self.seconds
+
+    def require_resumable(self) -> None:
+        """Refuse, with `resume`, what would change the run. Raises SpecError (exit 2)."""
+        changed = [f.name for f in fields(self) if not FLAGS[f.name].resumable and getattr(self, f.name) != f.default]
+        if changed:
+            may = ", ".join(str(Argument(name)) for name in ("data_dir", "device", "workers", "max_time"))
+            raise refuse(
+                "usage",
+                "a run goes on as it was begun",
+                f"leave out all but {may}, and {Argument('epochs')} or {Argument('steps')} to make it longer; "
+                f"or begin a new run without {Argument('resume', True)}",
+                at=Argument("resume", True),
+            )
+
+
+def _kind(hint: Any) -> Any:
+    kinds = [k for k in get_args(hint) or (hint,) if k is not NoneType]
+    if get_origin(hint) is Literal:
+        return hint
+    return list if any(get_origin(k) in (Mapping, Sequence) for k in (hint, *kinds)) else kinds[0]
+
+
+_HINTS = get_type_hints(Request, include_extras=True)
+FLAGS: Mapping[str, Flag] = {f.name: _HINTS[f.name].__metadata__[0] for f in fields(Request)}
+"""The table, in the order of the help."""
+KINDS: Mapping[str, Any] = {name: _kind(_HINTS[name].__origin__) for name in FLAGS}
+"""What the command line reads for each field: a type, a `Literal`, or `list` where an option may be repeated."""
+LASTING = tuple(name for name, flag in FLAGS.items() if flag.lasting)
+
+
+def argument(name: str) -> Argument:
+    """A field of the table, in a message."""
+    return Argument(name, option=FLAGS[name].option)
+
+
+def seconds(text: str) -> int:
+    """90s, 10m, 1h30m. Raises ValueError."""
+    found = _DURATION.match(text)
+    parts = [int(part) if part else 0 for part in found.groups()] if found else []
+    if not any(parts) or len(text) > 20:
+        raise ValueError(text)
+    hours, minutes, rest = parts
+    return 3600 * hours + 60 * minutes + rest
