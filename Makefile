@@ -55,7 +55,7 @@ lint: .venv/dev
 light:
 	@rm -rf build/light && $(PYTHON) -m venv build/light
 	@before=$$(du -sk build/light | cut -f1) && build/light/bin/python -m pip install --disable-pip-version-check --quiet . && \
-	    size=$$(( ($$(du -sk build/light | cut -f1) - before) / 1000 )) && echo "resnet-dsl without extras: $$size MB" && test $$size -le 60
+	    size=$$(( ($$(du -sk build/light | cut -f1) - before) * 1024 / 1000000 )) && echo "resnet-dsl without extras: $$size MB" && test $$size -le 60
 	@build/light/bin/python -m pip install --disable-pip-version-check --quiet pytest pytest-timeout hypothesis jsonschema
 	cd build/light && bin/python -m pytest -q -p no:cacheprovider $(CURDIR)/tests
 

@@ -41,7 +41,7 @@ from resnet_dsl.language.recipes import combine
 from resnet_dsl.records.errors import Interrupted
 from resnet_dsl.records.request import Request
 from resnet_dsl.table import Column, Table
-from resnet_dsl.training.data.dataset import Dataset, Part
+from resnet_dsl.training.data.dataset import Dataset, InMemory
 from resnet_dsl.training.device.device import find, wait
 from resnet_dsl.training.device.plan import Pins, by_rule
 from resnet_dsl.training.device.planning import planned
@@ -111,7 +111,7 @@ class Clock:
 
 def noise(count: int, shape: tuple[int, int, int], classes: int) -> Dataset:
     """Images that nobody has to read."""
-    part = Part(torch.randint(256, (count, *shape), dtype=torch.uint8), torch.randint(classes, (count,)))
+    part = InMemory(torch.randint(256, (count, *shape), dtype=torch.uint8), torch.randint(classes, (count,)))
     return Dataset("noise", part, part, tuple(map(str, range(classes))), "noise", "")
 
 
@@ -176,7 +176,7 @@ def tuned_steps(model: nn.Module, batch: int, side: int, classes: int, device: t
 class CropFlip(TorchDataset[tuple[torch.Tensor, int]]):
     """What the usual script does to an image at a time, on the CPU."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: InMemory) -> None:
         self.part = part
 
     def __len__(self) -> int:
@@ -195,7 +195,7 @@ class CropFlip(TorchDataset[tuple[torch.Tensor, int]]):
 @contextlib.contextmanager
 def usual_steps(model: nn.Module, data: Dataset, batch: int, device: torch.device, workers: int) -> Iterator[Steps]:
     """The script that everyone has: a DataLoader, fp32, eager, channels first, the loss read at each step."""
-    assert isinstance(data.train, Part)
+    assert isinstance(data.train, InMemory)
     loader = DataLoader(
         CropFlip(data.train), batch, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda", drop_last=True,
         persistent_workers=workers > 0,

@@ -34,7 +34,7 @@ from resnet_dsl.language.recipes import combine
 from resnet_dsl.records.log import LogRow
 from resnet_dsl.records.request import Request
 from resnet_dsl.table import Column, Table
-from resnet_dsl.training.data.dataset import Dataset, Part
+from resnet_dsl.training.data.dataset import Dataset, InMemory
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.device import find
 from resnet_dsl.training.device.plan import Pins, by_rule
@@ -74,7 +74,7 @@ def resnet18() -> nn.Module:
 
 def noise() -> Dataset:
     """As many images as can be drawn in a moment, of CIFAR's size."""
-    part = Part(torch.randint(256, (4096, 3, 32, 32), dtype=torch.uint8), torch.randint(10, (4096,)))
+    part = InMemory(torch.randint(256, (4096, 3, 32, 32), dtype=torch.uint8), torch.randint(10, (4096,)))
     return Dataset("noise", part, part, tuple(map(str, range(10))), "noise", "")
 
 
@@ -110,7 +110,7 @@ def crop_and_flip(images: torch.Tensor) -> torch.Tensor:
     return functional.pad(images, (2, 2, 2, 2)).view(n, c, -1).gather(2, index).view(n, c, h, w)
 
 
-def by_hand(model: nn.Module, train: Part, batch: int, *, tuned: bool, bf16: bool = False, compiled: bool = False) -> Steps:
+def by_hand(model: nn.Module, train: InMemory, batch: int, *, tuned: bool, bf16: bool = False, compiled: bool = False) -> Steps:
     """A training loop as one writes it in a script."""
     layout = torch.channels_last if tuned else torch.contiguous_format
     model.train().to(memory_format=layout)  # type: ignore[call-overload]
@@ -132,7 +132,7 @@ def by_hand(model: nn.Module, train: Part, batch: int, *, tuned: bool, bf16: boo
     return steps
 
 
-def best_by_hand(make_model: Callable[[], nn.Module], train: Part, batch: int, compile: bool) -> tuple[str, Steps]:
+def best_by_hand(make_model: Callable[[], nn.Module], train: InMemory, batch: int, compile: bool) -> tuple[str, Steps]:
     """The fastest hand-written loop on this machine, found by trying."""
     tried = []
     for bf16 in (False, True):
@@ -188,7 +188,7 @@ def side_by_side(name: str, batch: int, turns: int, count: int, run_steps: int, 
     """One row of the table."""
     case = CASES[name]
     data = case.data()
-    assert isinstance(data.train, Part)
+    assert isinstance(data.train, InMemory)
     job = our_job(case, batch, run_steps, data, compile)
     print(f"{name}: ours {job.plan}", flush=True)
     tuned_as, tuned = best_by_hand(case.twin, data.train, batch, compile)

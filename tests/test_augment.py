@@ -15,7 +15,7 @@ from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches import augment
 from resnet_dsl.training.batches.batches import Batches
 from resnet_dsl.training.batches.measure import measure
-from resnet_dsl.training.data.dataset import Part
+from resnet_dsl.training.data.dataset import InMemory
 from resnet_dsl.training.device.plan import Plan
 
 PLAN = Plan("cpu", "fp32", True, 1, "")
@@ -99,7 +99,7 @@ def test_color_noise_follows_the_colours() -> None:
     g = torch.Generator().manual_seed(3)
     grey, tint = torch.randn(200, 1, 5, 5, generator=g) * 60, torch.randn(200, 1, 5, 5, generator=g) * 15
     images = (128 + torch.cat((grey + tint, grey, grey - tint), 1)).clamp(0, 255).to(torch.uint8)
-    axes = measure(Part(images, torch.zeros(200, dtype=torch.int64)), "channel").axes
+    axes = measure(InMemory(images, torch.zeros(200, dtype=torch.int64)), "channel").axes
     assert axes is not None
     values, vectors = np.linalg.eigh(np.cov(images.double().numpy().transpose(1, 0, 2, 3).reshape(3, -1) / 255, bias=True))
     alphas = torch.randn(50, 3, generator=g)
@@ -139,7 +139,7 @@ def test_one_augmentation_does_not_change_the_draws_of_another() -> None:
 
 
 def test_alternate_shows_both_sides_in_turn() -> None:
-    train = Part(pixels(60, 6, 6), torch.arange(60))
+    train = InMemory(pixels(60, 6, 6), torch.arange(60))
     recipe = Recipe(batch=60, augment=Augment(pad_crop=0, flip="alternate"))
     feed = Batches(train, recipe, measure(train, "channel"), PLAN)
     seen = []
@@ -160,7 +160,7 @@ def test_alternate_shows_both_sides_in_turn() -> None:
     ids=lambda how: "+".join(how) or "default",
 )
 def test_an_image_is_augmented_alike_in_every_batch(how: dict[str, Any]) -> None:
-    train = Part(pixels(50, 7, 8), torch.arange(50))
+    train = InMemory(pixels(50, 7, 8), torch.arange(50))
     normalisation = measure(train, "pixel_mean")
     seen = []
     for size in (5, 10):

@@ -16,16 +16,16 @@ from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.batches.batches import Batches, side
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.batches.order import Share
-from resnet_dsl.training.data.dataset import Part, split
+from resnet_dsl.training.data.dataset import InMemory, split
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.loop.optim import learning_rate
 
 PLAN = Plan("cpu", "fp32", True, 1, "")
 
 
-def part(n: int = 50, c: int = 3, side: int = 6) -> Part:
+def part(n: int = 50, c: int = 3, side: int = 6) -> InMemory:
     g = torch.Generator().manual_seed(1)
-    return Part(torch.randint(0, 256, (n, c, side, side), dtype=torch.uint8, generator=g), torch.arange(n))
+    return InMemory(torch.randint(0, 256, (n, c, side, side), dtype=torch.uint8, generator=g), torch.arange(n))
 
 
 @pytest.mark.parametrize("kind", ["channel", "pixel_mean"])
@@ -43,7 +43,7 @@ def test_normalisation_equals_numpys(kind: str) -> None:
 
 
 def test_images_of_one_grey_are_not_divided_by_nothing() -> None:
-    flat = Part(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
+    flat = InMemory(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
     assert torch.equal(measure(flat, "channel").apply(flat.pixels, PLAN.memory_format), torch.zeros(4, 1, 2, 2))
 
 
@@ -180,7 +180,7 @@ def test_images_grow() -> None:
     assert [side(how, step, 100, 32) for step in (0, 8, 20, 30, 45, 55, 60, 99)] == [16, 20, 20, 24, 28, 32, 32, 32]
     assert {side(how, step, 100, 28) % 4 for step in range(100)} == {0}
     assert side(Resolution(start=0.1, until=1.0), 0, 100, 6) == 2
-    train = Part(torch.randint(0, 256, (40, 3, 16, 24), dtype=torch.uint8), torch.arange(40))
+    train = InMemory(torch.randint(0, 256, (40, 3, 16, 24), dtype=torch.uint8), torch.arange(40))
     feed = Batches(train, Recipe(batch=8, epochs=2, resolution=how), measure(train, "pixel_mean"), PLAN)
     shapes = [tuple(feed(step).images.shape[2:]) for step in range(10)]
     assert shapes[0] == (8, 12)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.data.dataset import Images, Part
+from resnet_dsl.training.data.dataset import Images, InMemory
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.using.crops import HE_SCALES, score_scales, score_ten_crops, ten_crops
@@ -122,7 +122,7 @@ def test_a_wish_to_stop_is_heard(images: Images) -> None:
 
 
 def test_what_has_no_more_than_its_pixels_is_refused() -> None:
-    part = Part(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    part = InMemory(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     for call in (lambda: score_ten_crops(Net(), part, NORMALISATION, PLAN, 8), lambda: score_scales(Net(), part, NORMALISATION, PLAN)):
         with pytest.raises(SpecError, match="imagefolder") as e:
             call()

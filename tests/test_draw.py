@@ -203,6 +203,7 @@ def test_an_unknown_ending_lists_the_known(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.needs("reportlab")
 @pytest.mark.parametrize("ending", [*ENDINGS, ".SVG"])
 def test_a_file_is_replaced_whole(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"net{ending}"

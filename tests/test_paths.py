@@ -124,6 +124,7 @@ def test_too_many_paths_to_write_down() -> None:
         rd.paths("resnet20", overrides=[f"stages.layer{i}.depth=3000" for i in (1, 2, 3)])
 
 
+@pytest.mark.needs("pandas")
 def test_an_answer_of_several_networks() -> None:
     paths = rd.paths("plain56", "resnet56")
     assert repr(paths) == "<Paths plain56: 1 through 56 layers; resnet56: 2^27 through 2 to 56 layers>"

@@ -36,7 +36,7 @@ def test_stacked_networks_train_as_if_alone() -> None:
     """Against a plain loop over one module with torch's Adam."""
     graph = compiled(stack(6, 3, [{"linear": {"out": 6}}, "act", {"linear": {"out": 6}}]))
     names, seeds = ["identity", "constant", "rotation"], [11, 12]
-    arm = target.Arm(graph, "scaled")
+    arm = target.Candidate(graph, "scaled")
     found = target.fits(arm, names, seeds, 5, 16, 0.01)
     for name in names:
         for i, seed in enumerate(seeds):

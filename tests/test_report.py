@@ -25,7 +25,7 @@ from resnet_dsl.pictures.page.predictions import predictions as section
 from resnet_dsl.pictures.page.run import METRICS, Shown, page
 from resnet_dsl.records.assessment import Assessment, Sample, Sampled, by_class
 from resnet_dsl.records.run import Run
-from resnet_dsl.training.data.dataset import Part
+from resnet_dsl.training.data.dataset import InMemory
 from resnet_dsl.training.data.digits import load as load_digits
 from resnet_dsl.using import samples
 from resnet_dsl.using.assess import assess, assess_images, run_images
@@ -285,10 +285,10 @@ def test_guesses_choose() -> None:
     assert all_right.chosen().tolist() == [round(i * 99 / (RIGHT - 1)) for i in range(RIGHT)]
 
 
-class Stream(Part):
+class Stream(InMemory):
     """Images that come in order, and cannot be picked: as shards do."""
 
-    def take(self, index: torch.Tensor) -> Part:
+    def take(self, index: torch.Tensor) -> InMemory:
         raise refuse("data-split", "shards are read as they come", "", at="shards")
 
 

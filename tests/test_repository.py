@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import HADOLINT
 
 from resnet_dsl.version import __version__
 
@@ -74,6 +75,7 @@ def instructions() -> list[tuple[str, str]]:
     return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
 
 
+@pytest.mark.needs("setuptools")
 def test_the_image_is_built_of_what_is_here(tmp_path: Path) -> None:
     """Without a daemon: the first stage's lines are run in a folder of their own, with the packages of this environment."""
     stages = [i for i, (word, _) in enumerate(instructions()) if word == "FROM"]
@@ -116,5 +118,6 @@ def test_the_image_is_left_by_no_root() -> None:
 
 @pytest.mark.needs("hadolint")
 def test_hadolint_finds_nothing() -> None:
-    done = subprocess.run(["hadolint", str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert HADOLINT is not None
+    done = subprocess.run([HADOLINT, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")

@@ -18,7 +18,7 @@ from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.batches.batches import Batch
 from resnet_dsl.training.batches.mixing import Targets
-from resnet_dsl.training.data.dataset import Part
+from resnet_dsl.training.data.dataset import InMemory
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.loop.average import Average
 from resnet_dsl.training.loop.evaluate import Scores, score
@@ -228,7 +228,7 @@ def test_the_average_is_the_recurrence() -> None:
 
 def test_a_picture_and_its_mirror_image() -> None:
     model = network()
-    part = Part(torch.randint(256, (700, 1, 8, 8), dtype=torch.uint8), torch.randint(10, (700,)))
+    part = InMemory(torch.randint(256, (700, 1, 8, 8), dtype=torch.uint8), torch.randint(10, (700,)))
     normalisation = Normalisation(torch.full((1, 1, 1), 128.0), torch.full((1, 1, 1), 64.0))
     x = (part.pixels.float() - 128) / 64
     with torch.inference_mode():

@@ -20,7 +20,7 @@ from resnet_dsl.lab.study.measures import diverged
 from resnet_dsl.lab.study.planning import Choice, StudyPlan, plan
 from resnet_dsl.lab.study.progress import Board
 from resnet_dsl.lab.study.reading import read_study, shipped_studies
-from resnet_dsl.lab.study.records import Measured, StudyDocument
+from resnet_dsl.lab.study.records import RunMeasures, StudyDocument
 from resnet_dsl.lab.study.result import Failure, Invocation, StudyResult, result
 from resnet_dsl.lab.study.verdict import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED
 
@@ -35,13 +35,13 @@ def planned(name: str, **choice: Any) -> StudyPlan:
     return plan(read_study(name), Choice(**choice))
 
 
-def invented(p: StudyPlan, errors: dict[str, tuple[float, ...]]) -> dict[str, Measured]:
+def invented(p: StudyPlan, errors: dict[str, tuple[float, ...]]) -> dict[str, RunMeasures]:
     """Measures of all runs: those at the first rate are 5 points worse, and lose."""
     found = {}
     for t in p.tasks(Path()):
         e = errors[t.arm][t.seed] + (5.0 if t.lr != max(p.recipes) else 0.0)
         measures = {"train_error": e, "train_error_eval": e + 1, "test_error": e + 2, "gap": 1.0, "loss": e / 50, "seconds": 10.0}
-        found[t.name] = Measured(
+        found[t.name] = RunMeasures(
             identity=t.identity,
             diverged=None,
             measures=measures,
@@ -193,7 +193,7 @@ def test_progress_without_a_terminal() -> None:
     board.event(Event("step", one, 30, 60))
     board.event(Event("again", one, text="its process was killed by SIGKILL"))
     measures = {"train_error": 20.0, "test_error": 21.0, "seconds": 61.0}
-    done = Measured(identity="", diverged=None, measures=measures, curve=(), steps=60, data_sha256="", weights_sha256="")
+    done = RunMeasures(identity="", diverged=None, measures=measures, curve=(), steps=60, data_sha256="", weights_sha256="")
     board.ended(TaskResult(one, done))
     board.ended(TaskResult(two, error="disk full", exit_code=3))
     board.close()

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from resnet_dsl.diagnostics import either, quote, refuse
-from resnet_dsl.emission.naming import Table as Names
-from resnet_dsl.emission.naming import tables as known_names
+from resnet_dsl.emission.naming import NameTable
+from resnet_dsl.emission.naming import tables as name_tables
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text
 
 State = Literal["mapped", "renamed", "reshaped", "reordered", "filled", "misfit", "missing", "unexpected"]
 """mapped: name and shape are the network's. reshaped: a 1x1 conv for a linear layer, or the like: the same numbers in the same order.
 reordered: channels in another order. filled: a count of batches that old files lack, which is 0. misfit: another shape, or no real numbers.
-missing, unexpected: in one of the two alone.
+missing: only in the network. unexpected: only in the file.
 """
 EVERY_TENSOR = either("resnet_dsl.verbs.using.match(SPEC, FILE)", "resnet-dsl weights SPEC FILE")
 """What shows how each tensor of a file fits."""
@@ -38,7 +38,7 @@ _ABOUT: Mapping[State, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TensorMatch:
-    """A tensor: its name and shape in the network, `key` and `shape`, and in the file, `source` and `found`; what one lacks has no shape there.
+    """A tensor: its name and shape in the network, `key` and `shape`, and in the file, `source` and `found`. Where it is missing it has no shape.
     `order` is that of the channels along `axis` where it is another, and `kind` the type of numbers that do not do.
     """
 
@@ -82,7 +82,7 @@ class Match(Answer):
 
     file: str
     network: str
-    table: Names | None
+    table: NameTable | None
     prefix: str
     rows: tuple[TensorMatch, ...]
     converted: Mapping[str, int]
@@ -155,7 +155,7 @@ class Match(Answer):
         )
 
     def require(self) -> None:
-        """Raise SpecError (exit 2) where it does not fit: about the first tensor of another shape, else the first that one of the two lacks."""
+        """Raise SpecError (exit 2) where it does not fit: it names the first tensor of another shape, or else the first that is missing or left over."""
         bad = [r for r in self.rows if r.state not in FITS]
         if bad:
             help = f"use the spec that the weights were made with; {EVERY_TENSOR} shows every tensor"
@@ -175,11 +175,11 @@ class Match(Answer):
         theirs = self.table or self._signed()
         return f"{first}{rest}" + (f"; its names are those of {theirs}" if theirs is not None else "")
 
-    def _signed(self) -> Names | None:
+    def _signed(self) -> NameTable | None:
         """The table whose sign a file has that shares few names with the network."""
         held = {r.source for r in self.rows if r.found is not None}
         common = sum(r.key is not None and r.source in held for r in self.rows)
-        return None if 2 * common >= len(held) else next((t for t in known_names() if t.sign in held), None)
+        return None if 2 * common >= len(held) else next((t for t in name_tables() if t.sign in held), None)
 
 
 def _shapes(row: TensorMatch) -> str | None:

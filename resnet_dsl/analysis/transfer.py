@@ -18,7 +18,7 @@ from resnet_dsl.ops.exactness import Fill
 from resnet_dsl.table import Column, Table, count, shape_text
 
 What = Literal["copied", "grown", "new", "other shape", "left behind"]
-"""Copied from A; of a block that begins as the identity; in B alone; in both, with another shape; in A alone."""
+"""Copied from A; in a block that begins as the identity; only in B; in both, with another shape; only in A."""
 
 _ORDER: tuple[What, ...] = ("copied", "grown", "new", "other shape", "left behind")
 
@@ -139,7 +139,7 @@ def plan(a: Graph, b: Graph) -> TransferPlan:
 
 
 def plan_growth(a: Graph, b: Graph) -> TransferPlan:
-    """How B begins as A: blocks that A lacks are the identity (`graph.growth`). Raises SpecError (exit 2) where it cannot be."""
+    """How B begins as A: blocks that A does not have are the identity (`graph.growth`). Raises SpecError (exit 2) where it cannot be."""
     fills = {f"{block}.{name}": fill for block, inside in growth(a, b, partial(zeroed, b)).items() for name, fill in inside.items()}
     rows = (TensorTransfer(r.name, r.a, r.b, "grown", fills.get(r.name)) if r.what == "new" else r for r in plan(a, b).rows)
     return TransferPlan(a.name, b.name, tuple(rows))
@@ -159,17 +159,17 @@ def _shape(shape: Shape) -> str:
 def _folded(rows: Iterable[TensorTransfer]) -> Iterator[tuple[str, int, str, str]]:
     """Runs of parts to which the same happens; shapes are those of the first."""
     parts = [(part, list(of)) for part, of in groupby(rows, lambda r: _part(r.name))]
-    for _, run in groupby(parts, lambda p: (_region(p[0]), [(what, how) for what, how, _, _ in _told(*p)])):
+    for _, run in groupby(parts, lambda p: (_region(p[0]), [(what, how) for what, how, _, _ in _described(*p)])):
         names, told = [], []
         for part, of in run:
             names.append(part)
-            told.append(list(_told(part, of)))
+            told.append(list(_described(part, of)))
         for i, (what, how, shapes, _) in enumerate(told[0]):
             first = f" in {names[0]}" if shapes and len(names) > 1 else ""
             yield _span(names), sum(each[i][3] for each in told), what, f"{how}{shapes}{first}"
 
 
-def _told(part: str, rows: Sequence[TensorTransfer]) -> Iterator[tuple[What, str, str, int]]:
+def _described(part: str, rows: Sequence[TensorTransfer]) -> Iterator[tuple[What, str, str, int]]:
     """What happens to one part, how, with which shapes, and to how many tensors."""
     for what in sorted(dict.fromkeys(r.what for r in rows), key=_ORDER.index):
         of = [r for r in rows if r.what == what]

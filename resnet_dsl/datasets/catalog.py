@@ -23,7 +23,7 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataSource:
     """A data set. `folders` are tried under each root that is searched; each of `layouts` is a set of files that suffices.
 
     `shape` is (channels, height, width), `count` the number of classes; None and 0 where the files decide. `classes` are
@@ -50,14 +50,14 @@ _TORONTO = "https://www.cs.toronto.edu/~kriz/"
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 _ALL = (
-    Source(
+    DataSource(
         "digits",
         "1,797 handwritten digits, 8x8, grey, 10 classes; in the package",
         (1, 8, 8),
         10,
         tuple("0123456789"),
     ),
-    Source(
+    DataSource(
         "fashion-mnist",
         "70,000 pictures of clothes, 28x28, grey, 10 classes; IDX files",
         (1, 28, 28),
@@ -73,7 +73,7 @@ _ALL = (
         ),
         "dataset-fashion-mnist",
     ),
-    Source(
+    DataSource(
         "cifar10",
         "60,000 small photographs, 32x32, colour, 10 classes; the python or the binary archive, packed or unpacked",
         (3, 32, 32),
@@ -88,7 +88,7 @@ _ALL = (
         ),
         (Download(_TORONTO + "cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),),
     ),
-    Source(
+    DataSource(
         "cifar100",
         "60,000 small photographs, 32x32, colour, 100 classes; the python or the binary archive, packed or unpacked",
         (3, 32, 32),
@@ -103,22 +103,22 @@ _ALL = (
         ),
         (Download(_TORONTO + "cifar-100-binary.tar.gz", "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),),
     ),
-    Source(
+    DataSource(
         "imagefolder",
         "your own pictures: DIR/train/<class>/*.jpg and DIR/val (or test)/<class>/*.jpg, of one size or with a recipe that crops them "
         "(with --data-dir DIR)",
     ),
-    Source(
+    DataSource(
         "webdataset",
         "your own pictures in tar shards: --data-dir DIR with an index.json, or --data-dir 'shards-{0000..0007}.tar'; needs the extra wds",
     ),
 )
 
-SOURCES: Mapping[str, Source] = {s.name: s for s in _ALL}
+SOURCES: Mapping[str, DataSource] = {s.name: s for s in _ALL}
 """Every data set by name."""
 
 
-def fitting(input: tuple[int, ...], classes: int) -> Source | None:
+def fitting(input: tuple[int, ...], classes: int) -> DataSource | None:
     """The first data set that a network reads as it is; None where there is none."""
     return next((s for s in _ALL if s.shape == input and s.count == classes), None)
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_dsl.datasets.catalog import Source
+from resnet_dsl.datasets.catalog import DataSource
 from resnet_dsl.diagnostics import Argument, refuse
 
 ENVIRONMENT = "RESNET_DSL_DATA"
@@ -40,7 +40,7 @@ def roots(data_dir: Path | None) -> list[tuple[Path, str]]:
     ]
 
 
-def find(source: Source, data_dir: Path | None) -> Found:
+def find(source: DataSource, data_dir: Path | None) -> Found:
     """The first complete copy of a data set. Raises SpecError (exit 3) that lists what was searched and what to do."""
     tried: list[str] = []
     for root, why in roots(data_dir):
@@ -65,7 +65,7 @@ def _at(path: Path) -> Path | None:
     return path if path.is_file() else packed if packed.is_file() else None
 
 
-def _fix(source: Source) -> str:
+def _fix(source: DataSource) -> str:
     ways = []
     if source.package:
         ways.append(f"install it (Debian, Ubuntu: apt-get install {source.package})")

@@ -45,7 +45,7 @@ class Padding(_Model):
     writes: frozenset[str]
 
 
-class Table(_Model):
+class NameTable(_Model):
     """The names of one library for one family. `sign` is a tensor that every file in these names has."""
 
     family: str
@@ -75,11 +75,11 @@ class Table(_Model):
 
 
 @functools.cache
-def tables() -> tuple[Table, ...]:
+def tables() -> tuple[NameTable, ...]:
     """All tables, by family and library."""
     files = sorted((f for f in resources.files("resnet_dsl.emission").joinpath("keys").iterdir()), key=lambda f: f.name)
     documents = [yaml.safe_load(f.read_text("utf-8")) for f in files if f.name.endswith(".yaml")]
-    return tuple(Table(family=d["family"], **table) for d in documents for table in d["tables"])
+    return tuple(NameTable(family=d["family"], **table) for d in documents for table in d["tables"])
 
 
 def places(graph: Graph) -> dict[str, dict[str, int]]:

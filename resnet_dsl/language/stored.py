@@ -20,7 +20,7 @@ from resnet_dsl.language.source import decode
 ENDING = ".safetensors"
 
 FORMAT = "resnet-dsl/1"
-"""The value of `format` in the metadata of a file of ours: `spec` is a spec, `classes` and `normalisation` are JSON, `folded` is `true` or absent."""
+"""The value of `format` in the metadata of a file that this program wrote: `spec` is a spec, `classes` and `normalisation` are JSON, `folded` is `true` or absent."""
 
 MAX_HEADER = 16 << 20
 """Bytes. A header has about a hundred a tensor; safetensors itself allows 100 MB."""
@@ -87,7 +87,7 @@ def _header(file: BinaryIO, size: int) -> Header:
 
 
 def stored_spec(path: str) -> tuple[Source, bool]:
-    """The spec in a safetensors file of ours, and whether the weights are of that network with its batch norms folded.
+    """The spec in a safetensors file that this program wrote, and whether the weights are of that network with its batch norms folded.
 
     Raises SpecError, as `read_header` does, and where the file holds no spec (exit code 2).
     """

@@ -65,7 +65,7 @@ class Assessment(Answer):
     """What an evaluation found. `top1` and `top5` are shares of the images whose class is the first guess, or among the first five.
 
     `loss` is the mean cross-entropy (natural logarithm), None where it is not finite. `crops` and `scales` say what was seen of each
-    picture, if not its middle alone. `confusion` counts images: rows are true classes, columns predicted ones.
+    picture, if it was more than one middle crop. `confusion` counts images: rows are true classes, columns predicted ones.
     `show_classes` and `show_confusion` say what the tables hold besides the scores.
     """
 

@@ -78,12 +78,15 @@ class WeightsMetadata(Document):
 
     @classmethod
     def of_file(cls, path: Path) -> Self | None:
-        """Of a safetensors file; None where it is not of ours. No tensor is read. Raises SpecError: exit 2 where there is no file, 3 if damaged."""
+        """The metadata of a safetensors file; None where this program did not write it. No tensor is read.
+
+        Raises SpecError: exit 2 where there is no such file, 3 where it is damaged.
+        """
         return cls.of_texts(read_header(str(path)).metadata, path)
 
     @classmethod
     def of_texts(cls, texts: Mapping[str, str], path: Path) -> Self | None:
-        """From the texts in a file; None where they are not of ours. Raises SpecError (exit 3)."""
+        """From the texts in a file; None where this program did not write them. Raises SpecError (exit 3)."""
         if texts.get("format") != FORMAT:
             return None
         for key in ("spec", "sha256"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from resnet_dsl.emission.naming import Table, owner, tables
+from resnet_dsl.emission.naming import NameTable, owner, tables
 from resnet_dsl.graph import compile
 from resnet_dsl.graph.graph import Shape, join
 from resnet_dsl.graph.tensors import Tensors
@@ -33,7 +33,7 @@ class Renamed:
     """
 
     tensors: Tensors
-    table: Table | None
+    table: NameTable | None
     prefix: str
 
 
@@ -67,7 +67,7 @@ def _flat(name: str, shape: Shape) -> Shape:
     return (shape[0], prod(shape[1:])) if len(shape) == 4 and natural(owner(name))[0] == "fc" else shape
 
 
-def _inverse(table: Table, names: Sequence[str]) -> dict[str, str] | None:
+def _inverse(table: NameTable, names: Sequence[str]) -> dict[str, str] | None:
     """Our name of each tensor; None where the table's names do not tell stages, or two names would be one."""
     modules = list(dict.fromkeys(owner(name) for name in names))
     ours: dict[str, str] = {}
@@ -118,7 +118,7 @@ def _matches(template: str, modules: Sequence[str], within: bool) -> Iterator[tu
                 yield module, (at["s"], at.get("b"))
 
 
-def _shipped(table: Table, names: Sequence[str]) -> dict[str, str] | None:
+def _shipped(table: NameTable, names: Sequence[str]) -> dict[str, str] | None:
     """Our name of each tensor, as a shipped spec has it whose tensors the table calls so."""
     wanted = set(names)
     for spec in shipped_specs():

@@ -47,7 +47,7 @@ def _made(graph: Graph, seed: int | None) -> nn.Module:
     if seed is None:
         return make()
     device = torch.get_default_device()
-    # Drawn on the CPU wherever the module goes: `torch.manual_seed` would seed every device's generator and leave it so.
+    # Drawn on the CPU, whatever device the module is on: `torch.manual_seed` would seed every device's generator and leave it so.
     with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
         torch.default_generator.manual_seed(seed)
         return make().to(device)

@@ -1,4 +1,4 @@
-"""A network with its weights as one file for elsewhere: ONNX, torch.export's program, or safetensors.
+"""A network with its weights as one file for other programs: ONNX, torch.export's program, or safetensors.
 
 Spec, class names and normalisation travel in each, as text by the names of `weights.about`. The batch is free in every file.
 """
@@ -77,7 +77,7 @@ def _to_onnx(network: Network, path: Path, opset: int | None) -> tuple[bytes, st
     import onnx
 
     model = network.module()
-    with _quiet(), _told(path):
+    with _quiet(), _explained(path):
         program = torch.onnx.export(
             model, (network.example(2),), dynamo=True, opset_version=opset, dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=[INPUT], output_names=[OUTPUT], external_data=False, verbose=False,
@@ -119,9 +119,9 @@ def _strip(proto: Any) -> None:
 
 
 def _to_program(network: Network, path: Path, opset: int | None) -> tuple[bytes, str]:
-    """torch.export's program; loading it needs torch alone."""
+    """torch.export's program; loading it needs nothing but torch."""
     model = network.module()
-    with _quiet(), _told(path):
+    with _quiet(), _explained(path):
         program = torch.export.export(model, (network.example(2),), dynamic_shapes=({0: torch.export.Dim("batch")},))
         for node in program.graph.nodes:
             # It names files of this machine.
@@ -164,8 +164,8 @@ def _compared(network: Network, model: nn.Module, other: Callable[[torch.Tensor]
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What torch's exporter refuses, in plain words."""
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what torch's exporter raises into a SpecError in plain words."""
     try:
         yield
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as e:

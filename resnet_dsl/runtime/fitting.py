@@ -12,7 +12,7 @@ import torch
 
 from resnet_dsl.analysis.matching import EVERY_TENSOR, Match, TensorMatch
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.emission.naming import Table, tables
+from resnet_dsl.emission.naming import NameTable, tables
 from resnet_dsl.emission.reordering import orders
 from resnet_dsl.graph.graph import Graph, Shape
 from resnet_dsl.graph.tensors import tensors as tensors_of
@@ -56,7 +56,7 @@ def fitted(
 
 
 def renamed(found: Match, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The file's tensors under the network's names, in its shapes and orders, whether all fit or not. What is in the file alone
+    """The file's tensors under the network's names, in its shapes and orders, whether all fit or not. A tensor that is only in the file
     keeps its name.
     """
     taken: dict[str, torch.Tensor] = {}
@@ -82,12 +82,12 @@ def _prefix(wanted: Collection[str], found: Collection[str]) -> str:
     return prefix
 
 
-def _names(graph: Graph, wanted: Collection[str], found: Collection[str], at: str | Path) -> tuple[Table | None, Mapping[str, str]]:
+def _names(graph: Graph, wanted: Collection[str], found: Collection[str], at: str | Path) -> tuple[NameTable | None, Mapping[str, str]]:
     """The table that finds the most tensors, None where our own names do, and the names."""
     ours: dict[str, str] = {key: key for key in wanted}
     if ours.keys() <= set(found):
         return None, ours
-    ways: list[tuple[Table | None, dict[str, str]]] = [(None, ours), *((t, t.names(graph)) for t in tables() if t.sign in found)]
+    ways: list[tuple[NameTable | None, dict[str, str]]] = [(None, ours), *((t, t.names(graph)) for t in tables() if t.sign in found)]
     hits = [{key: name for key, name in names.items() if name in found} for _, names in ways]
     best = max(hits, key=len)
     first = hits.index(best)

@@ -31,7 +31,7 @@ class Ready(nn.Module):
 def ready(graph: Graph, tensors: Mapping[str, torch.Tensor], *, dtype: torch.dtype = torch.float32, compiled: bool = False) -> Ready:
     """A network for inference, from the state_dict of its module as it was trained, on the device of these tensors.
 
-    Folding is computed in float64 and rounded once, so float32 answers differ from the module's by rounding alone; with `torch.bfloat16`
+    Folding is computed in float64 and rounded once, so float32 outputs differ from the module's only by rounding; with `torch.bfloat16`
     weights and maps have 8 significant bits. `compiled` sends it through torch.compile with its weights frozen into the program: the first
     batch of each size then takes up to minutes, and needs a compiler.
     """

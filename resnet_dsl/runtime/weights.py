@@ -31,7 +31,7 @@ _TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9c")
 class Artifact:
     """Weights by state_dict key. The rest is None where the file does not hold it; `folded`: they are of `graph.folding.fold`'s network.
 
-    `metadata` is what the file said, None where it is not of ours.
+    `metadata` is what the file holds besides the tensors, None where this program did not write it.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -84,8 +84,8 @@ def _ordered(content: bytes) -> bytes:
 
 
 def load(path: Path) -> Artifact:
-    """Read weights: ours, any safetensors file, or a state_dict that torch.save wrote, alone or beside other things in a dict (of which
-    nothing is executed).
+    """Read weights: any safetensors file, or a state_dict that torch.save wrote, also as one entry of a dict. Nothing in the file is
+    executed.
 
     Raises SpecError (exit 3) where the file is missing, damaged or something else.
     """

@@ -1,4 +1,4 @@
-"""A trained network put to use: evaluated, asked for predictions, timed."""
+"""A trained network put to use: evaluation, prediction, export, transfer and timing."""
 
 from resnet_dsl.extras import require
 

@@ -25,7 +25,7 @@ def export(
 ) -> Exported:
     """Write a network with its weights, or with initial ones drawn from `seed`, and its spec, class names and normalisation.
 
-    `tell` is told, before anything slow begins, what a user should know. Raises SpecError as `runtime.export.export`.
+    `tell` is called with what a user should know, before anything slow begins. Raises SpecError as `runtime.export.export`.
     """
     notes: list[str] = []
 

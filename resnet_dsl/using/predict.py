@@ -36,10 +36,10 @@ _CHANGED: Mapping[str, str] = {"crop": "resized and cropped", "stretch": "stretc
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class ToSize:
     """A picture brought to a height and width: `crop` scales it until both sides are covered and keeps the middle,
-    `stretch` scales each side by itself. One that has the size already is left as it is, and nothing else where `refuse`.
-    Raises SpecError (exit 2).
+    `stretch` scales each side by itself. A picture of that size is left as it is.
+    Raises SpecError (exit 2) for a picture of another size where `how` is `refuse`.
     """
 
     height: int
@@ -78,7 +78,7 @@ class Preprocessing:
         with open_picture(path) as picture:
             changes = []
             # What a run did to all its pictures, and grey ones that are read as colours, are no news.
-            if isinstance(self.view, Fitted) and self.view.how in _CHANGED and picture.size != (self.view.width, self.view.height):
+            if isinstance(self.view, ToSize) and self.view.how in _CHANGED and picture.size != (self.view.width, self.view.height):
                 changes.append(_CHANGED[self.view.how])
             if self.channels == 1 and picture.mode not in GREY:
                 changes.append("made grey")
@@ -102,7 +102,7 @@ def preprocessing(trained: LoadedNetwork, resize: Resize | None) -> Preprocessin
     crop = trained.recipe.augment.crop
     if resize is None and crop is not None and shape[1:] == (crop, crop):
         return Preprocessing(shape[0], CentreCrop(crop))
-    return Preprocessing(shape[0], Fitted(shape[1], shape[2], resize or "crop"))
+    return Preprocessing(shape[0], ToSize(shape[1], shape[2], resize or "crop"))
 
 
 def files(given: Sequence[Path]) -> list[Path]:
@@ -158,7 +158,7 @@ def predict(
 ) -> Predictions:
     """What each picture is taken for, in order; an error, not raised, for one that cannot be read or does not fit.
 
-    `data` is asked for what the weights do not bring: class names, mean and deviation.
+    `data` names the data set whose class names, mean and deviation are used where the weights bring none.
     Raises SpecError: exit 2 where they bring neither and no data is named, and where the network reads no pictures; 3 where Pillow is missing.
     """
     classes, normalisation = _classes_and_normalisation(trained, data, data_dir)

@@ -1,4 +1,4 @@
-"""A trained network, ready to be asked: from a run's folder alone, or from a spec and a file of weights."""
+"""A trained network with its weights in memory: from a run's folder, or from a spec and a file of weights."""
 
 from __future__ import annotations
 

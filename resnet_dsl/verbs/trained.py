@@ -39,7 +39,7 @@ Resize = Literal["crop", "stretch", "refuse"]
 
 
 def silent(text: str) -> None:
-    """Nobody is told."""
+    """What is said is not shown."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +159,7 @@ class Trained:
         """Write the network for other programs, with its spec, class names and normalisation: ONNX, torch.export's program, or safetensors.
 
         The ending of `path` decides: .onnx, .pt2 or .safetensors. `fold_bn` folds batch norms into the layers before them; `opset` is that of
-        an ONNX file, 18 to 26; `seed` draws the initial weights of a spec that has none. `tell` is told what a user should know before
+        an ONNX file, 18 to 26; `seed` draws the initial weights of a spec that has none. `tell` is called with what a user should know before
         anything slow begins. The file is checked against torch before it is written, and is whole or absent.
         Raises SpecError: exit 2 for the request, 1 where the exporter fails or the file computes something else, 3 for files and packages.
         """

@@ -9,7 +9,7 @@ from resnet_dsl.graph.graph import CALL, Node, Program, join
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class PlacedBlock:
     """A block of a network; `stage` is the path of the stage that holds it."""
 
     path: str
@@ -40,11 +40,11 @@ class Block:
         return self.program.input == self.program.shape
 
 
-def blocks_of(graph: Graph) -> tuple[Block, ...]:
+def blocks_of(graph: Graph) -> tuple[PlacedBlock, ...]:
     """The blocks of a network's stages, in order."""
     found = []
     for stage in graph.stages:
         for node in stage.callee.nodes:
             if node.op == CALL and node.role == "block":
-                found += [Block(join(stage.path, name), stage.path, node.callee) for name in node.paths]
+                found += [PlacedBlock(join(stage.path, name), stage.path, node.callee) for name in node.paths]
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -34,14 +34,23 @@ _COLUMNS = (
 _POINTS = 25
 """Points of a curve, each a mean over updates in a row."""
 
+SHALLOW, EMBEDDED, NEW = "A", "B, A inside", "B, new"
+"""The networks that are compared: A; B that begins as A; B from initial weights."""
+
+_FIGURES = {"shallow": SHALLOW, "embedded": EMBEDDED, "new": NEW}
+
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What a network is worth: mean cross-entropy and share of wrong classes on the images, and the latter on test images."""
+class EmbedScores:
+    """A network's mean cross-entropy and share of wrong classes on the images, and its share of wrong classes on test images."""
 
     loss: float
     error: float
     test_error: float
+
+
+Scored = dict[tuple[str, int], EmbedScores]
+"""By network and number of updates: all before training, then all after it."""
 
 
 def measure(probed: ProbedNetwork, into: str = "", updates: int = 50, batch: int = 64, lr: float = 0.02) -> Finding:
@@ -54,66 +63,86 @@ def measure(probed: ProbedNetwork, into: str = "", updates: int = 50, batch: int
     Raises SpecError: exit 2 where B is refused or cannot begin as A, 1 where it does not.
     """
     a = probed.graph
+    b = _deeper(a, into)
+    test = probed.test(len(probed.labels))
+    models = _models(probed, b)
+    with torch.no_grad():
+        given, found = (models[name](probed.images) for name in (SHALLOW, EMBEDDED))
+    scored, curves = _trained(probed, models, test, updates, batch, lr)
+    figures = {
+        "max_difference": float((given - found).abs().max()),
+        "same": float((_bits(given) == _bits(found)).all(1).double().mean()),
+        **_figures(scored, updates),
+    }
+    notes = (f"Trained by SGD at {lr:g}, momentum 0.9, batches of {min(batch, len(probed.labels))} of the images, no augmentation.",)
+    return Finding(
+        "embed",
+        probed.name,
+        f"{probed.said}; error on {len(test[1]):,} test images. A is {a.name}, B is {b.name}",
+        _COLUMNS,
+        tuple((name, at, s.loss, s.error, s.test_error) for (name, at), s in scored.items()),
+        figures,
+        notes if updates else (),
+        Plot(tuple(curves), x="update", y="loss of a batch") if updates else None,
+    )
+
+
+def _deeper(a: Graph, into: str) -> Graph:
+    """B: the spec that is named, else A with each stage's last block as often again. Raises SpecError (exit 2)."""
     b = compile(load(into)) if into else deepened(a)
     if tensors(b) == tensors(a):
         message = f"is no deeper than {a.name}" if into else "has no stage with a block that keeps its shape, and so no deeper twin"
-        raise refuse("usage", message, f"name a spec with more blocks: {Argument('into', 'SPEC')}", at=b.name if into else a.name)
-    test_images, test_labels = probed.test(len(probed.labels))
+        help = f"name a spec with more blocks: {Argument('into', 'SPEC')}"
+        raise refuse("usage", message, help, at=b.name if into else a.name)
+    return b
 
-    def scores(model: nn.Module) -> Scores:
-        shown = ((probed.images, probed.labels), (test_images, test_labels))
-        with torch.no_grad():
-            (logits, labels), (test, wanted) = ((model(x), y) for x, y in shown)
-        return Scores(float(functional.cross_entropy(logits, labels)), _error(logits, labels), _error(test, wanted))
+
+def _models(probed: ProbedNetwork, b: Graph) -> dict[str, nn.Module]:
+    """The three networks, in evaluation."""
 
     def made(graph: Graph, state: dict[str, Tensor]) -> nn.Module:
         model = build(graph, seed=0)
         model.load_state_dict(state)
         return model.to(probed.images.device, probed.images.dtype).eval()
 
-    seed = derive(probed.seed, "embed")
+    a, seed = probed.graph, derive(probed.seed, "embed")
     with evaluated(probed.model, probed.images, probed.step):
         state = {k: v.detach().cpu().clone() for k, v in probed.model.state_dict().items()}
-    shallow, embedded, new = "A", "B, A inside", "B, new"
-    models = {
-        shallow: made(a, state),
-        embedded: made(b, grow(a, state, b, seed)),
-        new: made(b, build(b, seed=seed).state_dict()),
-    }
-    with torch.no_grad():
-        given, found = (models[name](probed.images) for name in (shallow, embedded))
-    rows: list[tuple[str, int, Scores]] = []
+    return {SHALLOW: made(a, state), EMBEDDED: made(b, grow(a, state, b, seed)), NEW: made(b, build(b, seed=seed).state_dict())}
+
+
+def _trained(
+    probed: ProbedNetwork, models: Mapping[str, nn.Module], test: tuple[Tensor, Tensor], updates: int, batch: int, lr: float
+) -> tuple[Scored, list[Series]]:
+    """Train the models in place; their scores before and after, and their losses."""
+    before: Scored = {}
+    after: Scored = {}
     curves: list[Series] = []
     for number, (name, model) in enumerate(models.items()):
         # A network that was never trained has no running statistics to speak of.
-        with held_statistics(model, probed.images) if name == new else torch.no_grad():
-            rows.append((name, 0, scores(model)))
+        with held_statistics(model, probed.images) if name == NEW else torch.no_grad():
+            before[name, 0] = _scores(probed, model, test)
         if updates:
             losses = list(_train(model, probed, updates, batch, lr))
             curves.append(Series(name, _means(losses), number))
             with held_statistics(model, probed.images):
-                rows.append((name, updates, scores(model)))
-    rows.sort(key=lambda row: row[1])
-    worth = {(name, at): s for name, at, s in rows}
-    figures: dict[str, float] = {
-        "max_difference": float((given - found).abs().max()),
-        "same": float((_bits(given) == _bits(found)).all(1).double().mean()),
-    }
-    for word, name in (("shallow", shallow), ("embedded", embedded), ("new", new)):
+                after[name, updates] = _scores(probed, model, test)
+    return before | after, curves
+
+
+def _scores(probed: ProbedNetwork, model: nn.Module, test: tuple[Tensor, Tensor]) -> EmbedScores:
+    with torch.no_grad():
+        logits, on_test = model(probed.images), model(test[0])
+    loss = float(functional.cross_entropy(logits, probed.labels))
+    return EmbedScores(loss, _error(logits, probed.labels), _error(on_test, test[1]))
+
+
+def _figures(scored: Scored, updates: int) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for word, name in _FIGURES.items():
         for at, when in ((0, "before"), (updates, "after"))[: 2 if updates else 1]:
-            figures |= {f"{word}_loss_{when}": worth[name, at].loss, f"{word}_test_error_{when}": worth[name, at].test_error}
-    return Finding(
-        "embed",
-        probed.name,
-        f"{probed.said}; error on {len(test_labels):,} test images. A is {a.name}, B is {b.name}",
-        _COLUMNS,
-        tuple((name, at, s.loss, s.error, s.test_error) for name, at, s in rows),
-        figures,
-        (f"Trained by SGD at {lr:g}, momentum 0.9, batches of {min(batch, len(probed.labels))} of the images, no augmentation.",)
-        if updates
-        else (),
-        Plot(tuple(curves), x="update", y="loss of a batch") if updates else None,
-    )
+            figures |= {f"{word}_loss_{when}": scored[name, at].loss, f"{word}_test_error_{when}": scored[name, at].test_error}
+    return figures
 
 
 def _bits(outputs: Tensor) -> Tensor:

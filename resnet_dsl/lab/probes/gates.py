@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,7 +39,7 @@ def measure(probed: ProbedNetwork) -> Finding:
     of the units' standard deviations over images and places; `closed` and `open` the shares of units whose mean is below 0.1 or above 0.9.
     Batch norms use the statistics of the images, as in training. Raises SpecError (exit 2) where there is no gate.
     """
-    found: dict[str, tuple[int, float, float, float, float, float]] = {}
+    found: dict[str, Openness] = {}
 
     def watch(seen: Seen) -> Tensor:
         if OPS[seen.node.op].gate is not None:
@@ -54,29 +56,22 @@ def measure(probed: ProbedNetwork) -> Finding:
             at=probed.name,
         )
     values = list(found.values())
-    units = sum(v[0] for v in values)
     return Finding(
         "gates",
         probed.name,
         probed.said,
         _COLUMNS,
         tuple((path, *row) for path, row in found.items()),
-        {
-            "mean": statistics.fmean(v[1] for v in values),
-            "lowest": min(v[1] for v in values),
-            "highest": max(v[1] for v in values),
-            "closed": sum(v[0] * v[4] for v in values) / units,
-            "open": sum(v[0] * v[5] for v in values) / units,
-        },
+        _figures(values),
         (
             "spread: between units; varies: of a unit, over images and places; "
             f"closed, open: shares of units whose mean is below {CLOSED:g}, above {1 - CLOSED:g}.",
         ),
         Plot(
             (
-                Series("mean of T", [(i, v[1]) for i, v in enumerate(values, 1)], 0),
-                Series("share of units closed", [(i, v[4]) for i, v in enumerate(values, 1)], 1),
-                Series("share of units open", [(i, v[5]) for i, v in enumerate(values, 1)], 2),
+                Series("mean of T", [(i, v.mean) for i, v in enumerate(values, 1)], 0),
+                Series("share of units closed", [(i, v.closed) for i, v in enumerate(values, 1)], 1),
+                Series("share of units open", [(i, v.open) for i, v in enumerate(values, 1)], 2),
             ),
             x="gate",
             y="openness",
@@ -84,11 +79,33 @@ def measure(probed: ProbedNetwork) -> Finding:
     )
 
 
-def openness(gate: Tensor) -> tuple[int, float, float, float, float, float]:
-    """Units, mean, spread, varies, closed and open (see `measure`) of gates (N, units, ...) between 0 and 1."""
+def _figures(gates: Sequence[Openness]) -> dict[str, float]:
+    units = sum(g.units for g in gates)
+    return {
+        "mean": statistics.fmean(g.mean for g in gates),
+        "lowest": min(g.mean for g in gates),
+        "highest": max(g.mean for g in gates),
+        "closed": sum(g.units * g.closed for g in gates) / units,
+        "open": sum(g.units * g.open for g in gates) / units,
+    }
+
+
+class Openness(NamedTuple):
+    """A gate over all images and places; see `measure`."""
+
+    units: int
+    mean: float
+    spread: float
+    varies: float
+    closed: float
+    open: float
+
+
+def openness(gate: Tensor) -> Openness:
+    """How far gates (N, units, ...) between 0 and 1 are open."""
     by_unit = gate.double().transpose(0, 1).flatten(1)
     means = by_unit.mean(1)
-    return (
+    return Openness(
         len(means),
         float(means.mean()),
         float(means.std(correction=0)),

@@ -14,7 +14,7 @@ from torch.func import jvp
 from torch.nn import functional
 
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
-from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.blocks import PlacedBlock, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.values import Seen, apply, evaluate, evaluate_scope
@@ -102,7 +102,7 @@ def measure(probed: ProbedNetwork, directions: int = 4) -> Finding:
     )
 
 
-def jacobian(block: Block, module: nn.Module, x: Tensor, directions: int, seed: int) -> Jacobian:
+def jacobian(block: PlacedBlock, module: nn.Module, x: Tensor, directions: int, seed: int) -> Jacobian:
     """The Jacobian of one block at x (N, *input), means over the directions; the error is the largest."""
     after = [n for n in block.program.nodes if n.role == "after"]
     pointwise = all(n.program is None and OPS[n.op].group == "act" for n in after)
@@ -189,7 +189,7 @@ def _over(mean: Callable[[list[float]], float], values: Sequence[float | None]) 
     return mean(known) if known else None
 
 
-def _open_so_far(blocks: Sequence[Block], gates: Sequence[Tensor | None]) -> Iterator[float | None]:
+def _open_so_far(blocks: Sequence[PlacedBlock], gates: Sequence[Tensor | None]) -> Iterator[float | None]:
     """The share of numbers whose gate is open in a block and in all blocks of its stage before it."""
     stage, through = "", None
     for block, gate in zip(blocks, gates, strict=True):
@@ -199,7 +199,7 @@ def _open_so_far(blocks: Sequence[Block], gates: Sequence[Tensor | None]) -> Ite
 
 
 def _figures(
-    blocks: Sequence[Block], found: Sequence[Jacobian], through: Mapping[str, float], trunk: Mapping[str, float | None]
+    blocks: Sequence[PlacedBlock], found: Sequence[Jacobian], through: Mapping[str, float], trunk: Mapping[str, float | None]
 ) -> dict[str, float]:
     """Those that the network has: a plain one has no skips, a pre-activation one no gates that close."""
     figures: dict[str, float | None] = {
@@ -217,7 +217,7 @@ def _figures(
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _plot(blocks: Sequence[Block], found: Sequence[Jacobian], trunk: Mapping[str, float | None]) -> Plot:
+def _plot(blocks: Sequence[PlacedBlock], found: Sequence[Jacobian], trunk: Mapping[str, float | None]) -> Plot:
     lines = {
         "open gates": [None if j.open is None else _share(j.open) for j in found],
         "cos(J v, v)": [j.along for j in found],

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_dsl.lab.finding import Finding
-from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.blocks import PlacedBlock, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.values import Seen, evaluate, evaluate_scope
@@ -68,7 +68,7 @@ def measure(probed: ProbedNetwork) -> Finding:
     )
 
 
-def zero_branch(model: nn.Module, block: Block) -> None:
+def zero_branch(model: nn.Module, block: PlacedBlock) -> None:
     """Make every parameter of a block's body zero, those of norms included."""
     for node in block.program.nodes:
         if node.role == "body" and (node.program is not None or OPS[node.op].module is not None):
@@ -77,7 +77,7 @@ def zero_branch(model: nn.Module, block: Block) -> None:
                     p.zero_()
 
 
-def passed(model: nn.Module, block: Block, x: Tensor) -> Passed:
+def passed(model: nn.Module, block: PlacedBlock, x: Tensor) -> Passed:
     """How x (N, *input) comes through a block."""
     merges: list[Seen] = []
 

@@ -43,35 +43,32 @@ def measure(probed: ProbedNetwork, directions: int = 1, grid: int = 21, span: fl
     with evaluated(model, probed.images, probed.step), torch.no_grad():
         ways = [direction(model, generator(probed.seed, "landscape", i)) for i in range(directions)]
         losses = surface(model, ways, places, lambda: float(probed.loss(model(probed.images))))
-    lost = sum(not math.isfinite(v) for row in losses for v in row)
-    held = "their running statistics" if probed.step is None else "the statistics of the images"
-    notes = (
-        "centre: the loss at the weights themselves. bumps: how much the loss goes up and down along a line beyond what one valley needs, "
-        "mean over the lines. convex: share of the places between two others where the loss bends upwards.",
-        f"Norms hold {held}; biases and the parameters of norms stay.",
-        *(
-            [f"The loss is not finite at {lost:,} of {len(places) ** directions:,} places; lowest and highest are of the others."]
-            if lost
-            else []
-        ),
-    )
     draw = _curve if directions == 1 else _map
+    columns = [Column(k, k, lambda v: f"{v:+.2f}", right=True) for k in ("a", "b")[:directions]]
     return Finding(
         "landscape",
         probed.name,
         probed.said,
-        (
-            *(Column(k, k, lambda v: f"{v:+.2f}", right=True) for k in ("a", "b")[:directions]),
-            Column("loss", "loss", number_text, right=True),
-        ),
+        (*columns, Column("loss", "loss", number_text, right=True)),
         tuple(
             (*((a,) if directions == 1 else (a, b)), losses[j][i])
             for i, a in enumerate(places)
             for j, b in enumerate(places if directions == 2 else (0.0,))
         ),
         _figures(losses, places),
-        notes,
+        _notes(losses, "their running statistics" if probed.step is None else "the statistics of the images"),
         draw(losses, places),
+    )
+
+
+def _notes(losses: Sequence[Sequence[float]], held: str) -> tuple[str, ...]:
+    values = [v for row in losses for v in row]
+    lost = sum(not math.isfinite(v) for v in values)
+    return (
+        "centre: the loss at the weights themselves. bumps: how much the loss goes up and down along a line beyond what one valley needs, "
+        "mean over the lines. convex: share of the places between two others where the loss bends upwards.",
+        f"Norms hold {held}; biases and the parameters of norms stay.",
+        *([f"The loss is not finite at {lost:,} of {len(values):,} places; lowest and highest are of the others."] if lost else []),
     )
 
 

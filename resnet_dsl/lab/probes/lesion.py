@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.lab.finding import Finding, Plot
-from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.blocks import PlacedBlock, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import evaluated
 from resnet_dsl.lab.probes.values import Seen, evaluate
@@ -83,7 +83,7 @@ def error(forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -
     return wrong / len(labels)
 
 
-def remains(block: Block) -> str | None:
+def remains(block: PlacedBlock) -> str | None:
     """What is left of a block without its branch: `identity`, the shortcut's policy, or None where that has another shape."""
     merge = block.merge
     if merge is None:
@@ -94,7 +94,7 @@ def remains(block: Block) -> str | None:
     return block.shortcut if block.program.shapes[skip] == merge.shape else None
 
 
-def without(graph: Graph, model: nn.Module, block: Block) -> Callable[[Tensor], Tensor]:
+def without(graph: Graph, model: nn.Module, block: PlacedBlock) -> Callable[[Tensor], Tensor]:
     """The network with one block dropped, as a function of images."""
     at = block.merge_path or block.path
 
@@ -107,7 +107,7 @@ def without(graph: Graph, model: nn.Module, block: Block) -> Callable[[Tensor], 
 
 
 @contextmanager
-def swapped(model: nn.Module, first: Block, second: Block) -> Iterator[None]:
+def swapped(model: nn.Module, first: PlacedBlock, second: PlacedBlock) -> Iterator[None]:
     """Inside `with`, two blocks of one stage stand in each other's place."""
     stage = model.get_submodule(first.stage)
     names = [b.path.removeprefix(f"{b.stage}.") for b in (first, second)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resnet_dsl.diagnostics import refuse, setting
 from resnet_dsl.lab.finding import Finding, Plot, number_text
-from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.blocks import PlacedBlock, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import held_statistics
 from resnet_dsl.lab.probes.values import Seen, evaluate
@@ -55,22 +55,27 @@ def measure(probed: ProbedNetwork, samples: int = 8) -> Finding:
         for k in range(n + 1):
             subsets = list(_subsets(n, k, samples, generator(probed.seed, "paths", k)))
             norms.append(statistics.fmean(float(path_gradient(probed, {merges[i] for i in s}).double().norm()) for s in subsets))
-    contributions = [math.comb(n, k) * norm for k, norm in enumerate(norms)]
+    return _finding(probed, n, norms)
+
+
+def _finding(probed: ProbedNetwork, n: int, norms: Sequence[float]) -> Finding:
+    """From the mean norm of the gradient through one path of each length, 0 to n."""
+    lengths, paths = range(n + 1), [math.comb(n, k) for k in range(n + 1)]
+    contributions = [count * norm for count, norm in zip(paths, norms, strict=True)]
     total = math.fsum(contributions)
     shares = [c / total if total else math.nan for c in contributions]
-    below = [math.fsum(shares[: k + 1]) for k in range(n + 1)]
-    rows = tuple((k, math.comb(n, k), norms[k], contributions[k], shares[k], below[k]) for k in range(n + 1))
+    below = [math.fsum(shares[: k + 1]) for k in lengths]
     low, high = (next((k for k, b in enumerate(below) if b >= part), n) for part in (0.05, 0.95))
     return Finding(
         "paths",
         probed.name,
         probed.said,
         _COLUMNS,
-        rows,
+        tuple(zip(lengths, paths, norms, contributions, shares, below, strict=True)),
         {
             "blocks": n,
             "effective_length": math.fsum(k * s for k, s in enumerate(shares)),
-            "peak": max(range(n + 1), key=lambda k: contributions[k]),
+            "peak": max(lengths, key=lambda k: contributions[k]),
             "low": low,
             "high": high,
             "norm_ratio": norms[-1] / norms[0] if norms[0] else math.nan,
@@ -82,7 +87,7 @@ def measure(probed: ProbedNetwork, samples: int = 8) -> Finding:
         Plot(
             (
                 Series("share of the gradient", list(enumerate(shares)), 0),
-                Series("share of the paths", [(k, math.comb(n, k) / 2**n) for k in range(n + 1)], 1, dashed=True),
+                Series("share of the paths", [(k, count / 2**n) for k, count in enumerate(paths)], 1, dashed=True),
             ),
             x="length of the path, in branches",
             y="share",
@@ -90,7 +95,7 @@ def measure(probed: ProbedNetwork, samples: int = 8) -> Finding:
     )
 
 
-def residual_merges(blocks: Collection[Block]) -> list[str]:
+def residual_merges(blocks: Collection[PlacedBlock]) -> list[str]:
     """The paths of the nodes where a block adds its shortcut."""
     return [path for b in blocks if b.merge is not None and OPS[b.merge.op].sums and (path := b.merge_path) is not None]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from resnet_dsl.diagnostics import Argument, refuse, setting
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Node
 from resnet_dsl.lab.finding import Finding, Plot, number_text, ratio
-from resnet_dsl.lab.probes.blocks import blocks_of
+from resnet_dsl.lab.probes.blocks import PlacedBlock, blocks_of
 from resnet_dsl.lab.probes.probed import ProbedNetwork
 from resnet_dsl.lab.probes.still import batch_statistics
 from resnet_dsl.lab.probes.values import Seen, evaluate
@@ -112,6 +112,46 @@ def _padded(probed: ProbedNetwork) -> Finding:
             f"use {setting('shortcut', 'A')}",
             at=probed.name,
         )
+    rows = list(_sizes(probed, merges, carried))
+    sizes = [size for _, size in rows]
+    lines = {"carried": [s.carried for s in sizes], "padded": [s.padded for s in sizes]}
+    return Finding(
+        "responses",
+        probed.name,
+        probed.said,
+        _PADDED,
+        tuple((*block, *size) for block, size in rows),
+        {
+            "response_ratio": statistics.fmean(ratio(s.padded, s.carried) for s in sizes),
+            "gradient_ratio": statistics.fmean(ratio(s.gradient_padded, s.gradient_carried) for s in sizes),
+        },
+        (
+            "F, dL/dF: root mean square of the branch and of its gradient, in the channels that the shortcut carried into the stage and in "
+            "those that it padded with zeros. Ratios: padded over carried, mean over blocks.",
+        ),
+        Plot(
+            tuple(Series(name, list(enumerate(line, 1)), i) for i, (name, line) in enumerate(lines.items())),
+            x="block of the stages that begin with padding",
+            y="response",
+        ),
+    )
+
+
+_PADDED = (
+    Column("block", "block"),
+    Column("carried", "carried", str, right=True),
+    Column("padded", "padded", str, right=True),
+    Column("response_carried", "F carried", number_text, right=True),
+    Column("response_padded", "F padded", number_text, right=True),
+    Column("gradient_carried", "dL/dF carried", number_text, right=True),
+    Column("gradient_padded", "dL/dF padded", number_text, right=True),
+)
+
+
+def _sizes(
+    probed: ProbedNetwork, merges: Mapping[str | None, PlacedBlock], carried: Mapping[str, int]
+) -> Iterator[tuple[tuple[str, int, int], _Sizes]]:
+    """Each block's path, the channels carried and padded, and how large the branch is in both."""
     branches: dict[str, Tensor] = {}
 
     def watch(seen: Seen) -> Tensor:
@@ -122,45 +162,12 @@ def _padded(probed: ProbedNetwork) -> Finding:
 
     with batch_statistics(probed.model):
         images = probed.images.clone().requires_grad_()
-        probed.loss(evaluate(graph, probed.model, images, watch)).backward()  # type: ignore[no-untyped-call]
-    blocks: list[tuple[str, int, int]] = []
-    sizes: list[_Sizes] = []
+        probed.loss(evaluate(probed.graph, probed.model, images, watch)).backward()  # type: ignore[no-untyped-call]
     for path, branch in branches.items():
         n = carried[merges[path].stage]
         assert branch.grad is not None
-        blocks.append((merges[path].path, n, branch.shape[1] - n))
-        sizes.append(_Sizes(*(_rms(part) for t in (branch.detach(), branch.grad) for part in (t[:, :n], t[:, n:]))))
-    lines = [[s.carried for s in sizes], [s.padded for s in sizes]]
-    return Finding(
-        "responses",
-        probed.name,
-        probed.said,
-        (
-            Column("block", "block"),
-            Column("carried", "carried", str, right=True),
-            Column("padded", "padded", str, right=True),
-            Column("response_carried", "F carried", number_text, right=True),
-            Column("response_padded", "F padded", number_text, right=True),
-            Column("gradient_carried", "dL/dF carried", number_text, right=True),
-            Column("gradient_padded", "dL/dF padded", number_text, right=True),
-        ),
-        tuple((*block, *size) for block, size in zip(blocks, sizes, strict=True)),
-        {
-            "response_ratio": statistics.fmean(ratio(s.padded, s.carried) for s in sizes),
-            "gradient_ratio": statistics.fmean(ratio(s.gradient_padded, s.gradient_carried) for s in sizes),
-        },
-        (
-            "F, dL/dF: root mean square of the branch and of its gradient, in the channels that the shortcut carried into the stage and in "
-            "those that it padded with zeros. Ratios: padded over carried, mean over blocks.",
-        ),
-        Plot(
-            tuple(
-                Series(name, list(enumerate(line, 1)), i) for i, (name, line) in enumerate(zip(("carried", "padded"), lines, strict=True))
-            ),
-            x="block of the stages that begin with padding",
-            y="response",
-        ),
-    )
+        parts = (part for t in (branch.detach(), branch.grad) for part in (t[:, :n], t[:, n:]))
+        yield (merges[path].path, n, branch.shape[1] - n), _Sizes(*map(_rms, parts))
 
 
 class _Sizes(NamedTuple):

@@ -17,7 +17,7 @@ from torch.func import functional_call, jacrev, stack_module_state, vmap
 from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.lab.finding import Finding, number_text
-from resnet_dsl.lab.probes.blocks import Block, blocks_of
+from resnet_dsl.lab.probes.blocks import PlacedBlock, blocks_of
 from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.heat import Axis, heat
 from resnet_dsl.runtime.build import build
@@ -67,7 +67,7 @@ INITS: Mapping[str, Callable[[int], float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class Candidate:
     """A network with one of its initial schemes."""
 
     graph: Graph
@@ -87,7 +87,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class FitErrors:
     """What an arm came to on one target with one seed: mean squared errors before and after, and with all weights at zero; how far the
     weights moved, and how far from zero they began.
     """
@@ -125,7 +125,7 @@ def measure(
         require_stack(network)
     _require_known(targets, TARGETS, "target", "target")
     _require_known(inits, INITS, "init", "initial scheme")
-    arms = [Arm(g, i) for g in graphs for i in (inits if _is_residual(g) else ("spec",))]
+    arms = [Candidate(g, i) for g in graphs for i in (inits if _is_residual(g) else ("spec",))]
     numbers = [derive(seed, "target", i) for i in range(seeds)]
     found = {arm: fits(arm, targets, numbers, updates, batch, lr) for arm in arms}
     conditions = {arm: condition_number(arm.build(numbers[0]), arm.graph.input[0], numbers[0]) for arm in arms} if condition else {}
@@ -178,7 +178,7 @@ def condition_number(model: nn.Module, features: int, seed: int, points: int = 1
     return high / low if low > high * len(values) * torch.finfo(torch.float64).eps else math.inf
 
 
-def fits(arm: Arm, targets: Sequence[str], seeds: Sequence[int], updates: int, batch: int, lr: float) -> dict[str, list[Fit]]:
+def fits(arm: Candidate, targets: Sequence[str], seeds: Sequence[int], updates: int, batch: int, lr: float) -> dict[str, list[FitErrors]]:
     """Every target and seed at once: the networks are stacked, and Adam, which is elementwise, trains each as if alone."""
     d = arm.graph.input[0]
     models = [arm.build(s) for s in seeds for _ in targets]
@@ -209,7 +209,7 @@ def fits(arm: Arm, targets: Sequence[str], seeds: Sequence[int], updates: int, b
         errors(parameters, batch, draws).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     moved = _lengths([parameters[name].detach() - start[name] for name in start])
-    found = [Fit(*values) for values in zip(before, tested(parameters), at_zero, moved, _lengths(start.values()), strict=True)]
+    found = [FitErrors(*values) for values in zip(before, tested(parameters), at_zero, moved, _lengths(start.values()), strict=True)]
     return {t: found[i :: len(targets)] for i, t in enumerate(targets)}
 
 
@@ -229,7 +229,7 @@ def _lengths(tensors: Iterable[Tensor]) -> list[float]:
     return values
 
 
-def _last_gain(block: Block) -> str:
+def _last_gain(block: PlacedBlock) -> str:
     """The path of what ends a block's body and can scale it. Raises SpecError (exit 2) where something else ends it."""
     last = next((n for n in reversed(block.program.nodes) if n.role == "body"), None)
     if last is None or last.program is not None or not OPS[last.op].gain:
@@ -248,14 +248,14 @@ def _require_known(words: Sequence[str], table: Mapping[str, object], argument: 
             raise refuse("usage", f"there is no {what} {quote(word)}", did_you_mean(word, table, what=what), at=Argument(argument))
 
 
-Found = Mapping[Arm, Mapping[str, Sequence[Fit]]]
+Found = Mapping[Candidate, Mapping[str, Sequence[FitErrors]]]
 
 
 class _Report(NamedTuple):
     """What a table says of the fits of one arm to one target, over the seeds."""
 
     columns: tuple[Column, ...]
-    row: Callable[[Sequence[Fit]], tuple[float, ...]]
+    row: Callable[[Sequence[FitErrors]], tuple[float, ...]]
     note: str
 
 
@@ -286,7 +286,7 @@ def _figures(found: Found, targets: Sequence[str]) -> dict[str, float]:
     return figures
 
 
-def _condition_figures(conditions: Mapping[Arm, float]) -> dict[str, float]:
+def _condition_figures(conditions: Mapping[Candidate, float]) -> dict[str, float]:
     return {identifier(f"condition_{arm.graph.name}_{arm.init}"): value for arm, value in conditions.items()}
 
 
@@ -295,7 +295,7 @@ def identifier(text: str) -> str:
     return re.sub(r"\W", "_", text)
 
 
-def _notes(arms: Sequence[Arm], report: _Report, condition: bool) -> tuple[str, ...]:
+def _notes(arms: Sequence[Candidate], report: _Report, condition: bool) -> tuple[str, ...]:
     said = {
         "spec": "spec: initial weights as the spec says",
         "scaled": "scaled: each branch times 1/sqrt(L)",

@@ -11,7 +11,7 @@ from resnet_dsl.lab.study.engine import Task
 from resnet_dsl.lab.study.folder import MEASURES_FILE, measured, write
 from resnet_dsl.lab.study.measures import curve, diverged, of_log
 from resnet_dsl.lab.study.planning import ON_CPU, command
-from resnet_dsl.lab.study.records import Measured
+from resnet_dsl.lab.study.records import RunMeasures
 from resnet_dsl.language import load
 from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.records.folder import RunFolder
@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 """Is told the step that was reached and how many there are."""
 
 
-def run_task(task: Task, progress: Progress = lambda step, total: None) -> Measured:
+def run_task(task: Task, progress: Progress = lambda step, total: None) -> RunMeasures:
     """Carry a task out in this process and return what was measured, which is also written into its folder.
 
     A finished task is read, one that was begun goes on from its checkpoint. A run whose loss is not finite is a result. Raises
@@ -75,7 +75,7 @@ def _trained(task: Task, watcher: Silent) -> Run:
     return begin(load(str(task.spec)), recipe, request, command=command(task), watcher=watcher)
 
 
-def _measured(task: Task, results: Results | None, bad: str, total: int) -> Measured:
+def _measured(task: Task, results: Results | None, bad: str, total: int) -> RunMeasures:
     run = Run.open(task.folder)
     measures = of_log(run.rows, tail=task.tail, level=task.level, batch=recipe_named(str(task.recipe)).batch)
     if results is None:
@@ -84,7 +84,7 @@ def _measured(task: Task, results: Results | None, bad: str, total: int) -> Meas
         evaluated = 100 * (1 - _judged(task))
         test = 100 * (1 - results.test.top1)
         measures |= {"train_error_eval": evaluated, "test_error": test, "gap": test - evaluated, "seconds": results.seconds}
-    return Measured(
+    return RunMeasures(
         identity=task.identity,
         diverged=bad or None,
         measures={k: None if v is None else float(f"{v:.6g}") for k, v in measures.items()},

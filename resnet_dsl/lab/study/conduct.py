@@ -13,7 +13,7 @@ from resnet_dsl.extras import require
 from resnet_dsl.lab.study.engine import Engine, Stop, Task, TaskResult
 from resnet_dsl.lab.study.folder import RESULT, measured, read, register, write
 from resnet_dsl.lab.study.planning import StudyPlan
-from resnet_dsl.lab.study.records import Measured, StudyDocument
+from resnet_dsl.lab.study.records import RunMeasures, StudyDocument
 from resnet_dsl.lab.study.result import Invocation, StudyResult, result
 from resnet_dsl.records.errors import StudyInterrupted
 from resnet_dsl.records.folder import RunFolder
@@ -61,7 +61,7 @@ def conduct(plan: StudyPlan, home: Path, execution: Execution) -> StudyResult:
 
 
 def _carry_out(
-    plan: StudyPlan, home: Path, left: Sequence[Task], found: dict[str, Measured], execution: Execution
+    plan: StudyPlan, home: Path, left: Sequence[Task], found: dict[str, RunMeasures], execution: Execution
 ) -> tuple[TaskResult, ...]:
     """Run what is left; what is measured goes into `found`. Returns what failed."""
     # Preparing and training need torch; a study whose runs are finished is read without it.
@@ -100,7 +100,7 @@ def _work(plan: StudyPlan, tasks: Sequence[Task]) -> Mapping[str, float]:
     return {t.name: arms[t.arm] for t in tasks}
 
 
-def _require_one_data(found: Mapping[str, Measured], home: Path) -> None:
+def _require_one_data(found: Mapping[str, RunMeasures], home: Path) -> None:
     if len({f.data_sha256 for f in found.values()}) > 1:
         raise refuse(
             "data-changed",

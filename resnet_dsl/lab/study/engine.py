@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, either, render
-from resnet_dsl.lab.study.records import Measured
+from resnet_dsl.lab.study.records import RunMeasures
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class TaskResult:
     """What became of a task: what was measured (of a run that diverged too), or a message and the exit code that it stands for."""
 
     task: Task
-    measured: Measured | None = None
+    measured: RunMeasures | None = None
     error: str = ""
     exit_code: int = 0
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.files import write_atomic
 from resnet_dsl.lab.study.engine import Task
-from resnet_dsl.lab.study.records import Measured, RegisteredRuns
+from resnet_dsl.lab.study.records import RegisteredRuns, RunMeasures
 from resnet_dsl.records.document import Document
 
 MEASURES_FILE, PLAN, RESULT = "measures.json", "plan.json", "study.json"
@@ -29,12 +29,12 @@ MEASURES_FILE, PLAN, RESULT = "measures.json", "plan.json", "study.json"
 _Kind = TypeVar("_Kind", bound=Document)
 
 
-def measured(task: Task) -> Measured | None:
+def measured(task: Task) -> RunMeasures | None:
     """What was measured of a finished task; None where it is not finished.
 
     Raises SpecError: exit 2 where the folder holds another run, 3 where the file is damaged.
     """
-    found = read(Measured, task.folder / MEASURES_FILE)
+    found = read(RunMeasures, task.folder / MEASURES_FILE)
     if found is not None and found.identity != task.identity:
         raise _other(task)
     return found

@@ -88,5 +88,5 @@ class StudyForm(Budget):
     level: float | None = Field(None, gt=0, description="The training loss that steps_to counts steps to.")
     decide: tuple[Hypothesis, ...] = Field(strict=False, min_length=1, max_length=64, description="The comparisons; all have to hold.")
     notes: tuple[str, ...] = Field((), strict=False, description="What else has to be said under the result.")
-    quick: Budget = Field(Budget(), description="What --quick changes.")
-    long: Budget = Field(Budget(), description="What --long changes.")
+    quick: Budget = Field(Budget(), description="What the setting quick changes.")
+    long: Budget = Field(Budget(), description="What the setting long changes.")

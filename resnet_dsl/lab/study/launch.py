@@ -14,7 +14,7 @@ from resnet_dsl.files import write_output
 from resnet_dsl.lab.study.conduct import Execution, conduct
 from resnet_dsl.lab.study.engine import Engine
 from resnet_dsl.lab.study.form import Setting
-from resnet_dsl.lab.study.planning import Choice, StudyPlan, plan
+from resnet_dsl.lab.study.planning import Choice, StudyPlan, options, plan
 from resnet_dsl.lab.study.reading import read_study
 from resnet_dsl.lab.study.result import Invocation, StudyResult
 
@@ -70,10 +70,9 @@ def command_line(study: str, choice: Choice) -> str:
     """The command that gives the same numbers, without the folders of this machine."""
     parts = ["resnet-dsl", "study", Path(study).name if os.sep in study else study]
     parts += [f"--{choice.setting}"] if choice.setting != "usual" else []
-    given = {"data": choice.data, "seeds": choice.seeds, "steps": choice.steps, "limit-train": choice.limit_train}
-    for key, value in given.items():
-        parts += [f"--{key}", str(value)] if value is not None else []
-    return shlex.join([*parts, *(["--device", choice.device] if choice.device != "cpu" else [])])
+    device = choice.device if choice.device != "cpu" else None
+    given = {"data": choice.data, "seeds": choice.seeds, "steps": choice.steps, "limit-train": choice.limit_train, "device": device}
+    return shlex.join([*parts, *options(given)])
 
 
 def _require_valid(choice: Choice, how: Launch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_dsl.analysis.cost import Costs
-from resnet_dsl.diagnostics import did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.lab.study.engine import Task
 from resnet_dsl.lab.study.form import Budget, Setting
@@ -117,7 +117,7 @@ def plan(study: Study, choice: Choice) -> StudyPlan:
     data = choice.data if choice.data is not None else next(iter(study.data))
     if data not in study.data:
         message = f"the study {study.name} does not say how its networks fit {quote(data)}"
-        raise refuse("data-fit", message, did_you_mean(data, study.data, what="its data"), at="--data")
+        raise refuse("data-fit", message, did_you_mean(data, study.data, what="its data"), at=Argument("data"))
     given = {"seeds": choice.seeds, "steps": choice.steps, "limit_train": choice.limit_train}
     budget = study.budget(choice.setting).model_copy(update={k: v for k, v in given.items() if v is not None})
     recipes = study.recipes(choice.setting, data, budget)
@@ -140,9 +140,13 @@ def digest(*texts: str) -> str:
 
 def command(task: Task) -> list[str]:
     """The command line that trains a run alone; it goes into a folder of its own."""
-    parts = ["resnet-dsl", "train", str(task.spec), "--data", task.data, "--recipe", str(task.recipe), "--seed", str(task.seed)]
-    if task.start is not None:
-        parts += ["--weights", str(task.start)]
-    if task.limit_train is not None:
-        parts += ["--limit-train", str(task.limit_train)]
-    return [*parts, "--device", task.device, *(["--plan", ON_CPU] if task.device == "cpu" else [])]
+    given = {
+        "data": task.data, "recipe": task.recipe, "seed": task.seed, "weights": task.start, "limit-train": task.limit_train,
+        "device": task.device, "plan": ON_CPU if task.device == "cpu" else None,
+    }  # fmt: skip
+    return ["resnet-dsl", "train", str(task.spec), *options(given)]
+
+
+def options(given: Mapping[str, object]) -> list[str]:
+    """Options of a command line as its words; those that are None are left out."""
+    return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]

@@ -26,7 +26,7 @@ from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.extras import require
 from resnet_dsl.lab.study.engine import Event, Listener, Stop, Task, TaskResult, told
 from resnet_dsl.lab.study.folder import measured
-from resnet_dsl.lab.study.records import Measured
+from resnet_dsl.lab.study.records import RunMeasures
 
 _POLL = 0.25
 """Seconds between two looks at the news of a cluster, and at whether to stop."""
@@ -103,8 +103,8 @@ def _schedule(tasks: Sequence[Task], jobs: int | None, tell: Listener, stop: Sto
         raise refuse(
             "cluster-worker",
             "no machine of the cluster has a GPU",
-            "leave out --device, or choose another cluster",
-            at="--device",
+            f"leave out {Argument('device')}, or choose another cluster",
+            at=Argument("device"),
             exit_code=3,
         )
     home = _Home(Path.cwd(), _versions())
@@ -131,7 +131,7 @@ def _schedule(tasks: Sequence[Task], jobs: int | None, tell: Listener, stop: Sto
             found = _fetched(reference, task)
             if isinstance(found, _Failed):
                 yield TaskResult(task, error=found.text, exit_code=found.exit_code)
-            elif isinstance(found, Measured):
+            elif isinstance(found, RunMeasures):
                 yield TaskResult(task, found)
             elif isinstance(found, _Lost) and not stopped:
                 deaths[task.name] += 1
@@ -142,12 +142,12 @@ def _schedule(tasks: Sequence[Task], jobs: int | None, tell: Listener, stop: Sto
                     yield TaskResult(task, error=f"{found.why}, {_ATTEMPTS} times", exit_code=1)
 
 
-def _fetched(reference: Any, task: Task) -> Measured | _Failed | _Lost | None:
+def _fetched(reference: Any, task: Task) -> RunMeasures | _Failed | _Lost | None:
     """What became of a task that has ended; None where it was stopped."""
     import ray
 
     try:
-        found: Measured | _Failed | None = ray.get(reference)
+        found: RunMeasures | _Failed | None = ray.get(reference)
     except ray.exceptions.TaskCancelledError:
         return None
     except ray.exceptions.RayTaskError as e:
@@ -158,7 +158,7 @@ def _fetched(reference: Any, task: Task) -> Measured | _Failed | _Lost | None:
         return _Lost("its process died")
     except ray.exceptions.RayError as e:
         return _Lost(f"its process was lost ({_first_line(e)})")
-    if isinstance(found, Measured) and measured(task) is None:
+    if isinstance(found, RunMeasures) and measured(task) is None:
         return _Failed(_unfit(task, "its result was written where this machine does not see it", _SHARE), 3)
     return found
 
@@ -166,7 +166,7 @@ def _fetched(reference: Any, task: Task) -> Measured | _Failed | _Lost | None:
 _SHARE = "put the study's folder on a file system that every machine of the cluster mounts at the same path, and begin the study there"
 
 
-def _carry_out(task: Task, home: _Home, news: Any) -> Measured | _Failed | None:
+def _carry_out(task: Task, home: _Home, news: Any) -> RunMeasures | _Failed | None:
     """A task in a process of Ray's: its measures, its error, or None where it was stopped with its state saved."""
     here, machine = _versions(), socket.gethostname()
     for name, wanted in home.versions.items():
@@ -264,7 +264,7 @@ def _connect(address: str, options: Mapping[str, Any]) -> None:
     host, _, port = address.rpartition(":")
     if address != "auto" and not (host and port.isdecimal() and "/" not in host):
         raise refuse(
-            "usage", f"{address!r} is no address of a cluster", "HOST:PORT as `ray start --head` prints it, or auto", at="--address"
+            "usage", f"{address!r} is no address of a cluster", "HOST:PORT as `ray start --head` prints it, or auto", at=Argument("address")
         )
     try:
         if address != "auto":
@@ -274,9 +274,11 @@ def _connect(address: str, options: Mapping[str, Any]) -> None:
     except (OSError, OverflowError, RuntimeError, ValueError) as e:
         help = (
             "check the address; RAY_AUTH_MODE=token where the cluster asks for its token; "
-            "or leave out --address for a cluster of this machine alone"
+            f"or leave out {Argument('address')} for a cluster of this machine alone"
         )
-        raise refuse("cluster-connect", f"no Ray cluster there: {_first_line(e)}", help, at=f"--address {address}", exit_code=3) from None
+        raise refuse(
+            "cluster-connect", f"no Ray cluster there: {_first_line(e)}", help, at=Argument("address", address), exit_code=3
+        ) from None
 
 
 def _first_line(e: Exception) -> str:

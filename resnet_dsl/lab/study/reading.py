@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, refuse
+from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, did_you_mean, mistake, quote, refuse
 from resnet_dsl.lab.study.form import Budget, ClaimSource, Hypothesis, Rule, Setting, StudyForm
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.extends import Loaded, load_document, merge_specs
@@ -90,13 +90,14 @@ class Study:
 
     def _parent(self, value: Tree) -> MappingTree:
         if not isinstance(value, Scalar) or value.kind != "text":
-            raise _refused("extends", f"'extends' must be one string (text), not {describe(value)}", value, "write extends: resnet20")
+            message = f"'extends' must be one string (text), not {describe(value)}"
+            raise refuse("extends", message, "write extends: resnet20", at=at_value(value))
         if not value.text.endswith(".yaml"):
             return load_document(value.text).tree
         path = Path(os.path.dirname(value.at.source.name)) / value.text
         if self.root is None or os.path.isabs(value.text) or not Path(os.path.realpath(path)).is_relative_to(self.root):
             message = f"'extends': the path {quote(value.text)} is not allowed: it is relative and stays inside the study's folder"
-            raise _refused("extends", message, value, "copy the spec beside the study")
+            raise refuse("extends", message, "copy the spec beside the study", at=at_value(value))
         return load_document(str(path)).tree
 
     def recipes(self, setting: Setting, data: str, budget: Budget) -> dict[float, Recipe]:
@@ -148,8 +149,7 @@ def read_study(name: str) -> Study:
     found.stop_if_any()
     assert says is not None
     data = _data(tree["data"], found)
-    for problem in _between_keys(says, tree):
-        found.add(problem)
+    _check_together(says, tree, found)
     found.stop_if_any()
     return Study(stem, says, tree, data, root)
 
@@ -159,101 +159,93 @@ def _data(tree: Tree, found: Collector) -> dict[str, MappingTree]:
     if isinstance(tree, Scalar):
         named = {tree.text: MappingTree(tree.at)}
     if not named:
-        found.add(_problem("must be a data set's name, or names with keys of a spec", "data", tree, "write data: fashion-mnist"))
+        _report(found, "data", "must be a data set's name, or names with keys of a spec", "write data: fashion-mnist", at=tree)
     for name, keys in named.items():
         if name not in SOURCES:
             at = tree.keys_at[name] if isinstance(tree, MappingTree) else tree.at
-            found.add(mistake("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at=at))
+            found.report("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at=at)
         if not isinstance(keys, MappingTree):
-            found.add(_problem(f"must be a mapping of a spec's keys, not {describe(keys)}", name, keys, f"write {name}: {{}}"))
+            _report(found, name, f"must be a mapping of a spec's keys, not {describe(keys)}", f"write {name}: {{}}", at=keys)
         elif (train := keys.get("train")) is not None:
             if not isinstance(train, MappingTree):
-                found.add(_problem(f"must be keys of a recipe, not {describe(train)}", "train", train, "write {eval_every: 10}"))
-            for d in _decided_elsewhere(train):
-                found.add(d)
+                _report(found, "train", f"must be keys of a recipe, not {describe(train)}", "write {eval_every: 10}", at=train)
+            _check_decided_elsewhere(train, found)
     return {name: keys for name, keys in named.items() if isinstance(keys, MappingTree)}
 
 
-def _between_keys(says: StudyForm, tree: MappingTree) -> list[Diagnostic]:
-    """What only shows when keys are seen together."""
-    found = [
-        mistake("missing-key", f"{quote(key)} missing: a study needs it", f"add `{key}: ...`", at=tree.at)
-        for key in ("seeds", "learning_rates") if getattr(says, key) is None
-    ]  # fmt: skip
+def _check_together(says: StudyForm, tree: MappingTree, found: Collector) -> None:
+    """Report what only shows when keys are seen together."""
+    for key in ("seeds", "learning_rates"):
+        if getattr(says, key) is None:
+            found.report("missing-key", f"{quote(key)} missing: a study needs it", f"add `{key}: ...`", at=tree.at)
     arms = tree["arms"]
     assert isinstance(arms, MappingTree)
     for name, arm in arms.items():
-        if not NAME.match(name):
-            found.append(mistake("bad-name", f"{quote(name)} cannot name an arm, whose runs' folders are called by it", "use letters, digits, '_', '.' and '-', a letter or digit first", at=arms.keys_at[name]))  # fmt: skip
-        if not isinstance(arm, MappingTree):
-            found.append(
-                _problem(f"must be a spec (a mapping), not {describe(arm)}", name, arm, "write {shortcut: none}, or {extends: resnet20}")
-            )
-        elif "train" in arm:
-            found.append(_problem("has no place in an arm: all are trained alike", "train", arm["train"], "say it under recipe"))
+        _check_arm(name, arm, arms.keys_at[name], found)
     for where in (tree, tree.get("quick"), tree.get("long")):
         if isinstance(where, MappingTree):
-            found += _parts(where)
-    decide = [(c, at) for c, at in zip(says.decide, _items(tree["decide"]), strict=True) if isinstance(at, MappingTree)]
-    for c, at in decide:
-        found += _comparison(c, at, arms)
+            _check_budget(where, found)
+    decide = [(h, at) for h, at in zip(says.decide, _items(tree["decide"]), strict=True) if isinstance(at, MappingTree)]
+    for h, at in decide:
+        _check_hypothesis(h, at, arms, found)
     if says.level is None:
-        users = [at["measure"] for c, at in decide if c.measure == "steps_to"]
+        users = [at["measure"] for h, at in decide if h.measure == "steps_to"]
         users += [tree["measures"]] if "steps_to" in says.measures else []
-        found += [mistake("study", "steps_to counts steps to a level, and there is none", "add level: 0.8, a loss", at=t.at) for t in users]
-    return found
+        for user in users:
+            found.report("study", "steps_to counts steps to a level, and there is none", "add level: 0.8, a loss", at=user.at)
 
 
 def _items(tree: Tree) -> list[Tree]:
     return list(tree) if isinstance(tree, SequenceTree) else []
 
 
-def _parts(where: MappingTree) -> list[Diagnostic]:
-    found = []
+def _check_arm(name: str, arm: Tree, at: Location, found: Collector) -> None:
+    if not NAME.match(name):
+        message = f"{quote(name)} cannot name an arm, whose runs' folders are called by it"
+        found.report("bad-name", message, "use letters, digits, '_', '.' and '-', a letter or digit first", at=at)
+    if not isinstance(arm, MappingTree):
+        _report(found, name, f"must be a spec (a mapping), not {describe(arm)}", "write {shortcut: none}, or {extends: resnet20}", at=arm)
+    elif "train" in arm:
+        _report(found, "train", "has no place in an arm: all are trained alike", "say it under recipe", at=arm["train"])
+
+
+def _check_budget(where: MappingTree, found: Collector) -> None:
     network, recipe = where.get("network"), where.get("recipe")
     if network is not None and not isinstance(network, MappingTree):
-        found.append(_problem(f"must be a mapping of a spec's keys, not {describe(network)}", "network", network, "write {shortcut: none}"))
+        _report(found, "network", f"must be a mapping of a spec's keys, not {describe(network)}", "write {shortcut: none}", at=network)
     if recipe is not None and not isinstance(recipe, MappingTree) and not (isinstance(recipe, Scalar) and recipe.kind == "text"):
-        found.append(_problem(f"must be a recipe's name or keys of one, not {describe(recipe)}", "recipe", recipe, "write {batch: 64}"))
-    found += _decided_elsewhere(recipe)
+        _report(found, "recipe", f"must be a recipe's name or keys of one, not {describe(recipe)}", "write {batch: 64}", at=recipe)
+    _check_decided_elsewhere(recipe, found)
     rates = where.get("learning_rates")
     if isinstance(rates, SequenceTree) and len({plain(r) for r in rates}) < len(rates):
-        found.append(_problem("lists a rate twice", "learning_rates", rates, "keep each once"))
-    return found
+        _report(found, "learning_rates", "lists a rate twice", "keep each once", at=rates)
 
 
-def _decided_elsewhere(recipe: Tree | None) -> list[Diagnostic]:
-    """Keys of a recipe that the study's own keys decide."""
-    if not isinstance(recipe, MappingTree):
-        return []
-    return [
-        mistake("study", f"{quote(key)} is not for the recipe of a study", f"use the study's own key {own}", at=recipe.keys_at[key])
-        for key, own in DECIDED.items() if key in recipe
-    ]  # fmt: skip
+def _check_decided_elsewhere(recipe: Tree | None, found: Collector) -> None:
+    """Report keys of a recipe that the study's own keys decide."""
+    for key, own in DECIDED.items():
+        if isinstance(recipe, MappingTree) and key in recipe:
+            message = f"{quote(key)} is not for the recipe of a study"
+            found.report("study", message, f"use the study's own key {own}", at=recipe.keys_at[key])
 
 
-def _comparison(c: Hypothesis, at: MappingTree, arms: MappingTree) -> list[Diagnostic]:
-    found = [
-        mistake("unknown-name", f"there is no arm {quote(name)}", did_you_mean(name, arms, what="an arm"), at=at[key].at)
-        for key in ("of", "minus", "over") if (name := getattr(c, key)) is not None and name not in arms
-    ]  # fmt: skip
-    given, needed, taken = set(c.model_fields_set), NEEDED[c.rule], NEEDED[c.rule] | ({"margin"} if c.rule == "greater" else set())
-    found += [
-        mistake("missing-key", f"{quote(key)} missing: the rule {c.rule} needs it", f"add `{key}: ...`", at=at.at)
-        for key in sorted(needed - given)
-    ]  # fmt: skip
-    found += [
-        mistake("study", f"{quote(key)} does not go with the rule {c.rule}", f"leave {key} out", at=at.keys_at[key])
-        for key in sorted((OF_RULES & given) - taken)
-    ]  # fmt: skip
-    if c.rule in ("at_most", "equivalent") and "margin" in given and c.margin == 0:
+def _check_hypothesis(h: Hypothesis, at: MappingTree, arms: MappingTree, found: Collector) -> None:
+    for key in ("of", "minus", "over"):
+        if (name := getattr(h, key)) is not None and name not in arms:
+            found.report("unknown-name", f"there is no arm {quote(name)}", did_you_mean(name, arms, what="an arm"), at=at[key].at)
+    given, needed = set(h.model_fields_set), NEEDED[h.rule]
+    for key in sorted(needed - given):
+        found.report("missing-key", f"{quote(key)} missing: the rule {h.rule} needs it", f"add `{key}: ...`", at=at.at)
+    taken = needed | ({"margin"} if h.rule == "greater" else set())
+    for key in sorted((OF_RULES & given) - taken):
+        found.report("study", f"{quote(key)} does not go with the rule {h.rule}", f"leave {key} out", at=at.keys_at[key])
+    if h.rule in ("at_most", "equivalent") and "margin" in given and h.margin == 0:
         message = "must be above 0: no interval lies within nothing"
-        found.append(_problem(message, "margin", at["margin"], "write the largest difference that does not count"))
-    if c.low is not None and c.high is not None and c.low >= c.high:
-        found.append(_problem("must be below high", "low", at["low"], "swap the two"))
-    if c.of in (c.minus, c.over):
-        found.append(_problem("is compared with itself", "of", at["of"], "name two arms"))
-    return found
+        _report(found, "margin", message, "write the largest difference that does not count", at=at["margin"])
+    if h.low is not None and h.high is not None and h.low >= h.high:
+        _report(found, "low", "must be below high", "swap the two", at=at["low"])
+    if h.of in (h.minus, h.over):
+        _report(found, "of", "is compared with itself", "name two arms", at=at["of"])
 
 
 _NOUNS: Mapping[type[BaseModel], str] = {
@@ -276,12 +268,14 @@ def _translate(e: ErrorDetails, tree: MappingTree) -> Diagnostic:
         form = _form(keys[:-1])
         return unknown_key(keys[-1], value, form.model_fields, _NOUNS[form])
     ctx: Mapping[str, Any] = e.get("ctx", {})
+    key = keys[-1] if not keys[-1].isdigit() else keys[-2]
     if e["type"] in ("too_short", "string_too_short"):
-        return _problem("is empty", keys[-1], value, "give it a value")
-    if e["type"] in ("too_long", "string_too_long"):
-        return _problem(f"is too long: the limit is {ctx['max_length']:,}", keys[-1], value, "shorten it")
-    message, help = wrong(e["type"], ctx, value)
-    return _problem(message, keys[-1] if not keys[-1].isdigit() else keys[-2], value, help)
+        key, message, help = keys[-1], "is empty", "give it a value"
+    elif e["type"] in ("too_long", "string_too_long"):
+        key, message, help = keys[-1], f"is too long: the limit is {ctx['max_length']:,}", "shorten it"
+    else:
+        message, help = wrong(e["type"], ctx, value)
+    return mistake("study", f"{quote(key)} {message}", help, at=at_value(value))
 
 
 def _form(keys: Sequence[str]) -> type[BaseModel]:
@@ -289,10 +283,6 @@ def _form(keys: Sequence[str]) -> type[BaseModel]:
     return forms.get(keys[0] if keys else "", StudyForm)
 
 
-def _problem(message: str, key: str, value: Tree, help: str) -> Diagnostic:
-    return mistake("study", f"{quote(key)} {message}", help, at=at_value(value))
-
-
-def _refused(code: str, message: str, value: Tree, help: str) -> SpecError:
-    at: Location = at_value(value)
-    return refuse(code, message, help, at=at)
+def _report(found: Collector, key: str, message: str, help: str, *, at: Tree) -> None:
+    """A mistake in the value of a key."""
+    found.report("study", f"{quote(key)} {message}", help, at=at_value(at))

@@ -37,7 +37,7 @@ class RegisteredRuns(Document):
     runs: Mapping[Text, Text]
 
 
-class Measured(Document):
+class RunMeasures(Document):
     """measures.json, of a finished run. `diverged` says why where its loss was not finite; `identity` is its task's."""
 
     identity: Text

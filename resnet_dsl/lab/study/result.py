@@ -25,8 +25,8 @@ from resnet_dsl.lab.study.records import (
     ArmResult,
     Citation,
     Judgement,
-    Measured,
     Provenance,
+    RunMeasures,
     StudyCost,
     StudyData,
     StudyDocument,
@@ -38,7 +38,7 @@ from resnet_dsl.records.document import Document
 from resnet_dsl.table import Answer, Layout, Table
 from resnet_dsl.version import __version__
 
-Found = Mapping[str, Measured]
+Found = Mapping[str, RunMeasures]
 """What was measured of each finished task, by its name."""
 
 
@@ -236,7 +236,7 @@ def _arm(arm: Arm, rate: float | None, tasks: Sequence[Task], found: Found) -> A
     )
 
 
-def _run(task: Task, rate: float | None, found: Measured | None) -> StudyRun:
+def _run(task: Task, rate: float | None, found: RunMeasures | None) -> StudyRun:
     name, arm, lr, seed, chosen = task.name, task.arm, task.lr, task.seed, task.lr == rate
     if found is None:
         return StudyRun(name=name, arm=arm, lr=lr, seed=seed, chosen=chosen, missing=True)

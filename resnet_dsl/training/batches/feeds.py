@@ -11,7 +11,7 @@ from resnet_dsl.diagnostics import Argument, refuse, setting
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, draw
 from resnet_dsl.training.batches.order import Order, Share, require_batch
-from resnet_dsl.training.data.dataset import Images, Part
+from resnet_dsl.training.data.dataset import Images, InMemory
 from resnet_dsl.training.data.pictures import PictureRequest, Pictures, stream
 from resnet_dsl.training.data.shards import Shards
 from resnet_dsl.training.data.views import AsItIs, RandomCrop, View, evaluation_side
@@ -40,7 +40,7 @@ class Feed(Protocol):
 
 def feed(train: Images, recipe: Recipe, share: Share, plan: Plan) -> Feed:
     """The feed for a training set. Raises SpecError (exit 2) where recipe and data do not fit."""
-    if isinstance(train, Part):
+    if isinstance(train, InMemory):
         return FromMemory(train, recipe, share, plan)
     if isinstance(train, Pictures):
         return FromFiles(train, recipe, share, plan)
@@ -51,7 +51,7 @@ def feed(train: Images, recipe: Recipe, share: Share, plan: Plan) -> Feed:
 class FromMemory:
     """Images that are held in memory: the device's own, or the host's where the plan says so."""
 
-    def __init__(self, train: Part, recipe: Recipe, share: Share, plan: Plan) -> None:
+    def __init__(self, train: InMemory, recipe: Recipe, share: Share, plan: Plan) -> None:
         self.device = plan.torch_device
         held = torch.device("cpu") if plan.data == "host" else self.device
         self.pinned = held != self.device and self.device.type == "cuda"

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resnet_dsl.datasets.catalog import Source
+from resnet_dsl.datasets.catalog import DataSource
 from resnet_dsl.datasets.search import Found
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.training.data.dataset import Dataset, Part, dataset
+from resnet_dsl.training.data.dataset import Dataset, InMemory, dataset
 from resnet_dsl.training.data.reading import MAX_BYTES, blame, damaged, read
 
 _PIXELS = 3 * 32 * 32
@@ -30,7 +30,7 @@ Bytes = npt.NDArray[np.uint8]
 Labelled = tuple[Bytes, npt.NDArray[np.int64]]
 
 
-def load(source: Source, found: Found) -> Dataset:
+def load(source: DataSource, found: Found) -> Dataset:
     """Training and test images of either data set. Raises SpecError (exit 3)."""
     files = _unpack(source, found) if found.files[0].name.endswith(".tar.gz") else [(p, read(p)) for p in found.files]
     names = source.classes
@@ -40,11 +40,11 @@ def load(source: Source, found: Found) -> Dataset:
     parse = _parse_binary if files[0][0].name.removesuffix(".gz").endswith(".bin") else _parse_pickle
     *train, test = [(path, *parse(path, content, len(names))) for path, content in files]
     pixels, labels = np.concatenate([x for _, x, _ in train]), np.concatenate([y for _, _, y in train])
-    parts = (Part.of(pixels, labels, len(names), train[0][0]), Part.of(test[1], test[2], len(names), test[0]))
+    parts = (InMemory.of(pixels, labels, len(names), train[0][0]), InMemory.of(test[1], test[2], len(names), test[0]))
     return dataset(source.name, *parts, names, str(found.folder))
 
 
-def _unpack(source: Source, found: Found) -> list[tuple[Path, bytes]]:
+def _unpack(source: DataSource, found: Found) -> list[tuple[Path, bytes]]:
     """The files of the unpacked layout, read out of an archive; nothing is written to disk."""
     (archive,) = found.files
     stem = "py" if "python" in archive.name else "bin"

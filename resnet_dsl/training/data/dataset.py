@@ -23,7 +23,7 @@ _HELD_OUT = 0
 
 
 class Images(Protocol):
-    """A part of a data set, wherever it lies: `Part` in memory, `Pictures` in files, `Shards` in archives."""
+    """A part of a data set, wherever it lies: `InMemory` in memory, `Pictures` in files, `Shards` in archives."""
 
     @property
     def shape(self) -> Shape:
@@ -46,21 +46,23 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class InMemory:
     """Images (N, C, H, W) as uint8, 0 black and 255 white, and their labels (N,) as int64."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
 
     @staticmethod
-    def of(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8] | npt.NDArray[np.int64], classes: int, path: Path | str) -> Part:
+    def of(
+        pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8] | npt.NDArray[np.int64], classes: int, path: Path | str
+    ) -> InMemory:
         """From arrays; `path` is the file to blame for a label out of range. Raises SpecError (exit 3)."""
         if len(labels) == 0:
             raise damaged(path, "holds no images", "check that the file is complete")
         if int(labels.max()) >= classes or int(labels.min()) < 0:
             wrong = int(np.flatnonzero((labels >= classes) | (labels < 0))[0])
             raise damaged(path, f"label {int(labels[wrong])} at position {wrong:,} is out of range: labels are 0 to {classes - 1}")
-        return Part(torch.from_numpy(np.ascontiguousarray(pixels).copy()), torch.from_numpy(labels.astype(np.int64)))
+        return InMemory(torch.from_numpy(np.ascontiguousarray(pixels).copy()), torch.from_numpy(labels.astype(np.int64)))
 
     @property
     def shape(self) -> Shape:
@@ -71,17 +73,17 @@ class Part:
         """Pixels and labels of all, in order, `size` at a time."""
         return zip(torch.split(self.pixels, size), torch.split(self.labels, size), strict=True)
 
-    def sample(self) -> Part:
+    def sample(self) -> InMemory:
         """All: what is in memory is measured whole."""
         return self
 
-    def take(self, index: torch.Tensor) -> Part:
+    def take(self, index: torch.Tensor) -> InMemory:
         """The images at these positions."""
-        return Part(self.pixels[index], self.labels[index])
+        return InMemory(self.pixels[index], self.labels[index])
 
-    def to(self, device: torch.device) -> Part:
+    def to(self, device: torch.device) -> InMemory:
         """On a device."""
-        return Part(self.pixels.to(device), self.labels.to(device))
+        return InMemory(self.pixels.to(device), self.labels.to(device))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -111,10 +113,10 @@ class Dataset:
     @property
     def bytes(self) -> int | None:
         """What the training images take in memory; None where they stay in their files."""
-        return self.train.pixels.numel() if isinstance(self.train, Part) else None
+        return self.train.pixels.numel() if isinstance(self.train, InMemory) else None
 
 
-def dataset(name: str, train: Part, test: Part, classes: Sequence[str], origin: str) -> Dataset:
+def dataset(name: str, train: InMemory, test: InMemory, classes: Sequence[str], origin: str) -> Dataset:
     """A data set with its fingerprint."""
     digest = hashlib.sha256()
     for part in (train, test):

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from resnet_dsl.datasets.catalog import Download, Source
+from resnet_dsl.datasets.catalog import DataSource, Download
 from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.training.data.reading import MAX_BYTES, blame
 from resnet_dsl.version import __version__
@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 _TIMEOUT = 60
 
 
-def fetch(source: Source, folder: Path, say: Callable[[str], None]) -> None:
+def fetch(source: DataSource, folder: Path, say: Callable[[str], None]) -> None:
     """Download what is missing of a data set into `folder`. Raises SpecError (exit 3); a file is complete or absent."""
     with blame(folder):
         folder.mkdir(parents=True, exist_ok=True)

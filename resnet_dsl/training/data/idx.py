@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from resnet_dsl.datasets.catalog import IDX_FILES, Source
+from resnet_dsl.datasets.catalog import IDX_FILES, DataSource
 from resnet_dsl.datasets.search import Found
-from resnet_dsl.training.data.dataset import Dataset, Part, dataset
+from resnet_dsl.training.data.dataset import Dataset, InMemory, dataset
 from resnet_dsl.training.data.reading import blame, damaged, read
 
 
-def load(source: Source, found: Found) -> Dataset:
+def load(source: DataSource, found: Found) -> Dataset:
     """The four files of an MNIST-like data set. Raises SpecError (exit 3)."""
     assert len(found.files) == len(IDX_FILES)
     images, labels, test_images, test_labels = found.files
     return dataset(source.name, _part(source, images, labels), _part(source, test_images, test_labels), source.classes, str(found.folder))
 
 
-def _part(source: Source, images: Path, labels: Path) -> Part:
+def _part(source: DataSource, images: Path, labels: Path) -> InMemory:
     assert source.shape is not None
     x, y = parse(images, 3), parse(labels, 1)
     if x.shape[1:] != source.shape[1:]:
@@ -33,7 +33,7 @@ def _part(source: Source, images: Path, labels: Path) -> Part:
         )
     if len(x) != len(y):
         raise damaged(labels, f"holds {len(y):,} labels, but {images.name} holds {len(x):,} images", "take both files from one source")
-    return Part.of(x[:, None], y, len(source.classes), labels)
+    return InMemory.of(x[:, None], y, len(source.classes), labels)
 
 
 def parse(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:

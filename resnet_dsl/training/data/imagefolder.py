@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from resnet_dsl.datasets.catalog import Source
+from resnet_dsl.datasets.catalog import DataSource
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.training.data.dataset import Dataset, Part
+from resnet_dsl.training.data.dataset import Dataset, InMemory
 from resnet_dsl.training.data.pictures import Pictures, default_workers
 from resnet_dsl.training.data.reading import blame
 from resnet_dsl.training.data.views import ENDINGS, GREY, AsItIs, CentreCrop, look, open_picture, require_pillow
 
 
-def load(source: Source, folder: Path | None, input: Shape, crop: int | None = None, workers: int | None = None) -> Dataset:
+def load(source: DataSource, folder: Path | None, input: Shape, crop: int | None = None, workers: int | None = None) -> Dataset:
     """The pictures of a folder. `crop` is the side of the squares that a network sees of them; None: nothing is resized.
 
     Pictures that stay in their files are decoded by `workers` processes (default: one for each core but one), and the header of each is
@@ -105,13 +105,13 @@ def _free_memory() -> float:
         return float("inf")
 
 
-def _decoded(pictures: Pictures, classes: int) -> Part:
+def _decoded(pictures: Pictures, classes: int) -> InMemory:
     """Pictures of one size as a part in memory."""
     pixels = np.empty((len(pictures), *pictures.shape), np.uint8)
     for i in range(len(pictures)):
         path = pictures.path(i)
         pixels[i] = look(path, pictures.channels, pictures.view, (), path)
-    return Part.of(pixels, pictures.labels.numpy(), classes, pictures.root)
+    return InMemory.of(pixels, pictures.labels.numpy(), classes, pictures.root)
 
 
 def _fingerprint(parts: Sequence[Pictures]) -> str:

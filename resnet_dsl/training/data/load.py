@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from resnet_dsl.datasets.catalog import SOURCES, Source
+from resnet_dsl.datasets.catalog import SOURCES, DataSource
 from resnet_dsl.datasets.search import Found, cache, find
 from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.graph.graph import Shape
@@ -14,8 +14,12 @@ from resnet_dsl.training.data import cifar, digits, idx, imagefolder, shards
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.download import fetch
 
-_FROM_FILES: Mapping[str, Callable[[Source, Found], Dataset]] = {"fashion-mnist": idx.load, "cifar10": cifar.load, "cifar100": cifar.load}
-_OWN: Mapping[str, Callable[[Source, Path | None, Shape, int | None, int | None], Dataset]] = {
+_FROM_FILES: Mapping[str, Callable[[DataSource, Found], Dataset]] = {
+    "fashion-mnist": idx.load,
+    "cifar10": cifar.load,
+    "cifar100": cifar.load,
+}
+_OWN: Mapping[str, Callable[[DataSource, Path | None, Shape, int | None, int | None], Dataset]] = {
     "imagefolder": imagefolder.load,
     "webdataset": shards.load,
 }
@@ -69,6 +73,6 @@ def open_dataset(
 
 
 @lru_cache(maxsize=1)
-def _from_files(source: Source, found: Found, stamps: tuple[tuple[int, int, int], ...]) -> Dataset:
+def _from_files(source: DataSource, found: Found, stamps: tuple[tuple[int, int, int], ...]) -> Dataset:
     """The data set in these files, read once by a process that trains run after run; other `stamps` are other files."""
     return _FROM_FILES[source.name](source, found)

@@ -24,7 +24,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from torch.utils.data import IterableDataset, get_worker_info
 
-from resnet_dsl.datasets.catalog import Source
+from resnet_dsl.datasets.catalog import DataSource
 from resnet_dsl.diagnostics import Argument, SpecError, either, refuse
 from resnet_dsl.extras import require
 from resnet_dsl.graph.graph import Shape
@@ -111,7 +111,7 @@ class Shards:
         return found if self.most is None else min(self.most, found)
 
 
-def load(source: Source, where: Path | None, input: Shape, crop: int | None, workers: int | None) -> Dataset:
+def load(source: DataSource, where: Path | None, input: Shape, crop: int | None, workers: int | None) -> Dataset:
     """A data set from shards: a folder with an index.json, or a pattern such as shards-{0000..0007}.tar, whose last is for evaluation.
 
     `crop` and `workers` as for `imagefolder.load`. Raises SpecError (exit 3 for the files, 2 for the request).
@@ -170,7 +170,7 @@ def _from_index(path: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tuple[S
 
 
 def _present(path: Path) -> Path:
-    # webdataset would run what stands behind pipe: and fetch what lies elsewhere.
+    # webdataset would run a command after `pipe:` and download from an address.
     if not path.is_file():
         raise refuse(
             "data-missing", "no such shard; shards are files on this machine", "check the path and the pattern", at=path, exit_code=3
