@@ -23,10 +23,13 @@ import re
 import socket
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.files import PARTIAL, discard, open_regular, sync_folder, write_atomic, write_error
-from resnet_dsl.records.document import Document
+
+if TYPE_CHECKING:
+    from resnet_dsl.records.document import Document
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
 METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"
