@@ -166,5 +166,5 @@ def _steps(text: str | None) -> tuple[int, ...]:
     """`--steps` as numbers."""
     words = [w.strip() for w in text.split(",")] if text is not None else []
     if not all(w.isascii() and w.isdecimal() and len(w) < 10 for w in words):
-        raise refuse("usage", f"{quote(text or '')} is no list of steps", "write --steps 0,1,3,10, say", at="--steps")
+        raise refuse("usage", f"{quote(text or '')} is not a list of steps", "write --steps 0,1,3,10, say", at="--steps")
     return tuple(map(int, words))

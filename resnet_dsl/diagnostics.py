@@ -129,7 +129,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One mistake: `code` (see `resnet-dsl explain CODE`), what is wrong, where, and the edit that mends it."""
+    """One mistake: `code` (see `resnet-dsl explain CODE`), what is wrong, where, and the edit that fixes it."""
 
     code: str
     message: str

@@ -43,7 +43,7 @@ def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = la
         raise write_error(path, len(content), e) from None
     if not regular:
         # A rename over a device, a pipe or a link would replace it.
-        raise refuse("output", "is there already and is no regular file", "choose another path", at=path, exit_code=3)
+        raise refuse("output", "already exists and is not a regular file", "choose another path", at=path, exit_code=3)
     try:
         _replace(path, content, reached)
     except OSError as e:
@@ -53,9 +53,9 @@ def write_atomic(path: Path, content: bytes, reached: Callable[[str], None] = la
 def write_output(path: str | os.PathLike[str], content: str | bytes, *, at: Argument | None = None, overwrite: bool = True) -> Path:
     """Write what a user asked for under the name that the user gave; gives the path. Links are followed.
 
-    The file is whole or as it was before. Without `overwrite` a file that is there already is left alone. `at` is the argument that
+    The file is whole or as it was before. Without `overwrite` an existing file is left alone. `at` is the argument that
     gave the name, where that is blamed and not the file.
-    Raises SpecError: exit 2 for a file that is there already, and for what is no regular file; 3 where the disk refuses.
+    Raises SpecError: exit 2 for a file that already exists, and for what is not a regular file; 3 where the disk refuses.
     """
     target = Path(os.path.realpath(path))
     data = content.encode() if isinstance(content, str) else content
@@ -65,12 +65,12 @@ def write_output(path: str | os.PathLike[str], content: str | bytes, *, at: Argu
         if mode is not None and not overwrite:
             raise FileExistsError
         if mode is not None and not stat.S_ISREG(mode):
-            what = "is there already and is no regular file"
+            what = "already exists and is not a regular file"
             message = what if at is None else f"cannot write {path}: it {what}"
             raise refuse("output", message, "name a file", at=str(path) if at is None else at, exit_code=2 if at is None else 3)
         _replace(target, data, mode=mode, overwrite=overwrite)
     except FileExistsError:
-        message = f"{path} is there already"
+        message = f"{path} already exists"
         raise refuse("file-exists", message, "choose another name, or delete it first", at=at or Argument("out")) from None
     except OSError as e:
         message = f"cannot be written: {e.strerror}" if at is None else f"cannot write {path}: {e.strerror}"

@@ -117,7 +117,7 @@ def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "pipe", "."):
-        with pytest.raises(SpecError, match="no regular file"):
+        with pytest.raises(SpecError, match="not a regular file"):
             write_atomic(tmp_path / name, b"new")
     assert (tmp_path / "real").read_bytes() == b"old"
 

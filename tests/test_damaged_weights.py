@@ -67,7 +67,7 @@ DAMAGES: dict[str, tuple[dict[str, object], str]] = {
     "mean a number": ({"normalisation": normalisation(mean=3.0)}, "`normalisation.mean` must be a list, not 3.0"),
     "mean ragged": (
         {"normalisation": normalisation(mean=[[[1.0, 2.0], [1.0]]])},
-        "`normalisation.mean` is no array: its rows have different lengths",
+        "`normalisation.mean` is not an array: its rows have different lengths",
     ),
     "mean nan": ({"normalisation": normalisation(mean=[[[float("nan")]]])}, "`normalisation.mean.0.0.0` must be a finite number, not nan"),
     "mean of colours": (
@@ -108,7 +108,7 @@ def test_damaged_metadata(name: str, whole: bytes, capsys: pytest.CaptureFixture
     Path("d.safetensors").write_bytes(changed(whole, **damage))
     for command in COMMANDS:
         assert main(command.split()) == 3, command
-        said = f"d.safetensors: error[weights-damaged]: is damaged: {problem}\n  help: copy the file again, or write it anew\n"
+        said = f"d.safetensors: error[weights-damaged]: is damaged: {problem}\n  help: copy the file again, or write it again\n"
         assert capsys.readouterr().err == said, command
     assert not Path("out.safetensors").exists()
 

@@ -223,7 +223,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     folder.mkdir()
     os.mkfifo(pipe)
     for path in (folder, pipe):
-        with pytest.raises(SpecError, match="no regular file") as e:
+        with pytest.raises(SpecError, match="not a regular file") as e:
             drawing.save(path)
         assert e.value.exit_code == 2
     assert pipe.is_fifo()

@@ -274,7 +274,7 @@ def test_stopped_within_its_last_evaluation(
 def test_a_fault_is_named_right_or_refused(server: Forks) -> None:
     ended = begin(server, "plain", "misnamed", "kill@step=3,phase=lunch")
     assert ended.code == 2
-    assert "which is no fault" in ended.err
+    assert "which is not a fault" in ended.err
 
 
 @pytest.mark.parametrize("longer", [("--steps", "40"), ("--epochs", "6")])

@@ -303,7 +303,7 @@ SAID = {
     "resnet20 --seed 3 --fold-bn -q -o a.safetensors": (0, ""),
     "squeezenet --fold-bn -o a.safetensors": (
         0, "the weights are initial ones (seed 0): --weights FILE, or a run's folder, brings others\n"
-           "nothing to fold: no batch norm follows a layer that it alone reads\nwrote a.safetensors: 52 tensors\n"),
+           "nothing to fold: no batch norm follows a layer that nothing else reads\nwrote a.safetensors: 52 tensors\n"),
     "w.safetensors -o a.safetensors": (2, "w.safetensors: error[spec-missing]: 'w.safetensors': the file holds weights, but no spec\n"
         "  help: `resnet-dsl import w.safetensors` reads one from the names and shapes of its tensors\n"),
     "resnet20 -o a.py": (2, "--out: error[usage]: 'a.py': no file of this ending is exported\n"
@@ -319,8 +319,8 @@ SAID = {
         "  help: leave it out\n"),
     "run --set classes=3 -o a.pt2": (2, "--set: error[usage]: a run is exported as it was trained\n"
         "  help: leave out --set, or give a spec\n"),
-    "folder -o a.pt2": (3, "folder: error[run-missing]: is no run folder: it has no spec.yaml\n"
-        "  help: begin the run anew in another folder\n"),
+    "folder -o a.pt2": (3, "folder: error[run-missing]: is not a run folder: it has no spec.yaml\n"
+        "  help: start the run again in another folder\n"),
     "resnet20 -o none/a.safetensors": (3, "the weights are initial ones (seed 0): --weights FILE, or a run's folder, brings others\n"
         "none/a.safetensors: error[disk]: cannot write 1,095,040 bytes: No such file or directory; what was there is untouched\n"
         "  help: free some space, or check the folder and its permissions\n"),

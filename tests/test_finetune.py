@@ -269,7 +269,7 @@ class Evil:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"state_dict": {}, "epoch": 3}, "is no state_dict of tensors: it holds state_dict, epoch"),
+        ({"state_dict": {}, "epoch": 3}, "is not a state_dict of tensors: it holds state_dict, epoch"),
         ({}, "it holds nothing"),
         ([torch.zeros(1)], "it holds list"),
         ({1: torch.zeros(1)}, "it holds 1"),

@@ -273,17 +273,17 @@ def changed(name: str, **other: Shape | None) -> dict[str, Any]:
     ("shapes", "said"),
     [
         (changed("resnet18", layer3__1__conv2__weight=(255, 256, 3, 3)), "'layer3.1.conv2.weight' is 255x256x3x3, where a network of basic blocks with shortcut B has 256x256x3x3"),
-        (changed("resnet18", fc__bias=(999,)), "'fc' is no layer that the language has: it holds weight (1000x512), bias (999)"),
-        (changed("resnet18", bn1__running_var=None), "'bn1' is no layer that the language has: it holds weight (64), bias (64), running_mean (64), num_batches_tracked (a single number)"),
+        (changed("resnet18", fc__bias=(999,)), "'fc' is not a layer of the language: it holds weight (1000x512), bias (999)"),
+        (changed("resnet18", bn1__running_var=None), "'bn1' is not a layer of the language: it holds weight (64), bias (64), running_mean (64), num_batches_tracked (a single number)"),
         (changed("resnet18", layer2__0__downsample__0__weight=(128, 64, 1, 2)), "no shortcut policy is known that has these layers: 0: 1x2, 1: norm"),
         (changed("resnet18", layer4__0__downsample__0__weight=(512, 256, 1, 1), fc__weight=(7, 9), fc__bias=(7,)), "beside the stages it holds 'conv1', 'bn1', 'fc'"),
         (changed("resnet18", extra__weight=(3, 3)), "beside the stages it holds 'conv1', 'bn1', 'fc', 'extra'"),
         ({"conv1.weight": (8, 3, 3, 3), "fc.weight": (10, 8)}, "there are no stages in it, scopes whose blocks are called 0, 1, ...; its outermost names are 'conv1', 'fc'"),
         ({"layer1.0.conv1.weight": (8, 3, 3, 3), "layer1.2.conv1.weight": (8, 8, 3, 3)}, "'layer1' has 2 blocks, but none is called 1"),
         ({".".join("a" * 9000) + ".weight": (3, 3)}, "a name in it has more than 32 parts"),
-        ({"layer1.0.conv" + "1" * 9000 + ".weight": (3, 3, 3, 3), "fc.weight": (3, 3)}, "is no shipped block, and no convs in a row"),
+        ({"layer1.0.conv" + "1" * 9000 + ".weight": (3, 3, 3, 3), "fc.weight": (3, 3)}, "is not a shipped block, nor a row of convs"),
         (changed("resnet50", **{f"layer4__{i}__conv3__weight": (1 << 30, 512, 1, 1) for i in range(3)}), "'layer4.0' "),
-        ({"a": (3,)}, "beside all layers stands a (3)"),
+        ({"a": (3,)}, "beside all layers is a (3)"),
         ({"a.b.weight": (3, 3), "a.weight": (3, 3)}, "'a' is a layer and holds layers"),
     ],
 )  # fmt: skip
@@ -354,7 +354,7 @@ def test_nothing_is_written_where_nothing_is_read(folder: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
-        ("[]", "weights-shapes", "it is no object of names"),
+        ("[]", "weights-shapes", "it is not an object of names"),
         ("{", "weights-shapes", "it is no JSON"),
         ('{"a": [1.5]}', "weights-shapes", "'a' has no shape"),
         ('{"a": [-1]}', "weights-shapes", "'a' has no shape"),

@@ -126,7 +126,7 @@ def test_tensorboard_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.M
         ('{"event": "train", "step": "5", "epoch": 1}\n', "line 1 is damaged: `step` must be a whole number, not '5'"),
         ("[1]\n", "line 1 is damaged: it must be an object, not a list"),
         ("[" * 100_000 + "\n", "line 1 is damaged: it is no JSON document"),
-        (b"\xff\xfe\n", "it is no text"),
+        (b"\xff\xfe\n", "it is not text"),
     ],
     ids=["no file", "empty", "whole", "cut off", "damaged", "lacking", "wrong kind", "a list", "deep", "no text"],
 )

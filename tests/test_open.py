@@ -166,7 +166,7 @@ def refused(make: Callable[[], object]) -> str:
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "no such spec": (lambda: rd.open("nowhere"), "nowhere: error[file-not-found]"),
-    "no such run": (lambda: rd.evaluate("runs/nowhere"), "runs/nowhere is no run's folder\n  help: give a run's folder, or add weights='FILE' to"),
+    "no such run": (lambda: rd.evaluate("runs/nowhere"), "runs/nowhere is not a run's folder\n  help: give a run's folder, or add weights='FILE' to"),
     "no run's folder": (lambda: rd.open("empty"), "empty: error[run-missing]"),
     "no weights": (lambda: rd.open("tiny.yaml").evaluate(), "add weights='FILE' to a spec"),
     "no weights for a module": (lambda: rd.open("tiny.yaml").module(), "'tiny.yaml' is a spec, and has no weights\n  help: add weights='FILE'"),
@@ -178,9 +178,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a part that is none": (lambda: rd.open("run").evaluate(part="tset"), "part=: error[unknown-name]: part= cannot be 'tset'\n  help: did you mean 'test'?"),  # type: ignore[arg-type]
     "by what is none": (lambda: rd.evaluate("run", by="image"), "by=: error[unknown-name]"),  # type: ignore[arg-type]
     "crops that are none": (lambda: rd.evaluate("run", crops=5), "crops= cannot be 5"),  # type: ignore[arg-type]
-    "scales that are none": (lambda: rd.evaluate("run", scales=(0,)), "'0' is no list of sides in pixels\n  help: write scales=(224, 256, 384)"),
+    "scales that are none": (lambda: rd.evaluate("run", scales=(0,)), "'0' is not a list of sides in pixels\n  help: write scales=(224, 256, 384)"),
     "crops and scales": (lambda: rd.evaluate("run", crops=10, scales=(8,)), "crops= and scales= exclude each other"),
-    "a device that is none": (lambda: rd.evaluate("run", device="gpu"), "device=: error[unknown-name]: gpu is no device"),
+    "a device that is none": (lambda: rd.evaluate("run", device="gpu"), "device=: error[unknown-name]: gpu is not a device"),
     "data that is none": (lambda: rd.evaluate("run", data="mnist"), "data=: error[unknown-name]"),
     "data of other images": (lambda: rd.evaluate("tiny.yaml", weights="w.pth", overrides={"input.height": "9"}), "data=: error[usage]: no known data set"),
     "a precision that is none": (lambda: rd.evaluate("run", precision="fp16"), "precision= cannot be 'fp16'"),  # type: ignore[arg-type]

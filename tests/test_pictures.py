@@ -132,17 +132,17 @@ def test_a_pickle_runs_nothing(content: bytes, tmp_path: Path, monkeypatch: pyte
 
 
 WRONG = [
-    ("cut short", batch("1")[:-100], "no readable pickle"),
-    ("empty", b"", "no readable pickle"),
+    ("cut short", batch("1")[:-100], "not a readable pickle"),
+    ("empty", b"", "not a readable pickle"),
     ("a list", pickle.dumps([1]), "not of a CIFAR batch"),
     ("no data", pickle.dumps({"labels": [1]}), "holds no 'data'"),
     ("labels missing", pickle.dumps({"data": PIXELS["1"]}, protocol=2), "holds no 'data' and labels"),
     ("fewer labels", pickle.dumps({"data": PIXELS["1"], "labels": [1]}, protocol=2), "holds 1 labels, but 6 images"),
     ("label range", pickle.dumps({"data": PIXELS["1"], "labels": [10] * N}, protocol=2), "label 10 at position 0 is out of range"),
-    ("label kind", pickle.dumps({"data": PIXELS["1"], "labels": ["a"] * N}, protocol=2), "no whole numbers"),
+    ("label kind", pickle.dumps({"data": PIXELS["1"], "labels": ["a"] * N}, protocol=2), "not whole numbers"),
     ("floats", pickle.dumps({"data": PIXELS["1"].astype(float), "labels": LABELS["1"]}, protocol=2), "not of bytes"),
     ("other width", pickle.dumps({"data": PIXELS["1"][:, :100].copy(), "labels": LABELS["1"]}, protocol=2), "expected rows of 3,072 bytes"),
-    ("binary in its place", b"\x07" * 3073, "no readable pickle"),
+    ("binary in its place", b"\x07" * 3073, "not a readable pickle"),
 ]
 
 
@@ -221,7 +221,7 @@ def test_nothing_is_resized(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (lambda d: (d / "train/cat/1.png").write_bytes(b"no picture"), "data-damaged", "no picture that can be read"),
+        (lambda d: (d / "train/cat/1.png").write_bytes(b"no picture"), "data-damaged", "not a readable picture"),
         (lambda d: (d / "train/cat/1.png").write_bytes((d / "train/cat/0.png").read_bytes()[:60]), "data-damaged", "1.png"),
         (lambda d: Image.fromarray(np.zeros((4, 6), np.uint16)).save(d / "train/dog/1.png"), "data-damaged", "8-bit"),
         (lambda d: (d / "val/cow").mkdir(), "data-damaged", "has a class cow"),

@@ -242,7 +242,7 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert device.find("cpu").no_compiler == "no C++ compiler (no-such-compiler)"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True, "avx512_bf16": True})
     assert device.find("cpu").bf16 == "matrix"
-    with pytest.raises(SpecError, match="is no device"):
+    with pytest.raises(SpecError, match="is not a device"):
         device.find("tpu")
 
 
@@ -405,7 +405,7 @@ def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
         (["--plan", "precision=bf17"], 2, "precision cannot be 'bf17'"),
         (["--plan", "precision=bf16", "--precision", "fp32"], 2, "says otherwise"),
         (["--device", "cuda:99"], 3, "no cuda"),
-        (["--device", "gpu"], 2, "gpu is no device"),
+        (["--device", "gpu"], 2, "gpu is not a device"),
     ],
 )
 def test_bench_refuses(options: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,7 +123,7 @@ def test_predict_names_damaged_pictures_and_goes_on(home: Path, pictures: Path, 
     assert "whole.png" in {Path(p["file"]).name for p in found}
     assert main(["predict", str(home / "run"), str(tmp_path)]) == 1
     err = capsys.readouterr().err
-    assert "text.jpg: error[data-damaged]: is no picture" in err
+    assert "text.jpg: error[data-damaged]: is not a readable picture" in err
     assert "deep.png: error[data-damaged]: has pixels of the kind I;16" in err
     assert "Traceback" not in err
     unread = many - 1 - len(found)  # the link that leads nowhere is no file
@@ -186,15 +186,15 @@ def test_predict_colours_for_a_network_that_reads_them(home: Path, tmp_path: Pat
         (["run", "nowhere.png"], 3, "nowhere.png: error[data-missing]: no such file or folder"),
         (["run", "empty"], 3, "holds no pictures"),
         (["run"], 2, "missing argument 'IMAGE...'"),
-        (["nowhere", "tiny.yaml"], 2, "no run's folder"),
-        (["empty", "tiny.yaml"], 3, "is no run folder"),
+        (["nowhere", "tiny.yaml"], 2, "not a run's folder"),
+        (["empty", "tiny.yaml"], 3, "is not a run folder"),
         (["run", "empty", "--data", "digits"], 2, "leave out --data"),
         (["run", "empty", "--set", "classes=3"], 2, "leave out --set"),
         (["run", "tiny.yaml", "--top", "0"], 2, "--top"),
         (["tiny.yaml", "tiny.yaml", "--weights", "nowhere.pth"], 3, "nowhere.pth: error[weights-missing]"),
         (["features.yaml", "tiny.yaml", "--weights", "features.safetensors"], 2, "pictures have 1 or 3 channels"),
         (["features.yaml", "tiny.yaml", "--weights", "run/model.safetensors"], 2, "error[weights-fit]: does not fit mlp: lacks fc1.weight"),
-        (["tiny.yaml", "tiny.yaml", "--weights", "run/model.safetensors", "--data", "digit"], 2, "is no data set"),
+        (["tiny.yaml", "tiny.yaml", "--weights", "run/model.safetensors", "--data", "digit"], 2, "is not a data set"),
     ],
 )
 def test_predict_refuses(

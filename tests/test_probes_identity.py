@@ -17,7 +17,7 @@ from resnet_dsl.lab.probes.still import batch_statistics, untouched
 
 # --- identity ------------------------------------------------------------------------------------------------
 
-SHAPE, RELU, GATE = "its shape changes: it gives the shortcut, {}{}", "ReLU comes after the addition", "the merge is no addition"
+SHAPE, RELU, GATE = "its shape changes: it gives the shortcut, {}{}", "ReLU comes after the addition", "the merge is not an addition"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ SHAPE, RELU, GATE = "its shape changes: it gives the shortcut, {}{}", "ReLU come
     [
         ({"shortcut": "A"}, (1, False, RELU), SHAPE.format("A", "")),
         ({"shortcut": "B"}, (1, False, RELU), SHAPE.format("B", ", then ReLU")),
-        ({"shortcut": "C"}, (None, False, "the shortcut, C, is no identity"), SHAPE.format("C", ", then ReLU")),
+        ({"shortcut": "C"}, (None, False, "the shortcut, C, is not an identity"), SHAPE.format("C", ", then ReLU")),
         ({"shortcut": "none"}, (None, False, "there is no shortcut: it gives zeros"), "there is no shortcut: it gives zeros"),
         ({"block": "preact_basic", "shortcut": "A"}, (1, True, ""), SHAPE.format("A", "")),
         ({"block": "preact_basic", "merge": "highway"}, (None, False, GATE), SHAPE.format("B", "")),

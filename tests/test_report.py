@@ -113,9 +113,9 @@ def test_stored_runs_on_one_page(home: Path, capsys: pytest.CaptureFixture[str])
     text = written("runs", "--no-predictions")
     found = Page(text)
     assert found.headings == [
-        "3 runs", "Results", "Curves", "Top-1 accuracy", "Loss", "Learning rate", "Images a second", "plain and residual",
+        "3 runs", "Results", "Curves", "Top-1 accuracy", "Loss", "Learning rate", "Images per second", "plain and residual",
     ]  # fmt: skip
-    assert found.tables["Results, a row a run"] == [
+    assert found.tables["Results, one row per run"] == [
         ["#", "run", "network", "data", "params", "state", "steps", "of", "best", "last", "test", "time"],
         ["1", "runs/plain-digits-001", "plain", "digits", "10,818", "interrupted", "33", "44", "60.00%", "60.00%", "", "0:08"],
         ["2", "runs/plain-digits-002", "plain", "digits", "10,818", "finished", "44", "44", "55.00%", "55.00%", "55.00%", "0:10"],
@@ -132,7 +132,7 @@ def test_stored_runs_on_one_page(home: Path, capsys: pytest.CaptureFixture[str])
         ["3", "60.00%", "50.00%", "30.00%", "25.00%", "86.00%", "80.00%"],
         ["4", "", "", "55.00%", "50.00%", "90.00%", "88.00%"],
     ]
-    assert {row[1] for row in found.tables["Images a second by epoch"][1:]} == {"900.0", ""}
+    assert {row[1] for row in found.tables["Images per second by epoch"][1:]} == {"900.0", ""}
     assert found.tables["The recipe, every key"][0] == [
         "key",
         "1 runs/plain-digits-001",
@@ -141,10 +141,10 @@ def test_stored_runs_on_one_page(home: Path, capsys: pytest.CaptureFixture[str])
     ]
     assert ["lr", "0.1", "0.2", "0.2"] in found.tables["The recipe, every key"]
     names = "plain-digits-001, plain-digits-002, residual-digits-001"
-    assert found.charts[2:] == [f"Learning rate over epoch: {names}", f"Images a second over epoch: {names}"]
+    assert found.charts[2:] == [f"Learning rate over epoch: {names}", f"Images per second over epoch: {names}"]
     err = capsys.readouterr().err
     assert "warning: runs/broken-digits-001 is left out: metrics.jsonl: line 1 is damaged: `step` is missing" in err
-    assert "warning: runs/half-digits-001 is left out: is no run folder: it has no recipe.yaml" in err
+    assert "warning: runs/half-digits-001 is left out: is not a run folder: it has no recipe.yaml" in err
     assert "notes" not in err
     assert err.endswith("wrote report.html\n")
     assert not list(home.glob(".*"))
@@ -335,7 +335,7 @@ def test_pixels_as_png(channels: int, mode: str) -> None:
         opened.load()
         assert (opened.size, opened.mode) == ((7, 5), mode)
         assert np.array_equal(np.asarray(opened).reshape(pixels.shape), pixels)
-    with pytest.raises(ValueError, match="are no picture of 5x7"):
+    with pytest.raises(ValueError, match="are not a picture of 5x7"):
         picture(pixels.tobytes()[1:], 7, 5, channels)
 
 
@@ -346,7 +346,7 @@ def test_pixels_as_png(channels: int, mode: str) -> None:
 def test_tables_sort_and_pictures_are_seen(visit: Any, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shown = visit(written(str(STORED / "plain-digits-001"), str(STORED / "residual-digits-001"), str(trained)))
-    results = shown.get_by_role("group", name="Results, a row a run")
+    results = shown.get_by_role("group", name="Results, one row per run")
     numbers = lambda: results.locator("tbody th").all_inner_texts()  # noqa: E731
     assert numbers() == ["1", "2", "3"]
     head = results.get_by_role("button", name="steps")

@@ -84,7 +84,7 @@ def test_a_run_that_is_trained_now(home: Path, capsys: pytest.CaptureFixture[str
         ("recipe.yaml", "lr: fast\n", "lr"),
         ("recipe.yaml", "lr: [\n", ""),
         ("recipe.yaml", b"\xff\xfe\x00", ""),
-        ("spec.yaml", b"\xff\xfe\x00", "it is no text"),
+        ("spec.yaml", b"\xff\xfe\x00", "it is not text"),
     ],
 )
 def test_a_damaged_folder_is_named_and_left_out(
@@ -193,7 +193,7 @@ def test_tables_of_many_and_long_runs_fit_80_columns() -> None:
     assert [c.key for c in table.columns] == ["number", "run", "state", "steps", "best", "last", "seconds"]
     text = table.render("table")
     assert "2:02:01" in text
-    assert "Left out for want of room: network, params, data; --format csv holds them." in speak(text, COMMAND_LINE)
+    assert "Left out for lack of space: network, params, data; --format csv holds them." in speak(text, COMMAND_LINE)
     curves = [[Curve("test", tuple((float(e), 0.5) for e in range(1, 101))), Curve("train", ((1.0, 0.25),))] for _ in runs]
     table = curves_table(curves, [r.run for r in runs], "accuracy", "table")
     assert tuple(speak(note, COMMAND_LINE) for note in table.notes) == (

@@ -195,9 +195,9 @@ TWO = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT"
 ENVIRONMENTS = [
     ({k: v for k, v in TWO.items() if k != "MASTER_ADDR"}, "ranks-environment", "MASTER_ADDR is not set"),
     ({"WORLD_SIZE": "2"}, "ranks-environment", "RANK is not set"),
-    ({**TWO, "RANK": "x"}, "ranks-environment", "RANK is 'x', which is no number"),
+    ({**TWO, "RANK": "x"}, "ranks-environment", "RANK is 'x', which is not a number"),
     ({**TWO, "RANK": "2"}, "ranks-environment", "RANK is 2, but WORLD_SIZE is 2"),
-    ({**TWO, "RESNET_DSL_TIMEOUT": "soon"}, "ranks-environment", "is 'soon', which is no number of seconds"),
+    ({**TWO, "RESNET_DSL_TIMEOUT": "soon"}, "ranks-environment", "is 'soon', which is not a number of seconds"),
     ({**TWO, "RANK": "1", "RESNET_DSL_TIMEOUT": "1"}, "ranks-connect", "rank 1 of 2 did not reach the others at 127.0.0.1:1"),
 ]
 
@@ -242,7 +242,7 @@ def test_stops_are_asked_for_less_often_by_many() -> None:
 
 
 def test_sync_batchnorm_is_refused_on_the_cpu() -> None:
-    with pytest.raises(SpecError, match="on CUDA alone, and this run is on cpu") as caught:
+    with pytest.raises(SpecError, match="only on CUDA, and this run is on cpu") as caught:
         require_layout(Layout(sync_batchnorm=True), torch.device("cpu"))
     assert caught.value.exit_code == 2
     require_layout(Layout(sync_batchnorm=True), torch.device("cuda"))

@@ -34,11 +34,11 @@ def entry(shape: Any = (2, 3), offsets: Any = (0, 24), dtype: Any = "F32", **mor
 
 
 DAMAGED: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "it is cut short, or is no safetensors file (0 bytes)"),
-    "no-header": (bytes(8), "it is cut short, or is no safetensors file (8 bytes)"),
-    "cut-in-the-length": (b"\x10\0\0", "it is cut short, or is no safetensors file (3 bytes)"),
-    "cut-in-the-header": (file({"a": entry()})[:20], "it is cut short, or is no safetensors file (20 bytes)"),
-    "another-file": (b"PK\x03\x04" + bytes(60), "it is cut short, or is no safetensors file (64 bytes)"),
+    "empty": (b"", "it is cut short, or is not a safetensors file (0 bytes)"),
+    "no-header": (bytes(8), "it is cut short, or is not a safetensors file (8 bytes)"),
+    "cut-in-the-length": (b"\x10\0\0", "it is cut short, or is not a safetensors file (3 bytes)"),
+    "cut-in-the-header": (file({"a": entry()})[:20], "it is cut short, or is not a safetensors file (20 bytes)"),
+    "another-file": (b"PK\x03\x04" + bytes(60), "it is cut short, or is not a safetensors file (64 bytes)"),
     "cut-in-the-tensors": (
         file({"a": entry()}, 23), "its tensors do not fill the 23 bytes that follow the header: it is cut short, or was changed",
     ),
@@ -59,7 +59,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "list": (file([1]), "its header is no JSON object"),
     "twice": (file(b'{"a": {}, "a": {}}'), "its header is no JSON with each name once"),
     "metadata": (file({"__metadata__": {"spec": 1}}), "its metadata is not a mapping from words to text"),
-    "surrogate": (file({"__metadata__": {"format": FORMAT, "spec": "\ud800"}}), "its spec is no text"),
+    "surrogate": (file({"__metadata__": {"format": FORMAT, "spec": "\ud800"}}), "its spec is not text"),
     "entry": (file({"a": [1]}), "'a' has no dtype, shape and data_offsets"),
     "entry-more": (file({"a": entry(more=1)}, 24), "'a' has no dtype, shape and data_offsets"),
     "dtype": (file({"a": entry(dtype="F31")}, 24), "'a' has an unknown dtype, 'F31'"),
@@ -80,7 +80,7 @@ def test_damaged(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Path("a.safetensors").write_bytes(content)
     with pytest.raises(SpecError) as e:
         load("a.safetensors")
-    said = f"a.safetensors: error[weights-damaged]: no readable safetensors file: {problem}\n  help: copy the file again"
+    said = f"a.safetensors: error[weights-damaged]: not a readable safetensors file: {problem}\n  help: copy the file again"
     assert (str(e.value), e.value.exit_code) == (said, 3)
 
 

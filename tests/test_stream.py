@@ -208,7 +208,7 @@ def test_a_damaged_picture_is_named(workers: int, tmp_path: Path, monkeypatch: p
     path.write_bytes(b"no picture")
     for files_at_a_time in (1000, 1):
         monkeypatch.setattr(pictures, "_HEADERS", files_at_a_time)
-        with pytest.raises(SpecError, match="is no picture that can be read") as e:
+        with pytest.raises(SpecError, match="is not a readable picture") as e:
             opened(tmp_path, workers)
         assert e.value.exit_code == 3
 
@@ -345,9 +345,9 @@ def test_a_wrong_index(index: str, message: str, tmp_path: Path) -> None:
     ("damage", "message"),
     [
         ("picture", r"part-1\.tar/0001\.jpg"),
-        ("label", r"part-1\.tar/0001\.jpg: .*is no label: b'cat'"),
+        ("label", r"part-1\.tar/0001\.jpg: .*is not a label: b'cat'"),
         ("no label", r"part-1\.tar/0001\.jpg: .*has no \.cls"),
-        ("tar", r"part-1\.tar: .*is no whole tar archive"),
+        ("tar", r"part-1\.tar: .*is not a complete tar archive"),
         ("range", "label 7 is out of range: labels are 0 to 1"),
         ("count", "holds 2 pictures, the index says 5"),
     ],

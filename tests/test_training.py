@@ -26,7 +26,7 @@ from resnet_dsl.records.folder import RunFolder
 from resnet_dsl.records.request import Request
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import session
-from resnet_dsl.training.loop import checkpoint, keeping
+from resnet_dsl.training.loop import checkpoint, run_writer
 from resnet_dsl.training.loop.progress import Silent
 
 TINY = """
@@ -158,16 +158,16 @@ def test_killed_while_it_saves(phase: str, undisturbed: Path, home: Path, monkey
             real = Path.replace
             patch.setattr(Path, "replace", lambda self, target: die() if target.name == "step-000000040.ckpt" else real(self, target))
         else:
-            keep = keeping.FolderWriter.keep
+            keep = run_writer.FolderWriter.save_weights
 
-            def dying(self: keeping.FolderWriter) -> None:
+            def dying(self: run_writer.FolderWriter) -> None:
                 if "step-000000040.ckpt" in os.listdir(self.folder.checkpoints):
                     if phase == "after the weights":
                         keep(self)
                     die()
                 keep(self)
 
-            patch.setattr(keeping.FolderWriter, "keep", dying)
+            patch.setattr(run_writer.FolderWriter, "save_weights", dying)
         with pytest.raises(Killed):
             main(["train", str(home / "tiny.yaml"), "--out", str(run), "--quiet"])
     with (run / "metrics.jsonl").open("ab") as log:

@@ -138,7 +138,7 @@ def test_killed_and_resumed_it_ends_the_same(
         ),
         (["--freeze", "layr1"], 2, "did you mean 'layer1'?"),
         (["--freeze", "*"], 2, "nothing is left to train"),
-        (["--logger", "nothing"], 2, "'nothing' is no logger that is installed"),
+        (["--logger", "nothing"], 2, "'nothing' is not an installed logger"),
     ],
 )
 def test_refused_before_a_folder_is_made(

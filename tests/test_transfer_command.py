@@ -208,7 +208,7 @@ MISTAKES: dict[str, tuple[int, str]] = {
         2,
         "residual-mlp: error[weights-fit]: no tensor of 'shallow.safetensors' fits 'residual-mlp'\n  help: `resnet-dsl diff shallow.safetensors residual-mlp` shows what sets them apart\n",
     ),
-    ". deep.yaml": (3, ".: error[run-missing]: is no run folder: it has no spec.yaml\n  help: begin the run anew in another folder\n"),
+    ". deep.yaml": (3, ".: error[run-missing]: is not a run folder: it has no spec.yaml\n  help: start the run again in another folder\n"),
 }
 
 

@@ -197,7 +197,7 @@ def extended(parent: str, out: str) -> str:
     if path.startswith("..") or not path.endswith(".yaml"):
         raise refuse(
             "extends",
-            f"the result cannot extend {quote(parent)}: a parent ends in .yaml and lies in the folder of the spec that extends it, or below",
+            f"the result cannot extend {quote(parent)}: a parent ends in .yaml and is in the folder of the spec that extends it, or below",
             f"write it there: -o {os.path.join(os.path.dirname(parent), 'fitted.yaml')}",
             at=Argument("out"),
         )

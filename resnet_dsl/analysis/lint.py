@@ -48,22 +48,22 @@ class LintRule:
 RULES: Mapping[str, LintRule] = {
     "late-stride": LintRule("a bottleneck with its stride in the 3x3 conv (v1.5)",
         "He et al. 2015 put a block's stride in its first 1x1 conv; torchvision, and most weights that people share, have it in the 3x3. "
-        "Both are good networks, but they are two: costs and accuracies of one are not those of the other.",
+        "Both are good networks, but different ones: costs and accuracies of one are not those of the other.",
         "block: {bottleneck: {stride_at: 1}} is the paper; or say that you mean v1.5: # lint: allow late-stride",
         "block: bottleneck\nstages: [{depth: 1, width: 16, stride: 2}]",
         "block: {bottleneck: {stride_at: 1}}\nstages: [{depth: 1, width: 16, stride: 2}]", rules.late_stride),
     "imagenet-stem": LintRule("an ImageNet stem on small pictures",
-        "A 7x7 conv with stride 2 and a pool leave a sixteenth of the pixels. Of a picture of 32x32 that is 8x8, before the first block "
-        "has seen anything: accuracy on CIFAR falls by several points.",
+        "A 7x7 conv with stride 2 and a pool leave a sixteenth of the pixels. A picture of 32x32 is 8x8 before the first block "
+        "reads it: accuracy on CIFAR falls by several points.",
         "use stem: cifar", "stem: imagenet", "stem: cifar", rules.imagenet_stem),
     "pixel-kernel": LintRule("a wide convolution over a map of one pixel",
-        "All of its kernel but the middle reads padding. It costs parameters and does what a 1x1 conv would do.",
+        "Only the middle of its kernel reads the map; the rest reads padding. It costs parameters and does what a 1x1 conv would do.",
         "use fewer strides, a larger input, or 1x1 convs there",
         "norm: {group: {groups: 4}}\ninput: {channels: 3, height: 4, width: 4}\nstages: [{depth: 1, width: 16, stride: 2}, {depth: 1, width: 32, stride: 2}]",
         "norm: {group: {groups: 4}}\ninput: {channels: 3, height: 8, width: 8}\nstages: [{depth: 1, width: 16, stride: 2}, {depth: 1, width: 32, stride: 2}]",
         rules.pixel_kernel),
     "pads-nothing": LintRule("a zero-padding shortcut with nothing to pad",
-        "Option A appends zero channels where the width grows. Where only the size changes, it is left with dropping three pixels of four.",
+        "Option A appends zero channels where the width grows. Where only the size changes, it only drops three pixels of four.",
         "use shortcut B or D there, or let the width grow with the stride",
         "shortcut: A\nstages: [{depth: 1, width: 16}, {depth: 1, width: 16, stride: 2}]  # lint: allow halved-map",
         "shortcut: B\nstages: [{depth: 1, width: 16}, {depth: 1, width: 16, stride: 2}]  # lint: allow halved-map", rules.pads_nothing),
@@ -81,27 +81,27 @@ RULES: Mapping[str, LintRule] = {
         "double the width where the map is halved", "stages: [{depth: 1, width: 16}, {depth: 1, width: 24, stride: 2}]",
         "stages: [{depth: 1, width: 16}, {depth: 1, width: 32, stride: 2}]", rules.halved_map),
     "instance-norm-pixel": LintRule("an instance norm of a map of one pixel",
-        "It takes each value's own mean away, which leaves zero. torch refuses to train it.",
+        "It subtracts each value's own mean, which leaves zero. torch refuses to train it.",
         "use fewer strides, a larger input, or another norm",
         "norm: instance\ninput: {channels: 3, height: 2, width: 2}\nstages: [{depth: 1, width: 16, stride: 2}]  # lint: allow pixel-kernel",
         "norm: instance\nstages: [{depth: 1, width: 16, stride: 2}]", rules.instance_norm_pixel),
     "batch-norm-pixel": LintRule("a batch norm of a map of one pixel",
-        "Mean and variance are over the batch alone; with a batch of one torch refuses to train it, and with a small one they are noise.",
+        "Mean and variance are taken over the batch only; with a batch of one torch refuses to train it, and with a small one they are noise.",
         "use fewer strides, a larger input, or group norm",
         "input: {channels: 3, height: 2, width: 2}\nstages: [{depth: 1, width: 16, stride: 2}]  # lint: allow pixel-kernel",
         "stages: [{depth: 1, width: 16, stride: 2}]", rules.batch_norm_pixel),
     "batch-of-one": LintRule("batch norm with a tiny batch",
-        "Batch norm measures each value by the others of its batch. With a batch of a few pictures that is mostly chance, and training "
-        "and testing see different networks (Wu and He 2018).",
+        "Batch norm normalises each value by the others of its batch. With a batch of a few pictures the statistics are mostly noise, and "
+        "training and testing see different networks (Wu and He 2018).",
         "train with a batch of 8 or more, or use norm: group", "train: {batch: 2}", "train: {batch: 128}", rules.batch_of_one),
-    "bias-before-norm": LintRule("a bias that the next norm takes away",
-        "A batch or instance norm subtracts each channel's mean, and a bias that was added just before goes with it. It has parameters, "
-        "takes time, and does nothing.",
+    "bias-before-norm": LintRule("a bias that the next norm removes",
+        "A batch or instance norm subtracts each channel's mean, and with it a bias that was added just before. The bias has "
+        "parameters, takes time, and does nothing.",
         "leave out bias: true there", "stem: [conv: {out: 16, kernel: 3, bias: true}, norm, act]",
         "stem: [conv: {out: 16, kernel: 3}, norm, act]", rules.bias_before_norm),
     "act-after-add": LintRule("pre-activation with an activation after the addition",
-        "Pre-activation blocks leave the shortcut free from end to end (He et al. 2016). An activation after the addition closes it "
-        "again; such a block is a mix of the two designs.",
+        "Pre-activation blocks leave the shortcut free from end to end (He et al. 2016). An activation after the addition interrupts "
+        "it again; such a block is a mix of the two designs.",
         "leave out `after`, or use a block without `before`",
         "blocks: {mine: {before: [norm, act], body: [conv: {out: out, kernel: 3, stride: stride}], after: [act]}}\nblock: mine",
         "blocks: {mine: {before: [norm, act], body: [conv: {out: out, kernel: 3, stride: stride}]}}\nblock: mine\nhead: preact_classifier", rules.act_after_add),
@@ -109,28 +109,28 @@ RULES: Mapping[str, LintRule] = {
         "Nothing follows the last addition of a pre-activation network, so its head begins with a norm and an activation "
         "(He et al. 2016, appendix).",
         "use head: preact_classifier", "block: preact_basic", "block: preact_basic\nhead: preact_classifier", rules.no_last_norm),
-    "uneven-stages": LintRule("a CIFAR network that is no 6n+2",
+    "uneven-stages": LintRule("a CIFAR network that is not 6n+2",
         "The paper's networks for small pictures have three stages of n blocks each: 6n+2 layers, 9n+2 with bottlenecks. Stages of "
-        "different depth are no error, but the result is none of the paper's networks.",
+        "different depth are not an error, but the result is not one of the paper's networks.",
         "give all three stages one depth",
         "stages: [{depth: 2, width: 16}, {depth: 3, width: 32, stride: 2}, {depth: 2, width: 64, stride: 2}]",
         "stages: [{depth: 2, width: 16}, {depth: 2, width: 32, stride: 2}, {depth: 2, width: 64, stride: 2}]", rules.uneven_stages),
     "unused-param": LintRule("a parameter that nothing reads",
-        "Changing it changes nothing, which is seldom what its author thinks.",
+        "Changing it changes nothing, which is seldom intended.",
         "delete it, or use it in an expression", "params: {k: 4}", "params: {k: 4}\nstages: [{depth: 1, width: 4 * k}]", rules.unused_param),
     "no-norm": LintRule("a deep network with nothing to keep signals in bounds",
         "Without a norm the signals of a residual network grow with every addition, and those of a plain network vanish or explode. "
-        "Fixup, zero_last, or a learnt scale (SkipInit) stand in for it.",
+        "Fixup, zero_last, or a learnt scale (SkipInit) replace it.",
         "use a norm, init: {weights: fixup}, or init: {zero_last: true}",
         "norm: none\nstages: [{depth: 20, width: 16}]", "norm: none\nstages: [{depth: 20, width: 16}]\ninit: {weights: fixup}", rules.no_norm),
     "act-in-body": LintRule("a body that ends in a ReLU",
-        "What a block adds is then never negative, so the signal only grows from block to block; it did worst of the placements in "
+        "The branch is then never negative, so the signal only grows from block to block. This was the worst of the placements in "
         "He et al. 2016 (table 2: ReLU before addition).",
         "end the body in a norm, and put the ReLU in `after`",
         "blocks: {mine: {body: [conv: {out: out, kernel: 3, stride: stride}, norm, act]}}\nblock: mine",
         "blocks: {mine: {body: [conv: {out: out, kernel: 3, stride: stride}, norm], after: [act]}}\nblock: mine", rules.act_in_body),
     "twice": LintRule("the same norm or activation twice",
-        "The second does nothing that the first has not done. Most often a sequence already ends in it.",
+        "The second one has no further effect. Most often a sequence already ends in it.",
         "delete one of the two", "stem: [cifar, act]", "stem: cifar", rules.twice),
 }  # fmt: skip
 """By code, in the order of `resnet-dsl lint --help`."""

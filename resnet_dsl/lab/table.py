@@ -82,7 +82,7 @@ PROBES = (
         "signals",
         "forward mean and variance, backward norms, branch against skip",
         "For every node: mean and variance of what it gives (all images, channels and places together), the share of exact zeros in it, "
-        "the norm of the loss's gradient by it, and by its weights. For every residual block: how large the branch is beside the skip. "
+        "the norm of the loss's gradient by it, and by its weights. For every residual block: how large the branch is compared with the skip. "
         "Batch norms use the statistics of the batch, as in training; dropout is off. Without norms: --set norm=none.",
         "mean(y), var(y), #{y = 0} / #y, |dL/dy|, |dL/dw|; branch ratio = var(F) / var(s) where y = F + s",
         "He et al. 2015a (arXiv 1502.01852), section 2.2; branch ratio: De & Smith 2020 (arXiv 2002.10444), section 3",
@@ -90,21 +90,21 @@ PROBES = (
             "resnet-dsl probe signals resnet56-digits --by stage",
             "resnet-dsl probe signals resnet20-digits --set norm=none",
         ),
-        (Option("by", "block", "How much is one row: a node, a block or a stage.", "op|block|stage", ("op", "block", "stage")),),
+        (Option("by", "block", "What each row is: a node, a block or a stage.", "op|block|stage", ("op", "block", "stage")),),
     ),
     Probe(
         "gradients",
         "gradient norm of every weighted layer, over depth and over steps",
         "The gradient of the mean loss by each layer's weight, at the start or at steps of a training: do gradients vanish or explode with "
-        "depth, and for how long? The figures leave out shortcuts and the head; per_layer is the factor that first_over_last is made "
-        "of, layer by layer.",
+        "depth, and for how long? The figures leave out shortcuts and the head; per_layer is the average factor per layer in "
+        "first_over_last.",
         "|dL/dw|; rms: |dL/dw| / sqrt(#w); relative: |dL/dw| / |w|",
         "Glorot & Bengio 2010, section 4.2; with batch norm: Yang et al. 2019 (arXiv 1902.08129)",
         (
             "resnet-dsl probe gradients plain56-digits --assert 'first_over_last > 100'",
             "resnet-dsl probe gradients resnet20-digits --steps 0,1,3,10",
         ),
-        (Option("of", "norm", "What is told of each gradient.", "norm|rms|relative", ("norm", "rms", "relative")),),
+        (Option("of", "norm", "What is shown of each gradient.", "norm|rms|relative", ("norm", "rms", "relative")),),
         side_by_side="gradient",
     ),
     Probe(
@@ -126,10 +126,10 @@ PROBES = (
     ),
     Probe(
         "identity",
-        "are zero weights an identity? to the bit, and where not, why",
+        "are zero weights an identity, bit for bit? where not, why",
         "Every parameter of a block's branch is made zero, and the block is run on the inputs that it has in the network, and on normal "
-        "numbers, a half of them negative. Told is which share of the numbers leaves as it came, to the bit, and what keeps the rest "
-        "from it: a shortcut that computes, a merge that is no addition, an activation after the sum.",
+        "numbers, a half of them negative. It reports the share of numbers that leave the block unchanged, bit for bit, and what "
+        "changes the others: a shortcut that computes, a merge that is not an addition, an activation after the sum.",
         "H(x) = x for F = 0, where H(x) = after(F(x) + s(x))",
         "He et al. 2015b (arXiv 1512.03385), section 3.1; He et al. 2016 (arXiv 1603.05027), section 2",
         (
@@ -142,7 +142,7 @@ PROBES = (
         "highway",
         'the "+1": each block\'s Jacobian as shortcut, branch and open gates',
         "At each block's input in the network, along random directions v: the block's Jacobian J, the branch's J_F and the shortcut's J_s. "
-        "With an identity and nothing after the sum J = I + J_F; an activation after it puts gates D in the way, a projection "
+        "With an identity and nothing after the sum J = I + J_F; an activation after the sum multiplies by gates D, a projection "
         "puts W_s in place of I. Also: how much of the loss's gradient at the end of a stage arrives at a block unchanged in direction.",
         "J v = D (J_F v + J_s v), by forward-mode differentiation; J_s v = v for an identity; trunk = cos(dL/dx_l, dL/dx_end)",
         "He et al. 2016 (arXiv 1603.05027), section 2, equations 4 and 5",
@@ -156,7 +156,7 @@ PROBES = (
     Probe(
         "responses",
         "how strongly layers respond, by layer and by size",
-        "For every weighted layer of the main path but the head: the standard deviation of what it gives after the norm that follows, before "
+        "For every weighted layer of the main path except the head: the standard deviation of its output after the norm that follows, before "
         "a nonlinearity or an addition, over all images, channels and places. Batch norms use the statistics of the images, as in training. "
         "The paper finds smaller responses in residual nets than in plain ones, and smaller ones the deeper they are.",
         "std(y); padded: sqrt(mean F^2) in the channels carried and padded; lipschitz: max |g(a) - g(b)| / |a - b|, g = block - id",
@@ -169,7 +169,7 @@ PROBES = (
             Option(
                 "channels",
                 "all",
-                "padded: those that option A fills with zeros, beside those that it carries.",
+                "padded: the channels that option A fills with zeros, beside those that it keeps.",
                 "all|padded",
                 ("all", "padded"),
             ),
@@ -178,9 +178,9 @@ PROBES = (
     ),
     Probe(
         "lesion",
-        "test error without a block, or with two swapped",
-        "One block at a time is left out of a trained network, and the error on test images measured: of a residual block the branch goes and "
-        "the shortcut stays; a plain block goes as a whole. Blocks of which nothing of the right shape remains cannot be dropped. "
+        "test error without one block, or with two blocks swapped",
+        "One block at a time is removed from a trained network, and the error on test images is measured. In a residual block the branch is removed "
+        "and the shortcut stays; a plain block is removed as a whole. A block cannot be dropped where nothing of the right shape remains. "
         "Batch norms hold their running statistics; at --steps, those of the training images. As many test images as --images says.",
         "rise = error(y_i = after_i(s_i)) - error; plain: y_i = x_i; swap: blocks i and i+1 in each other's place",
         "Veit, Wilber & Belongie 2016 (arXiv 1605.06431), sections 4.1 to 4.3",
@@ -193,9 +193,9 @@ PROBES = (
     ),
     Probe(
         "paths",
-        "which lengths of path the gradient takes",
-        "n residual blocks make 2^n paths. For each length k, subsets of k blocks are drawn; the gradient passes their branches alone and the "
-        "shortcuts alone of all others. Its norm at the images, times the number of paths of that length, is what the length contributes.",
+        "how much paths of each length contribute to the gradient",
+        "n residual blocks make 2^n paths. For each length k, subsets of k blocks are drawn. In these blocks the gradient passes only the branches, in all "
+        "others only the shortcuts. Its norm at the images, times the number of paths of that length, is what the length contributes.",
         "contribution(k) = C(n, k) * mean |dL/dx through k branches and n - k shortcuts|; all 2^n such gradients add up to dL/dx",
         "Veit, Wilber & Belongie 2016 (arXiv 1605.06431), section 4.3 and figure 6",
         ("resnet-dsl probe paths resnet20-digits --samples 4",),
@@ -205,7 +205,7 @@ PROBES = (
         "gates",
         "how far highway gates are open",
         "For every highway merge: the mean of its gate over all images and places, how much its units (channels) differ, how much each varies, "
-        "and the shares of units closed (mean below 0.1: the block hands on its input) and open (above 0.9).",
+        "and the shares of units closed (mean below 0.1: the block passes on its input) and open (above 0.9).",
         "T = sigmoid(gate(x)), where y = T * F + (1 - T) * s",
         "Srivastava, Greff & Schmidhuber 2015 (arXiv 1507.06228), section 3.3",
         ("resnet-dsl probe gates resnet20-digits --set merge=highway --steps 20",),
@@ -244,7 +244,7 @@ PROBES = (
             Option("updates", 600, "Steps of Adam.", "N", least=0),
             Option("batch", 128, "Fresh points in each.", "N", least=1),
             Option("lr", 1e-3, "Learning rate.", "X", least=0),
-            Option("seeds", 3, "How many seeds.", "N", least=1),
+            Option("seeds", 3, "The number of seeds.", "N", least=1),
             Option("seed", 0, "What the seeds are derived from.", "N", least=0),
             Option(
                 "report",
@@ -253,16 +253,16 @@ PROBES = (
                 "error|distance",
                 ("error", "distance"),
             ),
-            Option("condition", False, "Figures also of the Gauss-Newton matrix at the beginning: its condition number."),
+            Option("condition", False, "Also the condition number of the Gauss-Newton matrix at the beginning."),
         ),
         of="specs",
         default=("plain-stack", "residual-stack"),
     ),
     Probe(
         "embed",
-        "a network placed in a deeper one: equal to the bit, then trained",
-        "The deeper network begins as the first: its further blocks are the identity (transfer --grow), and both give the same in evaluation, to "
-        "the bit. So a solution as good is there. Does training keep it, and does training from initial weights find one? All are trained "
+        "a network placed in a deeper one: equal bit for bit, then trained",
+        "The deeper network begins as the first: its further blocks are the identity (transfer --grow), and both give the same in evaluation, "
+        "bit for bit. So an equally good solution exists. Does training keep it, and does training from initial weights find one? All are trained "
         "with the same batches of the images, by SGD with momentum 0.9. As many test images as --images says.",
         "B = A: further blocks F = 0 with H(x) = x + F, or Dirac kernels and BN(x) = x; loss before, and after the updates",
         "He et al. 2015 (arXiv 1512.03385), section 3.1; Chen, Goodfellow & Shlens 2016 (arXiv 1511.05641), section 2.3",
@@ -271,7 +271,7 @@ PROBES = (
             "resnet-dsl probe embed plain20-digits --steps 50 --assert 'max_difference == 0'",
         ),
         (
-            Option("into", "", "The deeper spec; left out: each stage's last block as often again as it has blocks.", "SPEC"),
+            Option("into", "", "The deeper spec; default: each stage with twice as many blocks, copies of its last.", "SPEC"),
             Option("updates", 50, "Steps of SGD.", "N", least=0),
             Option("batch", 64, "Images in each.", "N", least=2),
             Option("lr", 0.02, "Learning rate.", "X", least=0),

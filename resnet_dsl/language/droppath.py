@@ -20,7 +20,7 @@ def with_drop_path(spec: Spec, rate: float) -> Spec:
     Raises SpecError: no block takes `drop_path`, one has its own already, or a stage has no shortcut that would be left.
     """
     if plain := [stage for stage in spec.stages if stage.shortcut.name == "none"]:
-        raise _refused(spec, f"stage {plain[0].name} has no shortcut: of an image whose block is dropped nothing would be left")
+        raise _refused(spec, f"stage {plain[0].name} has no shortcut: nothing would be left of an image whose block is dropped")
     stages = spec.tree["stages"]
     named = enumerate(stages) if isinstance(stages, SequenceTree) else ()
     places: list[tuple[tuple[str | int, ...], Tree]] = [((), spec.tree), *((("stages", i), stage) for i, stage in named)]

@@ -109,7 +109,7 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
             help = "`resnet-dsl list specs` shows the shipped specs; a file's path ends in .yaml"
         raise refuse(
             "file-not-found",
-            f"no such {what}: {quote(name)} is not found among the shipped specs, and is no .yaml file",
+            f"no such {what}: {quote(name)} is not found among the shipped specs, and is not a .yaml file",
             help,
             at=at or name,
         )

@@ -108,8 +108,8 @@ def _odd_number(text: str) -> ExpressionError:
     if re.fullmatch(r"[0-9]+(_[0-9]+)+", text):
         return _syntax(f"{quote(text)} is not a number: digits are not grouped by underscores", f"write {text.replace('_', '')}")
     if re.fullmatch(r"0[xob][0-9a-fA-F]+", text):
-        mend = f"write {int(text, 0)}" if _readable(text) else "write it as a decimal number"
-        return _syntax(f"{quote(text)} is not a number here: numbers are decimal, not hexadecimal, octal or binary", mend)
+        fix = f"write {int(text, 0)}" if _readable(text) else "write it as a decimal number"
+        return _syntax(f"{quote(text)} is not a number here: numbers are decimal, not hexadecimal, octal or binary", fix)
     return _syntax(f"{quote(text)} is neither a number nor a name", "put an operator between a number and a name: 2 * k")
 
 

@@ -97,11 +97,11 @@ class Reader(ValueReader):
                 if first in _LISTS
                 else "..."
             )
-            mend = f"write `{name}: {{{first}: {value}}}`" if first else f"write `{name}: {{argument: value}}`"
+            fix = f"write `{name}: {{{first}: {value}}}`" if first else f"write `{name}: {{argument: value}}`"
             if name in STEPS and not STEPS[name].args and name not in KINDS:
-                mend = f"write `- {name}`: it takes no arguments"
+                fix = f"write `- {name}`: it takes no arguments"
             self.problems.report(
-                "wrong-type", f"the arguments of {quote(name)} must be a mapping of names to values, not {describe(tree)}", mend, at=tree.at
+                "wrong-type", f"the arguments of {quote(name)} must be a mapping of names to values, not {describe(tree)}", fix, at=tree.at
             )
         return None
 
@@ -150,7 +150,7 @@ class Reader(ValueReader):
                     self.problems.add(null_value(key, tree))
                 elif isinstance(tree, Scalar) and IDENTIFIER.match(tree.text) and tree.text not in scope.names:
                     near = suggest(tree.text, ["same", *scope.names]) if tree.kind == "text" else None
-                    mend = (
+                    fix = (
                         "write padding: 0"
                         if tree.text.lower() == "valid"
                         else f"did you mean '{near}'?"
@@ -160,7 +160,7 @@ class Reader(ValueReader):
                     self.problems.report(
                         "unknown-name",
                         f"{quote(key)} is a number, [height, width] or the word same, not {describe(tree)}",
-                        mend,
+                        fix,
                         at=tree.at,
                     )
                 elif pair := self.pair(tree, arg.rule, key, scope):

@@ -79,11 +79,11 @@ class Recipe(BaseModel):
         True, description="Weight decay also on biases and on the parameters of norms and scales (all that are vectors).", examples=[False]
     )
     clip_norm: float | None = Field(
-        None, gt=0, le=1e6, description="The longest that a step's whole gradient may be; a longer one is scaled down.", examples=[1.0]
+        None, gt=0, le=1e6, description="The largest norm of a step's whole gradient; a longer gradient is scaled down.", examples=[1.0]
     )
     schedule: Literal["constant", "step", "plateau", "cosine", "onecycle"] = Field(
         "onecycle",
-        description="How the learning rate goes on after the warm-up: constant; step, times gamma at each milestone; "
+        description="The learning rate after the warm-up: constant; step, times gamma at each milestone; "
         "plateau, times gamma where the evaluated error stops falling; cosine, to 0; onecycle, a straight line to 0.",
         examples=["cosine"],
     )
@@ -91,7 +91,7 @@ class Recipe(BaseModel):
         0.25,
         ge=0,
         lt=1,
-        description="The part of the run in which the learning rate rises from 0 to lr in a straight line.",
+        description="The part of the run in which the learning rate rises linearly from 0 to lr.",
         examples=[0.05],
     )
     milestones: tuple[Fraction, ...] = Field(
@@ -106,7 +106,7 @@ class Recipe(BaseModel):
     )
     slow_start: SlowStart | None = Field(
         None,
-        description="He et al. 2015, section 4.2: deep networks begin at a low learning rate. Left out: none do.",
+        description="He et al. 2015, section 4.2: deep networks begin at a low learning rate. Default: none do.",
         examples=[{"lr": 0.01, "error": 0.8, "depth": 110}],
     )
     batch: int = Field(
@@ -120,7 +120,7 @@ class Recipe(BaseModel):
         1,
         ge=1,
         le=65_536,
-        description="A batch is computed in this many equal parts, one after the other, to save memory. Batch norm sees a part at a time.",
+        description="A batch is computed in this many equal parts, one after the other, to save memory. Batch norm sees one part at a time.",
         examples=[4],
     )
     epochs: int | None = Field(
@@ -136,20 +136,20 @@ class Recipe(BaseModel):
         0.0,
         ge=0,
         lt=1,
-        description="Stochastic depth (Huang et al. 2016): the last block's share of dropped images; the share rises from block to block "
-        "in a straight line. For blocks that take drop_path.",
+        description="Stochastic depth (Huang et al. 2016): the last block's share of dropped images; the share rises linearly from block to "
+        "block. For blocks that take drop_path.",
         examples=[0.1],
     )
     ema: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="The share that a running average of the weights keeps at each step; the average is what is evaluated and saved.",
+        description="The share that a running average of the weights keeps at each step; the average is evaluated and saved.",
         examples=[0.999],
     )
     resolution: Resolution | None = Field(
         None,
-        description="Progressive resizing: training images begin small and grow. Left out: they have their own size throughout.",
+        description="Progressive resizing: training images begin small and grow. Default: they always have their own size.",
         examples=[{"start": 0.5, "until": 0.6}],
     )
     augment: Augment = Field(Augment(), description="Augmentation of the training images.", examples=[{"pad_crop": 4, "flip": True}])
@@ -184,12 +184,12 @@ class Recipe(BaseModel):
     )
     best: Metric | None = Field(
         None,
-        description="Keep the weights of the best evaluation by top1, top5 or loss as the run's weights; left out: those of the end.",
+        description="Keep the weights of the best evaluation by top1, top5 or loss as the run's weights; default: those of the end.",
         examples=["top1"],
     )
     stop_early: StopEarly | None = Field(
         None,
-        description="End a run that gets no better. Left out: it goes on to its end.",
+        description="End a run that gets no better. Default: it runs to its end.",
         examples=[{"metric": "top1", "patience": 10}],
     )
     checkpoint_every: float = Field(

@@ -109,7 +109,7 @@ def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
         at = next(
             (t.at for t in (find([k], layers) for k in Recipe.model_fields if quote(k)[1:-1] in str(ctx.get("message", ""))) if t), last.at
         )
-        return mistake("recipe", f"recipe: {ctx.get('message', 'not valid')}", str(ctx.get("help", "mend the recipe")), at=at)
+        return mistake("recipe", f"recipe: {ctx.get('message', 'not valid')}", str(ctx.get("help", "correct the recipe")), at=at)
     key = keys[-1]
     if e["type"] == "extra_forbidden":
         part = part_of(Recipe.model_fields[keys[0]]) if len(keys) > 1 else Recipe
@@ -133,7 +133,7 @@ _BOUNDS = {
 
 
 def wrong(kind: str, ctx: Mapping[str, object], tree: Tree) -> tuple[str, str]:
-    """What one of pydantic's errors (its type and context) says of a value, in plain words, and the mend."""
+    """What one of pydantic's errors (its type and context) says of a value, in plain words, and the fix."""
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         return (

@@ -312,12 +312,12 @@ class _Composer:
             return None
         if not isinstance(node, Scalar) or node.kind != "text":
             what = describe(node)
-            mend = (
+            fix = (
                 f'write it in quotes, "{node.text}":, if it is meant as a name'
                 if isinstance(node, Scalar)
                 else "a key is one word; look for a missing quote or a brace too many"
             )
-            self.problems.report("key-not-text", f"a key must be text (a string), not {what}", mend, at=at)
+            self.problems.report("key-not-text", f"a key must be text (a string), not {what}", fix, at=at)
             return None
         return node.text
 

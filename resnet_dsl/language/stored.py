@@ -59,7 +59,7 @@ def read_header(path: str) -> Header:
         try:
             return _header(file, size)
         except _Damaged as e:
-            raise refuse("weights-damaged", f"no readable safetensors file: {e}", "copy the file again", at=path, exit_code=3) from None
+            raise refuse("weights-damaged", f"not a readable safetensors file: {e}", "copy the file again", at=path, exit_code=3) from None
 
 
 class _Damaged(Exception):
@@ -70,7 +70,7 @@ def _header(file: BinaryIO, size: int) -> Header:
     start = file.read(8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 2 <= length <= size - 8:
-        raise _Damaged(f"it is cut short, or is no safetensors file ({size:,} bytes)")
+        raise _Damaged(f"it is cut short, or is not a safetensors file ({size:,} bytes)")
     if length > MAX_HEADER:
         raise _Damaged(f"its header would have {length:,} bytes, over the limit of {MAX_HEADER >> 20} MiB")
     text = file.read(length)
@@ -101,12 +101,12 @@ def stored_spec(path: str) -> tuple[Source, bool]:
             at=path,
         )
     if metadata.get("folded", "true") != "true":
-        message = f"no readable safetensors file: its `folded` is {quote(metadata['folded'])}, and not 'true'"
+        message = f"not a readable safetensors file: its `folded` is {quote(metadata['folded'])}, and not 'true'"
         raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3)
     try:
         return decode(path, metadata["spec"].encode("utf-8")), "folded" in metadata
     except UnicodeEncodeError:
-        message = "no readable safetensors file: its spec is no text"
+        message = "not a readable safetensors file: its spec is not text"
         raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3) from None
 
 

@@ -1,4 +1,4 @@
-"""libyaml's syntax errors in words that a person who writes specs understands, with the mend."""
+"""libyaml's syntax errors in words that a person who writes specs understands, with the fix."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def syntax_error(source: Source, e: yaml.MarkedYAMLError) -> Diagnostic:
     mark = e.problem_mark or e.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     problem = str(e.problem or e.context or "syntax error")
-    message, help = f"not YAML: {problem}", "mend the syntax here"
+    message, help = f"not YAML: {problem}", "correct the syntax here"
     if "cannot start any token" in problem and source.line(line)[column - 1 : column] == "\t":
         problem = "found character '\\t'"
-    for found, text, mend in _FRIENDLY:
+    for found, text, fix in _FRIENDLY:
         if found in problem:
-            message, help = text or f"not YAML: {problem}", mend
+            message, help = text or f"not YAML: {problem}", fix
             break
     written = source.line(line)
     slip = _TWO_COLONS.match(written)

@@ -30,7 +30,7 @@ class Text:
 
 @dataclass(slots=True)
 class Group:
-    """A mapping, or a list: its entries have no key. `commented`: a comment stands within its braces or brackets."""
+    """A mapping, or a list: its entries have no key. `commented`: a comment is inside its braces or brackets."""
 
     is_mapping: bool
     flow: bool

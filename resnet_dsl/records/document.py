@@ -91,7 +91,7 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path, MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError:
-        raise damaged(path, "it is no text") from None
+        raise damaged(path, "it is not text") from None
 
 
 def damaged(at: Path, what: str, *, line: int | None = None) -> SpecError:

@@ -23,10 +23,13 @@ import re
 import socket
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.files import PARTIAL, discard, open_regular, sync_folder, write_atomic, write_error
-from resnet_dsl.records.document import Document
+
+if TYPE_CHECKING:
+    from resnet_dsl.records.document import Document
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
 METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"
@@ -91,14 +94,14 @@ class RunFolder:
             raise refuse(
                 "run-missing",
                 "no such run folder",
-                f"check the path; runs lie under runs/ unless {Argument('out')} said otherwise",
+                f"check the path; runs are under runs/ unless {Argument('out')} named another folder",
                 at=path,
                 exit_code=3,
             )
         for name in _COMPLETE:
             if not (path / name).is_file():
                 raise refuse(
-                    "run-missing", f"is no run folder: it has no {name}", "begin the run anew in another folder", at=path, exit_code=3
+                    "run-missing", f"is not a run folder: it has no {name}", "start the run again in another folder", at=path, exit_code=3
                 )
         return RunFolder(path)
 

@@ -55,6 +55,6 @@ def read_rows(folder: Path) -> tuple[LogRow, ...]:
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
-        raise damaged(path, "it is no text") from None
+        raise damaged(path, "it is not text") from None
     *lines, _ = content.split(b"\n")
     return tuple(LogRow.parse(line, path, line=number) for number, line in enumerate(lines, 1))

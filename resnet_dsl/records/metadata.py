@@ -34,7 +34,7 @@ def shape_of(values: object) -> Shape | None:
 
 def _regular(values: Any) -> Any:
     if shape_of(values) is None:
-        raise PydanticCustomError(SAID, "is no array: its rows have different lengths")
+        raise PydanticCustomError(SAID, "is not an array: its rows have different lengths")
     return values
 
 
@@ -133,4 +133,4 @@ def _parsed(key: str, text: str, path: Path) -> object:
 
 def damaged(path: Path, what: str) -> SpecError:
     """The error for a file of weights whose metadata is not what we write."""
-    return refuse("weights-damaged", f"is damaged: {what}", "copy the file again, or write it anew", at=path, exit_code=3)
+    return refuse("weights-damaged", f"is damaged: {what}", "copy the file again, or write it again", at=path, exit_code=3)

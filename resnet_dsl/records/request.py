@@ -184,7 +184,7 @@ class Request:
             return seconds(self.max_time)
         except ValueError:
             at = argument("max_time")
-            raise refuse("usage", f"{quote(self.max_time)} is no length of time", "write 90s, 10m or 1h30m", at=at) from None
+            raise refuse("usage", f"{quote(self.max_time)} is not a length of time", "write 90s, 10m or 1h30m", at=at) from None
 
     def lasting(self) -> dict[str, Any]:
         """What run.json holds of it, and what must be asked for again when the run is begun once more."""

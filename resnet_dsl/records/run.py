@@ -228,7 +228,7 @@ def find(folder: Path) -> Iterator[Path]:
     try:
         inside = sorted(folder.iterdir())
     except OSError as e:
-        help = f"check the path; runs lie under runs/ unless {Argument('out')} said otherwise"
+        help = f"check the path; runs are under runs/ unless {Argument('out')} named another folder"
         raise refuse("run-missing", f"no folder of runs: {e.strerror}", help, at=folder, exit_code=3) from None
     for path in inside:
         if path.is_dir() and any((path / name).exists() for name in (SPEC, RECIPE, REQUEST, METRICS, RESULTS)):

@@ -20,7 +20,7 @@ ROWS = 24
 VALUES = 8
 """Values of one recipe key that are shown."""
 
-TITLES: Mapping[Metric, str] = {"accuracy": "Top-1 accuracy", "loss": "Loss", "lr": "Learning rate", "throughput": "Images a second"}
+TITLES: Mapping[Metric, str] = {"accuracy": "Top-1 accuracy", "loss": "Loss", "lr": "Learning rate", "throughput": "Images per second"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def runs_table(runs: Sequence[Summary], format: Layout, width: int = WIDTH) -> T
     notes += [f"{i} is trained by {r.holder}." for i, r in enumerate(runs, 1) if r.holder]
     if left:
         titles = {c.key: c.title for c in _COLUMNS}
-        notes.append(f"Left out for want of room: {', '.join(titles[k] for k in left)}; {_CSV} holds them.")
+        notes.append(f"Left out for lack of space: {', '.join(titles[k] for k in left)}; {_CSV} holds them.")
     return Table(columns, table.rows, f"in {home}" if home else "", notes=tuple(notes))
 
 

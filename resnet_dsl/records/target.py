@@ -70,7 +70,7 @@ def find_trained(target: str | os.PathLike[str], weights: str | os.PathLike[str]
     if weights is None and found.kind == "spec":
         raise refuse(
             "usage",
-            f"{found.name} is no run's folder",
+            f"{found.name} is not a run's folder",
             f"give a run's folder, or add {Argument('weights', 'FILE')} to a spec",
             at=found.name,
         )

@@ -108,7 +108,7 @@ def _chain(block: Block, here: int | None) -> _Chain:
     elif chain is not None:
         names.add("chain")
     if not convs or set(body) != names:
-        raise Unread(f"{quote(block.path)} is no shipped block, and no convs in a row: it holds {contents(block)}")
+        raise Unread(f"{quote(block.path)} is not a shipped block, nor a row of convs: it holds {contents(block)}")
     # A first conv that reads one channel at a time is depthwise.
     enters = here if here is not None else convs[0].out if convs[0].weight[1] == 1 else convs[0].weight[1]
     inputs = [enters, *(c.out for c in convs[:-1])]
@@ -119,7 +119,7 @@ def _chain(block: Block, here: int | None) -> _Chain:
         raise Unread(f"the norms of {quote(block.path)} are as wide as none of its convs in order")
     scale = block.body.get("scale")
     if scale is not None and not (isinstance(scale, Layer) and scale.kind == "scale"):
-        raise Unread(f"{quote(block.path + '.scale')} is no scale")
+        raise Unread(f"{quote(block.path + '.scale')} is not a scale")
     per = None if scale is None else "channel" if scale.weight else "scalar"
     return _Chain(block.path, enters, tuple(convs), chain is not None, style, _squeeze(block, convs), per)
 
@@ -138,7 +138,7 @@ def _squeeze(block: Block, convs: Sequence[Layer]) -> tuple[int, int] | None:
     layers = se.layers("conv") if isinstance(se, Scope) else []
     after = [i for i, c in enumerate(convs) if len(layers) == 2 and c.out == layers[1].out]
     if not after or not isinstance(se, Scope) or sorted(se) != ["fc1", "fc2"]:
-        raise Unread(f"{quote(block.path + '.se')} is no squeeze-and-excitation of what its block computes")
+        raise Unread(f"{quote(block.path + '.se')} is not a squeeze-and-excitation of its block's output")
     return after[-1], layers[0].out
 
 

@@ -133,7 +133,7 @@ def _stage(name: str, scope: Scope) -> StageLayers:
     for i in range(count):
         path, node = join(name, str(i)), scope.get(str(i))
         if not isinstance(node, Scope):
-            raise Unread(f"{quote(path)} is no block" if node else f"{quote(name)} has {count} blocks, but none is called {i}")
+            raise Unread(f"{quote(path)} is not a block" if node else f"{quote(name)} has {count} blocks, but none is called {i}")
         shortcut, gate = node.get(SHORTCUT), node.get(GATE)
         if isinstance(shortcut, Layer) or isinstance(gate, Scope):
             raise Unread(f"{quote(join(path, GATE if isinstance(gate, Scope) else SHORTCUT))} is not what such a name holds here")
@@ -151,15 +151,13 @@ def _tree(tensors: Tensors) -> Scope:
         kind = _kind(own)
         if not path or kind is None:
             held = ", ".join(f"{_clipped(name)} ({shape_words(shape)})" for name, shape in own.items())
-            raise Unread(
-                f"{quote(path)} is no layer that the language has: it holds {held}" if path else f"beside all layers stands {held}"
-            )
+            raise Unread(f"{quote(path)} is not a layer of the language: it holds {held}" if path else f"beside all layers is {held}")
         *parents, last = path.split(".")
         here = root
         for parent in parents:
             inner = here.setdefault(parent, Scope())
             if isinstance(inner, Layer):
-                raise Unread(f"{quote(path)} stands within {quote(parent)}, which is a layer")
+                raise Unread(f"{quote(path)} is inside {quote(parent)}, which is a layer")
             here = inner
         if last in here:
             raise Unread(f"{quote(path)} is a layer and holds layers")

@@ -116,7 +116,7 @@ def _own(stored: Stored, spec: str, at: str, name: str, input: Shape | None) -> 
         raise refuse(
             "weights-unknown",
             f"the spec in its metadata is of another network: {_both(differing[0], stored.tensors, own, 'that network')}",
-            "the file was changed after it was written; write it anew",
+            "the file was changed after it was written; write it again",
             at=at,
         )
     if input is not None and input != graph.input:

@@ -78,4 +78,4 @@ def around_steps(stage: StageLayers, came: int | None, enters: int, leaves: int,
                 args["stride"] = 2
             return {place: steps}
     shown = ", ".join(quote(name) for name in stage.around)
-    raise Unread(f"beside the blocks of {quote(stage.name)} stand {shown}, which are no transition that is known")
+    raise Unread(f"beside the blocks of {quote(stage.name)} stand {shown}, which are not a known transition")

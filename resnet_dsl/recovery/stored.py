@@ -49,7 +49,7 @@ def _json(path: str) -> dict[str, Shape]:
     with open_file(path) as (file, size):
         if size > MAX_JSON:
             raise refuse(
-                "too-large", f"{size:,} bytes, over the limit of {MAX_JSON >> 20} MiB", "names and shapes alone are far smaller", at=path
+                "too-large", f"{size:,} bytes, over the limit of {MAX_JSON >> 20} MiB", "a file of names and shapes is far smaller", at=path
             )
         content = file.read(MAX_JSON)
     found: Any = None
@@ -67,7 +67,7 @@ def _json(path: str) -> dict[str, Shape]:
 def _problem(found: Any) -> str | None:
     """Why a document is not names and shapes; None where it is."""
     if not isinstance(found, dict) or not found:
-        return "it is no object of names"
+        return "it is not an object of names"
     odd = next((name for name, shape in found.items() if not _is_shape(shape)), None)
     return f"{quote(odd)} has no shape, a list of whole numbers" if odd is not None else None
 

@@ -101,7 +101,7 @@ def load(path: Path) -> Artifact:
         tensors = load_tensors(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise refuse(
-            "weights-damaged", f"is no readable safetensors file: {str(e)[:120]}", "copy the file again", at=path, exit_code=3
+            "weights-damaged", f"is not a readable safetensors file: {str(e)[:120]}", "copy the file again", at=path, exit_code=3
         ) from None
     found = WeightsMetadata.of_file(path)
     if found is None:
@@ -110,7 +110,7 @@ def load(path: Path) -> Artifact:
         raise refuse(
             "weights-damaged",
             "its SHA-256 is not what it should be",
-            "copy the file again, or resume the run to write it anew",
+            "copy the file again, or resume the run to write it again",
             at=path,
             exit_code=3,
         )
@@ -125,14 +125,14 @@ def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:
         raise refuse(
             "weights-damaged",
             "holds more than tensors, and loading that could run programs",
-            "save the state_dict alone: torch.save(model.state_dict(), FILE)",
+            "save only the state_dict: torch.save(model.state_dict(), FILE)",
             at=path,
             exit_code=3,
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, struct.error) as e:
         message = str(e).split("\n", 1)[0][:120]
         raise refuse(
-            "weights-damaged", f"is no readable file of torch.save: {message}", "copy the file again", at=path, exit_code=3
+            "weights-damaged", f"is not a readable torch.save file: {message}", "copy the file again", at=path, exit_code=3
         ) from None
     held = [k for k, v in found.items() if _is_state(v)] if isinstance(found, Mapping) and not _is_state(found) else []
     if len(held) == 1:
@@ -141,9 +141,11 @@ def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:
         return dict(found)
     keys = ", ".join(str(k) for k in list(found)[:5]) if isinstance(found, Mapping) else type(found).__name__
     problem = (
-        f"holds several state_dicts: {', '.join(map(str, held))}" if held else f"is no state_dict of tensors: it holds {keys or 'nothing'}"
+        f"holds several state_dicts: {', '.join(map(str, held))}"
+        if held
+        else f"is not a state_dict of tensors: it holds {keys or 'nothing'}"
     )
-    raise refuse("weights-damaged", problem, "save the state_dict alone: torch.save(model.state_dict(), FILE)", at=path, exit_code=3)
+    raise refuse("weights-damaged", problem, "save only the state_dict: torch.save(model.state_dict(), FILE)", at=path, exit_code=3)
 
 
 def _is_state(found: object) -> bool:

@@ -46,7 +46,7 @@ def export(
         graph, tensors, folded = fold(graph), fold_weights(graph, tensors), True
         say(f"folded {count:,} batch norm{'s' if count > 1 else ''}")
     elif fold_bn:
-        say("nothing to fold: no batch norm follows a layer that it alone reads")
+        say("nothing to fold: no batch norm follows a layer that nothing else reads")
     metadata = about(
         # What the author expects of the network is not true of the folded one.
         spec=without_recipe(replace(spec, folded=folded, overridden=spec.overridden or folded)),

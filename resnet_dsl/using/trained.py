@@ -62,7 +62,7 @@ def from_run(path: Path) -> LoadedNetwork:
     artifact = weights.load(file)
     artifact.require_fit(run.graph, file)
     if artifact.normalisation is None:
-        raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it anew", at=file, exit_code=3)
+        raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it again", at=file, exit_code=3)
     return LoadedNetwork(run.graph, artifact, file, run.recipe, record)
 
 

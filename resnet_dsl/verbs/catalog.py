@@ -62,7 +62,7 @@ def _specs() -> Table:
         Column("name", "name"), Column("group", "group"), Column("description", "what it is", wrap=True),
         Column("params", "params", short, True), Column("macs", "MACs", short, True),
     )  # fmt: skip
-    return Table(columns, rows, notes=("A name stands wherever a command takes a SPEC: resnet-dsl inspect resnet50",))
+    return Table(columns, rows, notes=("A name can be used where a command takes a SPEC: resnet-dsl inspect resnet50",))
 
 
 def _by_group(table: Table) -> list[Table]:

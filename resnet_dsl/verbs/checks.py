@@ -41,7 +41,7 @@ def sides_of(scales: str | int | Sequence[int]) -> tuple[int, ...]:
     scales = (scales,) if isinstance(scales, int) else scales
     words = scales.split(",") if isinstance(scales, str) else [str(side) for side in scales]
     if not all(w.strip().isdecimal() and w.isascii() and 1 <= int(w) <= MAX_SIDE for w in words):
-        problem = f"{quote(','.join(words))} is no list of sides in pixels"
+        problem = f"{quote(','.join(words))} is not a list of sides in pixels"
         raise refuse("usage", problem, f"write {either('scales=(224, 256, 384)', '--scales 224,256,384')}, say", at=Argument("scales"))
     return tuple(map(int, words))
 

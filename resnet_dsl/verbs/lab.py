@@ -146,7 +146,7 @@ def _moments(steps: Iterable[int]) -> tuple[int, ...]:
     """The steps in order, each once."""
     found = sorted(set(steps))
     if any(type(n) is not int or n < 0 for n in found):
-        raise refuse("usage", f"{quote(repr(found))} is no list of steps", "write steps=(0, 1, 3, 10), say", at=Argument("steps"))
+        raise refuse("usage", f"{quote(repr(found))} is not a list of steps", "write steps=(0, 1, 3, 10), say", at=Argument("steps"))
     return tuple(found)
 
 

@@ -153,7 +153,7 @@ def starter(name: str, *, like: str | None = None, file: str | None = None) -> s
 
     if not NAME.match(name):
         help = "letters, digits, _, . and -, at most 64, beginning with a letter or digit"
-        raise refuse("usage", f"{quote(name)} is no name of a network", help, at=either("name=", "NAME"))
+        raise refuse("usage", f"{quote(name)} is not a name for a network", help, at=either("name=", "NAME"))
     if like is None:
         text = resources.files("resnet_dsl.language").joinpath("starter.txt").read_text("utf-8")
         return f"{MODELINE}\n{text.format(name=name, file=file or f'{name}.yaml')}"

@@ -137,7 +137,7 @@ class Trained:
         one_of("precision", precision, ("auto", "fp32", "bf16", None))
         find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
         if data is not None and data not in SOURCES:
-            raise refuse("unknown-name", f"{data} is no data set", f"use one of {', '.join(SOURCES)}", at=Argument("data"))
+            raise refuse("unknown-name", f"{data} is not a data set", f"use one of {', '.join(SOURCES)}", at=Argument("data"))
         from resnet_dsl.using.predict import files, predict
 
         paths = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])

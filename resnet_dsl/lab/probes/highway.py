@@ -46,7 +46,7 @@ class Jacobian:
     """A block's Jacobian J at one input, along directions v: the norms |J_s v|, |J_F v| and |J v| by |v|, the cosine of J v and v,
     how far J v is from D (J_F v + J_s v), by |J v|, and how far J_s v is from v, by |v|. D is what comes after the sum, number by number:
     `open` is where it lets something through (None where it does more than that). What a block lacks is None; so are
-    `error` and `plus_one` where the merge is no addition.
+    `error` and `plus_one` where the merge is not an addition.
     """
 
     skip: float | None

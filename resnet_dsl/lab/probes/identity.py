@@ -100,11 +100,11 @@ def passed(model: nn.Module, block: PlacedBlock, x: Tensor) -> Passed:
     if same == 1:
         return Passed(same, "")
     if _same(skip, x) != 1:
-        return Passed(same, f"the shortcut, {block.shortcut}, is no identity")
+        return Passed(same, f"the shortcut, {block.shortcut}, is not an identity")
     if merge.branch.any():
         return Passed(same, "the branch gives more than zeros")
     if _same(merge.value, x) != 1:
-        return Passed(same, "the merge is no addition")
+        return Passed(same, "the merge is not an addition")
     return Passed(same, f"{after} comes after the addition")
 
 

@@ -25,7 +25,7 @@ def picture(pixels: bytes, width: int, height: int, channels: int) -> bytes:
     """
     row = width * channels
     if channels not in _COLOUR_TYPES or len(pixels) != row * height or not pixels:
-        raise ValueError(f"{len(pixels)} bytes are no picture of {height}x{width} with {channels} channels")
+        raise ValueError(f"{len(pixels)} bytes are not a picture of {height}x{width} with {channels} channels")
     # Each row begins with its filter: none.
     rows = b"".join(b"\0" + pixels[at : at + row] for at in range(0, len(pixels), row))
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)

@@ -86,7 +86,7 @@ def _results(runs: Sequence[Shown]) -> Section:
     if any(row.test is not None for _, row in numbered):
         about.append("test: of the weights that the run ended with, on the test images.")
     about += [f"{number} is trained by {row.holder}." for number, row in numbered if row.holder]
-    body = [table_html(table, "Results of the run" if len(runs) == 1 else "Results, a row a run")]
+    body = [table_html(table, "Results of the run" if len(runs) == 1 else "Results, one row per run")]
     body += [f'<p class="about">{text(" ".join(about))}</p>'] if about else []
     if apart := differences([r.summary for r in runs], [r.spec for r in runs]):
         body.append(table_html(differences_table(apart), "What sets the runs apart, by their number", sorts=False))

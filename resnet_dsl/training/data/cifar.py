@@ -94,7 +94,7 @@ def _parse_pickle(path: Path, content: bytes, classes: int) -> Labelled:
     if len(labels) != data.shape[0]:
         raise damaged(path, f"holds {len(labels):,} labels, but {data.shape[0]:,} images")
     if not all(type(n) is int and abs(n) < 2**31 for n in labels):
-        raise damaged(path, "holds labels that are no whole numbers")
+        raise damaged(path, "holds labels that are not whole numbers")
     return np.frombuffer(data.raw, np.uint8).reshape(-1, 3, 32, 32), np.array(labels, np.int64)
 
 
@@ -177,7 +177,7 @@ def _unpickle(path: Path, content: bytes) -> dict[str, object]:
                 exit_code=3,
             ) from None
         except _DAMAGED as e:
-            raise damaged(path, f"is no readable pickle: {str(e)[:120] or type(e).__name__}") from None
+            raise damaged(path, f"is not a readable pickle: {str(e)[:120] or type(e).__name__}") from None
     if not isinstance(found, dict):
         raise damaged(path, "is a pickle, but not of a CIFAR batch", "check that the file is the right one")
     return {(k.decode("latin1") if isinstance(k, bytes) else str(k)): v for k, v in found.items()}

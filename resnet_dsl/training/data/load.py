@@ -43,7 +43,9 @@ def open_dataset(
     """
     source = SOURCES.get(name)
     if source is None:
-        raise refuse("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at=Argument("data"))
+        raise refuse(
+            "unknown-name", f"{quote(name)} is not a data set", did_you_mean(name, SOURCES, what="a data set"), at=Argument("data")
+        )
     if download and not source.downloads:
         raise refuse(
             "usage", f"{name} is not to be downloaded: {source.summary}", f"leave out {Argument('download')}", at=Argument("download")

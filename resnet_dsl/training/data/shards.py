@@ -216,7 +216,7 @@ def _counted(path: Path) -> tuple[int, set[int]]:
 def _label(content: bytes, at: str) -> int:
     text = content.strip()
     if not text.isdigit() or len(text) > 9:
-        raise damaged(at, f"is no label: {content[:20]!r}", "a label is a whole number from 0 on")
+        raise damaged(at, f"is not a label: {content[:20]!r}", "a label is a whole number from 0 on")
     return int(text)
 
 
@@ -258,7 +258,7 @@ def _of_shard(shard: Shard) -> Generator[dict[str, Any]]:
                 found += 1
                 yield sample
         except (tarfile.TarError, OSError, ValueError, EOFError) as e:
-            raise damaged(shard.path, f"is no whole tar archive of samples: {str(e)[:120]}") from None
+            raise damaged(shard.path, f"is not a complete tar archive of samples: {str(e)[:120]}") from None
     if found != shard.images:
         raise damaged(shard.path, f"holds {found:,} pictures, the index says {shard.images:,}", "correct nsamples in the index")
 

@@ -45,7 +45,7 @@ def _decoding(at: Path | str) -> Iterator[None]:
         try:
             yield
         except UnidentifiedImageError:
-            raise damaged(at, "is no picture that can be read", "remove or replace it") from None
+            raise damaged(at, "is not a readable picture", "remove or replace it") from None
         except (Image.DecompressionBombError, *_DAMAGED) as e:
             raise damaged(at, f"is damaged: {str(e)[:100]}", "remove or replace it") from None
         except OSError as e:

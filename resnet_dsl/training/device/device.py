@@ -50,7 +50,7 @@ def find(device: str) -> Facts:
     """
     kind = device.partition(":")[0]
     if kind not in DEVICES:
-        raise refuse("unknown-name", f"{device} is no device", f"use one of {', '.join(DEVICES)}", at=Argument("device"))
+        raise refuse("unknown-name", f"{device} is not a device", f"use one of {', '.join(DEVICES)}", at=Argument("device"))
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
         device = kind = next(k for k in ("cuda", "mps", "cpu") if here[k])

@@ -65,7 +65,7 @@ def load_newest(folder: Path, device: torch.device) -> tuple[dict[str, Any] | No
     if damaged:
         every = "; ".join(f"{d.path.name}: {d.reason}" for d in damaged)
         raise refuse(
-            "checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to begin this run anew", at=folder, exit_code=3
+            "checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to start this run again", at=folder, exit_code=3
         )
     return None, []
 
@@ -97,4 +97,4 @@ def _load(path: Path, device: torch.device) -> dict[str, Any] | Damaged:
         state = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as e:
         return Damaged(path, f"cannot be loaded ({str(e)[:80]})")
-    return state if isinstance(state, dict) else Damaged(path, "is no state of a run")
+    return state if isinstance(state, dict) else Damaged(path, "is not the state of a run")

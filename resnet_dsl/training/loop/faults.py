@@ -27,7 +27,7 @@ def reach(phase: str, step: int) -> None:
     if found is None:
         raise refuse(
             "usage",
-            f"{VARIABLE} is {wanted!r}, which is no fault",
+            f"{VARIABLE} is {wanted!r}, which is not a fault",
             f"unset it: it is for tests; its phases are {', '.join(PHASES)}",
             at=VARIABLE,
         )

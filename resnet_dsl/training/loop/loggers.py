@@ -120,7 +120,7 @@ def makers(names: Sequence[str]) -> dict[str, Maker]:
     for name in names:
         if name not in offered:
             help = did_you_mean(name, offered, what="a logger") if offered else f"install a package with the entry point {GROUP}"
-            raise refuse("unknown-name", f"{quote(name)} is no logger that is installed", help, at=Argument("loggers", option="logger"))
+            raise refuse("unknown-name", f"{quote(name)} is not an installed logger", help, at=Argument("loggers", option="logger"))
         try:
             found[name] = offered[name].load()
         except Exception as e:  # noqa: BLE001 - nor must it end in a traceback

@@ -42,7 +42,7 @@ def require_layout(layout: Layout, device: torch.device) -> None:
     if layout.sync_batchnorm and device.type != "cuda":
         raise refuse(
             "ranks-layout",
-            f"torch synchronises batch norm on CUDA alone, and this run is on {device.type}",
+            f"torch synchronises batch norm only on CUDA, and this run is on {device.type}",
             "leave it out: each process then has statistics of its own images",
             at=Argument("sync_batchnorm"),
         )

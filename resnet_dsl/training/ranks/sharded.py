@@ -90,7 +90,7 @@ def load_newest(folder: Path, world: World) -> tuple[dict[str, Any] | None, list
     if damaged:
         every = "; ".join(f"{d.path.name}: {d.reason}" for d in damaged)
         raise refuse(
-            "checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to begin this run anew", at=folder, exit_code=3
+            "checkpoint-damaged", f"no checkpoint can be used: {every}", "delete them to start this run again", at=folder, exit_code=3
         )
     return None, []
 

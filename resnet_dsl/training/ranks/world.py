@@ -211,7 +211,7 @@ def _described(environ: Mapping[str, str]) -> World:
     for name, default in (("RANK", ""), ("WORLD_SIZE", ""), ("LOCAL_RANK", environ["RANK"]), ("TORCHELASTIC_MAX_RESTARTS", "0")):
         text = environ.get(name, default)
         if not text.isdecimal():
-            raise refuse("ranks-environment", f"{name} is {text!r}, which is no number", f"start it with {LAUNCH}", at=name, exit_code=3)
+            raise refuse("ranks-environment", f"{name} is {text!r}, which is not a number", f"start it with {LAUNCH}", at=name, exit_code=3)
         numbers[name] = int(text)
     world = World(*numbers.values())
     if world.rank >= world.size:
@@ -230,7 +230,7 @@ def _seconds(environ: Mapping[str, str]) -> float:
     if not 0 < seconds < float("inf"):
         raise refuse(
             "ranks-environment",
-            f"{TIMEOUT} is {text!r}, which is no number of seconds",
+            f"{TIMEOUT} is {text!r}, which is not a number of seconds",
             f"unset it, or {TIMEOUT}=600",
             at=TIMEOUT,
             exit_code=3,
