@@ -1,16 +1,19 @@
-"""Checking a document's form: from what is wrong with a tree to places and plain words."""
+"""Checking a document's form: from pydantic's errors to places and plain words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
-from resnet_dsl.language.forms import BLOCK, DOCUMENT, EXPECT, IMAGE, INIT, POLICY, SEQUENCE, STAGE, Fault, Form, FormError, errors
+from resnet_dsl.language.forms import BlockForm, Document, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, StageForm
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
-FORMS: Mapping[tuple[str, ...], Form] = {
-    (): DOCUMENT, ("input",): IMAGE, ("init",): INIT, ("expect",): EXPECT, ("stages", "*"): STAGE,
-    ("blocks", "*"): BLOCK, ("shortcuts", "*"): POLICY, ("sequences", "*"): SEQUENCE,
+FORMS: Mapping[tuple[str, ...], type[Form]] = {
+    (): Document, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
+    ("blocks", "*"): BlockForm, ("shortcuts", "*"): PolicyForm, ("sequences", "*"): SequenceForm,
 }  # fmt: skip
 """The form of each mapping that has one, by the path that leads to it."""
 _KEY_NOUNS: Mapping[tuple[str, ...], str] = {
@@ -31,20 +34,24 @@ REQUIRED = ("input", "classes", "stem", "stages")
 
 def check_form(tree: MappingTree) -> list[Diagnostic]:
     """Everything that is wrong with the form of a merged document, located."""
-    wrong = list(errors(DOCUMENT, tree))
-    found = [_told(e) for e in wrong if e.what != "missing"]
+    errors: list[ErrorDetails] = []
+    try:
+        Document.model_validate(tree)
+    except ValidationError as failed:
+        errors = failed.errors(include_url=False)
+    found = [_translate(tree, e) for e in errors if e["type"] != "missing"]
     missing: dict[tuple[str, ...], tuple[MappingTree, list[str]]] = {}
-    for e in wrong:
-        if e.what == "missing":
-            assert isinstance(e.value, MappingTree)
-            missing.setdefault(e.path[:-1], (e.value, []))[1].append(e.path[-1])
+    for e in errors:
+        if e["type"] == "missing":
+            path = _path(tree, e["loc"][:-1])
+            missing.setdefault(path, (e["input"], []))[1].append(str(e["loc"][-1]))
     if absent := [k for k in REQUIRED if k not in tree]:
         missing[()] = (tree, absent)
     found += _reference_missing(tree, missing)
     for path, (parent, keys) in missing.items():
         if parent.damaged:
             continue
-        unknown = [k for k in parent if k not in _form(path).keys]
+        unknown = [k for k in parent if k not in _form(path).model_fields]
         if not (path and unknown and (len(keys) == 1 or "features" in unknown)):  # the unknown key is the root cause
             found += _missing(path, parent, keys)
     return found
@@ -53,7 +60,7 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
 def corrected(tree: MappingTree, path: tuple[str, ...] = ()) -> MappingTree:
     """The document with misspelt keys put right, as far as they are near a known one: what stands under them is looked
     at all the same, and what it defines is no second mistake."""
-    known = _form(path).keys if pattern(path) in FORMS else None
+    known = _form(path).model_fields if pattern(path) in FORMS else None
     entries: dict[str, tuple[str, Location, Tree]] = {}
     for key, at, value in tree.entries():
         near = suggest(key, known) if known is not None and key not in known else None
@@ -78,7 +85,7 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
     """`block` and `shortcut` are needed unless every stage has its own: said of the spec, or of the first stage without."""
     stages = tree.get("stages")
     listed = [s for s in stages if isinstance(s, MappingTree)] if isinstance(stages, SequenceTree) else []
-    meant = {suggest(k, DOCUMENT.keys) for k in tree if k not in DOCUMENT.keys}
+    meant = {suggest(k, Document.model_fields) for k in tree if k not in Document.model_fields}
     for key in ("block", "shortcut"):
         lacking = [s for s in listed if key not in s]
         if key in tree or key in meant or (listed and not lacking):
@@ -93,7 +100,7 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
 def _missing(path: tuple[str, ...], parent: MappingTree, keys: list[str]) -> Iterator[Diagnostic]:
     """One error a mapping; none for a key that an unknown key was surely meant to be."""
     form = _form(path)
-    meant = {suggest(k, form.keys) for k in parent if k not in form.keys}
+    meant = {suggest(k, form.model_fields) for k in parent if k not in form.model_fields}
     keys = [k for k in keys if k not in meant]
     if keys:
         noun = _where(path, parent)
@@ -110,21 +117,36 @@ def _where(path: tuple[str, ...], parent: MappingTree) -> str:
     return _KEY_NOUNS.get(pattern(path), "a key of the spec").removeprefix("a key of ")
 
 
+def _path(tree: Tree, loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """pydantic's loc without the tags of unions: what leads through the tree."""
+    path: list[str] = []
+    here: Tree | None = tree
+    for part in loc:
+        if isinstance(here, MappingTree) and part in here:
+            here = here[str(part)]
+        elif isinstance(here, SequenceTree) and isinstance(part, int):
+            here = here[part]
+        else:
+            continue
+        path.append(str(part))
+    return tuple(path)
+
+
 def pattern(path: tuple[str, ...]) -> tuple[str, ...]:
     """A path in `FORMS`' terms: `*` for a stage's place or name, and for a definition's name."""
     return (path[0], "*", *path[2:]) if len(path) > 1 and path[0] in ("stages", "blocks", "shortcuts", "sequences") else path
 
 
-def _form(path: tuple[str, ...]) -> Form:
-    return FORMS.get(pattern(path), DOCUMENT)
+def _form(path: tuple[str, ...]) -> type[Form]:
+    return FORMS.get(pattern(path), Document)
 
 
-def _told(e: FormError) -> Diagnostic:
-    key = e.path[-1] if e.path else ""
-    if e.what == "unknown":
-        above = e.path[:-1]
-        return unknown_key(key, e.value, _form(above).keys, _KEY_NOUNS.get(pattern(above), "a key here"), above)
-    return _wrong_value(key, e, _MAPPING_HELP.get(pattern(e.path), "write {key: value}"))
+def _translate(tree: MappingTree, e: ErrorDetails) -> Diagnostic:
+    value: Tree = e["input"]
+    path = _path(tree, e["loc"])
+    if e["type"] == "extra_forbidden":
+        return unknown_key(path[-1], value, _form(path[:-1]).model_fields, _KEY_NOUNS.get(pattern(path[:-1]), "a key here"), path[:-1])
+    return wrong_value(path[-1] if path else "", value, e, _MAPPING_HELP.get(pattern(path), "write {key: value}"))
 
 
 def unknown_key(key: str, value: Tree, known: Mapping[str, object], noun: str, path: tuple[str, ...] = ()) -> Diagnostic:
@@ -155,23 +177,24 @@ def at_value(value: Tree) -> Location:
     return (value.key_at or value.at) if isinstance(value, Scalar) and value.is_empty else value.at
 
 
-def _wrong_value(key: str, e: FormError, mapping_help: str) -> Diagnostic:
+def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Diagnostic:
     """A value of the wrong kind, shown at the value."""
     named = f"{quote(key)} " if key and not key.isdigit() else "a stage "
-    value, at = e.value, at_value(e.value)
-    if isinstance(e.what, Fault) and e.what.code == "null":
-        return null_value(key, value)
-    if isinstance(value, Scalar) and value.kind == "null":
-        shape = "value" if isinstance(e.what, Fault) else e.what
+    at = at_value(value)
+    if isinstance(value, Scalar) and value.kind == "null" and e["type"] != "null":
+        shape = "list" if e["type"] == "list_type" else "mapping" if "located" not in e["msg"] else "value"
         fix = {
             "list": "write a list: `- {depth: 2, width: 64}`, one line a stage",
             "mapping": mapping_help,
             "value": "give it a value, or delete the key",
         }[shape]
         return mistake("null", f"{named}has no value (null), but must be a {shape}", fix, at=at)
-    if isinstance(e.what, Fault):
-        return mistake(e.what.code, f"{named}{e.what.message}", e.what.help, at=at)
-    if e.what == "list":
+    if e["msg"] == "located":
+        ctx = e["ctx"]
+        if e["type"] == "null":
+            return null_value(key, value)
+        return mistake(e["type"], f"{named}{ctx['message']}", ctx["help"], at=at)
+    if e["type"] == "list_type":
         items = "`- {depth: 2, width: 64}`, one line a stage" if key == "stages" else "write [ ... ]"
         return mistake("wrong-type", f"{named}must be a list, not {describe(value)}", f"write a list: {items}", at=at)
     return mistake("wrong-type", f"{named}must be a mapping of keys to values, not {describe(value)}", mapping_help, at=at)

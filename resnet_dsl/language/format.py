@@ -95,8 +95,8 @@ def _order(node: Text | Group, path: tuple[str, ...]) -> None:
         return
     form = FORMS.get(pattern(path))
     keys = [e.key.value for e in node.entries if e.key is not None]
-    if node.is_mapping and form is not None and set(keys) <= set(form.keys):
-        order = list(form.keys)
+    if node.is_mapping and form is not None and set(keys) <= set(form.model_fields):
+        order = list(form.model_fields)
         node.entries.sort(key=lambda e: order.index(e.key.value) if e.key is not None else 0)
     for i, e in enumerate(node.entries):
         _order(e.value, (*path, str(i) if e.key is None else e.key.value))

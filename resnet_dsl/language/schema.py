@@ -1,4 +1,4 @@
-"""The JSON Schema of a spec, for editors: forms, names and arguments from the tables.
+"""The JSON Schema of a spec, for editors: forms from the pydantic models, names and arguments from the tables.
 
 A reference and a step are each a union that its first glance decides: a bare name, or a mapping of one name to its arguments.
 """
@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from resnet_dsl.language.definitions import library
 from resnet_dsl.language.document import REQUIRED
-from resnet_dsl.language.forms import DOCUMENT, PARTS, Form, Key, Kind, Leaf, ListOf, NamedValues, OneOf
+from resnet_dsl.language.forms import DEFINED, Document
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import recipe_named, shipped_recipes
@@ -75,7 +75,7 @@ def change_outline(change: Change) -> str:
 
 def json_schema() -> Json:
     """The schema as plain data; the same from run to run."""
-    schema: Json = {**_form(DOCUMENT), "$defs": {part.name: _form(part) for part in PARTS}}
+    schema: Json = _linked(Document.model_json_schema(schema_generator=_AsWritten))
     schema["properties"]["stages"] = _stages(schema["properties"]["stages"])
     stage = schema["$defs"]["StageForm"]
     schema["$defs"] = {**schema["$defs"], **_definitions(), "StagePatch": _patch(stage)}
@@ -114,41 +114,17 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _form(form: Form) -> Json:
-    needed = [name for name, key in form.keys.items() if key.needed]
-    properties = {name: _key(key) for name, key in form.keys.items()}
-    return {
-        "type": "object", "properties": properties, **({"required": needed} if needed else {}), "description": form.about,
-        "additionalProperties": False,
-    }  # fmt: skip
-
-
-def _key(key: Key) -> Json:
-    default = {} if key.default is None else {"default": key.default}
-    return {**_kind(key.kind), **default, "description": key.description, "examples": list(key.examples)}
-
-
-def _kind(kind: Kind) -> Json:
-    match kind:
-        case Leaf():
-            return {"$ref": f"#/$defs/{kind.defined}"} if kind.defined else dict(kind.schema)
-        case ListOf():
-            return {"type": "array", "items": _kind(kind.item)}
-        case NamedValues():
-            return {"type": "object", "additionalProperties": _kind(kind.value)}
-        case OneOf():
-            return {"oneOf": [_kind(kind.first), _kind(kind.second)]}
-        case Form():
-            return {"$ref": f"#/$defs/{kind.name}"}
-
-
 def _linked(tree: Any) -> Any:
-    """pydantic's schema of a recipe, without its titles and the nulls and defaults that a document never holds."""
+    """pydantic's schema with our definitions linked, without its titles and the nulls and defaults that a document never holds."""
     if isinstance(tree, list):
         return [_linked(t) for t in tree if t != {"type": "null"}]
     if not isinstance(tree, dict):
         return tree
-    linked = {k: _linked(v) for k, v in tree.items() if (k, v) != ("default", None) and not (k == "title" and isinstance(v, str))}
+    linked = {
+        k: _linked(v) for k, v in tree.items() if k != DEFINED and (k, v) != ("default", None) and not (k == "title" and isinstance(v, str))
+    }
+    if DEFINED in tree:
+        linked = {"$ref": f"#/$defs/{tree[DEFINED]}", **linked}
     if len(linked.get("anyOf", ())) == 1:
         linked = {**linked.pop("anyOf")[0], **linked}
     return linked
