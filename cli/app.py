@@ -192,6 +192,8 @@ def root(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` without one) and return its exit code."""
+    # pydantic would look for plug-ins in every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

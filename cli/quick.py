@@ -62,6 +62,8 @@ def _one(annotation: Any, info: Any, value: Any) -> Any:
     if annotation is int and (type(value) is int or (isinstance(value, str) and _NUMBER.fullmatch(value))):
         number = int(value)
         return number if (info.min is None or number >= info.min) and (info.max is None or number <= info.max) else _UNSURE
+    if annotation is float and type(value) is float and info.min is None and info.max is None:
+        return value
     if get_origin(annotation) is Literal and isinstance(value, str) and value in get_args(annotation):
         return value
     if (

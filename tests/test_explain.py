@@ -15,7 +15,20 @@ from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 
 ROOT = Path(__file__).parent.parent
-NOT_ERRORS = {"Column", "Command", "Signature", "Arg", "Argument", "PydanticCustomError", "Source", "Probe", "Remark", "get", "require"}
+NOT_ERRORS = {
+    "Column",
+    "Command",
+    "Signature",
+    "Arg",
+    "Argument",
+    "PydanticCustomError",
+    "Source",
+    "DataSource",
+    "Probe",
+    "Remark",
+    "get",
+    "require",
+}
 BASE = {
     "input": "{channels: 3, height: 32, width: 32}",
     "classes": "10",

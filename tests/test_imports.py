@@ -155,13 +155,13 @@ def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:
     assert loaded_after(*FREE, cwd=tmp_path) & {"torch", "numpy", "matplotlib", "PIL", "safetensors"} == set()
 
 
-def test_counting_needs_neither_networkx_nor_pydantic(tmp_path: Path) -> None:
+def test_counting_needs_neither_networkx_nor_rich(tmp_path: Path) -> None:
     """Each costs more to import than the rest of `inspect` takes."""
     names = loaded_after(
         "check resnet50", "inspect resnet50", "compare resnet18 resnet34", "diff resnet18 resnet18", "emit resnet18",
         "emit resnet18 --outputs layer2", "draw resnet18 -o a.svg", cwd=tmp_path,
     )  # fmt: skip
-    assert names & {"networkx", "pydantic"} == set()
+    assert names & {"networkx", "rich"} == set()
 
 
 def test_a_strict_check_asks_networkx_and_needs_no_torch(tmp_path: Path) -> None:
