@@ -39,7 +39,7 @@ class _Draft:
 
 
 @dataclass
-class Scope:
+class ScopeDraft:
     """A scope under construction. `numbered`: steps are 0, 1, ... (chains, paths, shortcuts), else named by kind."""
 
     input: Shape
@@ -145,7 +145,7 @@ class StepWalker(Protocol):
     interner: Interner
     decisions: list[ShapeDecision]
 
-    def run(self, steps: Sequence[Step], env: Env, scope: Scope, here: int, role: Role) -> int:
+    def run(self, steps: Sequence[Step], env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         """Add the steps to a scope, from the value `here` on; gives the value of the last."""
 
     def blamed(

@@ -9,7 +9,7 @@ from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Role, Shape, Value
 from resnet_dsl.graph.residual import ResidualForm, build
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope, ShapeDecision
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, ScopeDraft, ShapeDecision
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.kinds import KINDS, MERGES, STEPS
 from resnet_dsl.language.spec import Reference, Slot, Spec, Step
@@ -32,7 +32,7 @@ class Walker:
         self.at_least: dict[int, int] = {}
         self.top = Env(spec.params, Frame())
 
-    def run(self, steps: Sequence[Step], env: Env, scope: Scope, here: int, role: Role) -> int:
+    def run(self, steps: Sequence[Step], env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         """Add the steps to a scope, from the value `here` on; gives the value of the last."""
         for step in steps:
             self._account(1, step, env)
@@ -40,7 +40,7 @@ class Walker:
                 here = self._step(step, env, scope, here, role)
         return here
 
-    def _step(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+    def _step(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         if step.is_sequence:
             return self._sequence(step, env, scope, here, role)
         if step.name in _COMBINATORS:
@@ -63,7 +63,7 @@ class Walker:
     # --- single operations ---
 
     def _op(
-        self, step: Step, env: Env, scope: Scope, here: int, role: Role, op: str, attrs: dict[str, Value], slots: Mapping[str, Slot]
+        self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role, op: str, attrs: dict[str, Value], slots: Mapping[str, Slot]
     ) -> int:
         row = OPS[op]
         try:
@@ -169,7 +169,7 @@ class Walker:
 
     # --- sequences and combinators ---
 
-    def _sequence(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+    def _sequence(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         """A sequence is no level, unless it has a name of its own."""
         definition = self.spec.sequences[step.name]
         shape = scope.shape(here)
@@ -178,11 +178,11 @@ class Walker:
         inner = env.inside(definition, step, {**self.spec.params, **names})
         if step.alias is None:
             return self.run(definition.steps, inner, scope, here, role)
-        group = Scope(shape, numbered=True)
+        group = ScopeDraft(shape, numbered=True)
         self.run(definition.steps, inner, group, INPUT, "step")
         return self._group(step, env, scope, here, role, group, definition.name)
 
-    def _group(self, step: Step, env: Env, scope: Scope, here: int, role: Role, group: Scope, kind: str) -> int:
+    def _group(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role, group: ScopeDraft, kind: str) -> int:
         """A finished scope, called from the one around it."""
         program = self.interner.intern(group.program(kind, "step", step.at))
         return scope.add(
@@ -198,13 +198,13 @@ class Walker:
             frame=env.frame,
         )
 
-    def _chain(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=True)
+    def _chain(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=True)
         self.run(step.steps["steps"], env, group, INPUT, "step")
         return self._group(step, env, scope, here, role, group, "chain")
 
-    def _repeat(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=True)
+    def _repeat(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=True)
         times = int(env.value(step.args["times"]))
         self._at_least(step.steps["steps"], step, env, times)
         last = INPUT
@@ -215,12 +215,12 @@ class Walker:
             last = self.run(step.steps["steps"], copy, group, last, "step")
         return self._group(step, env, scope, here, role, group, "repeat")
 
-    def _branches(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=True)
+    def _branches(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=True)
         ends: list[int] = []
         mark = len(self.decisions)
         for number, (path, at) in enumerate(zip(step.paths, step.paths_at, strict=True)):
-            inner = Scope(group.input, numbered=True)
+            inner = ScopeDraft(group.input, numbered=True)
             self.run(path, env, inner, INPUT, "step")
             if not inner.drafts:
                 ends.append(INPUT)
@@ -241,8 +241,8 @@ class Walker:
             group.add(op, shape, ends, "merge", step.at)
         return self._group(step, env, scope, here, role, group, "branches")
 
-    def _residual(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=False, reserved=frozenset({SHORTCUT, GATE}))
+    def _residual(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=False, reserved=frozenset({SHORTCUT, GATE}))
         stride = int(env.value(step.args["stride"]))
         shortcut = step.shortcut if step.shortcut is not None else Reference("identity", {}, step.at)
         merge = step.merge or Reference("add", {}, step.at)

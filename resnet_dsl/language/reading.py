@@ -13,7 +13,7 @@ from resnet_dsl.language.document import at_value, null_value, unknown_key
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
 from resnet_dsl.language.spec import Reference, Slot, Step, constant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
-from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, Scope, ValueReader
+from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, NameScope, ValueReader
 from resnet_dsl.ops.arguments import CONDITION, Arg, Signature, ValueRule
 
 MAX_STEPS = 256
@@ -30,7 +30,7 @@ class Reader(ValueReader):
 
     # --- references ---
 
-    def reference(self, tree: Tree, family: str, scope: Scope, shown: tuple[str, ...] = ()) -> Reference | None:
+    def reference(self, tree: Tree, family: str, scope: NameScope, shown: tuple[str, ...] = ()) -> Reference | None:
         """A block, shortcut policy or sequence, or a norm, act or merge kind; `shown` are the names to offer here."""
         signatures: Mapping[str, Mapping[str, Signature]] = {"norm": NORMS, "act": ACTS, "merge": MERGES}
         known: Mapping[str, object] = signatures.get(family) or self.tables[family]
@@ -47,11 +47,11 @@ class Reader(ValueReader):
             self.calls.append((family, name, at))
         return Reference(name, self.given(given, self.tables[family][name], scope), at)
 
-    def _kind_reference(self, name: str, at: Location, signature: Signature, given: MappingTree, scope: Scope) -> Reference:
+    def _kind_reference(self, name: str, at: Location, signature: Signature, given: MappingTree, scope: NameScope) -> Reference:
         bound = self.bind(given, signature.args, name, at, scope)
         return Reference(name, bound.args, at, bound.pairs, bound.words)
 
-    def given(self, given: MappingTree, target: Callee, scope: Scope) -> dict[str, Slot]:
+    def given(self, given: MappingTree, target: Callee, scope: NameScope) -> dict[str, Slot]:
         """Arguments for a definition: numbers or conditions as its defaults are."""
         slots: dict[str, Slot] = {}
         for key, value in given.items():
@@ -107,7 +107,7 @@ class Reader(ValueReader):
 
     # --- arguments against a signature ---
 
-    def bind(self, given: MappingTree, signature: Mapping[str, Arg], name: str, at: Location, scope: Scope) -> Step:
+    def bind(self, given: MappingTree, signature: Mapping[str, Arg], name: str, at: Location, scope: NameScope) -> Step:
         """Arguments sorted by form, with the defaults that are known without an input."""
         args: dict[str, Slot] = {}
         pairs: dict[str, tuple[Slot, Slot]] = {}
@@ -174,7 +174,7 @@ class Reader(ValueReader):
                 extra[key] = tree
         return self._combinator(Step(name, at, args=args, pairs=pairs, words=words, steps=steps), extra, scope)
 
-    def _combinator(self, step: Step, extra: Mapping[str, object], scope: Scope) -> Step:
+    def _combinator(self, step: Step, extra: Mapping[str, object], scope: NameScope) -> Step:
         """The arguments that only combinators have: paths, shortcut, merge."""
         if not extra:
             return step
@@ -222,7 +222,7 @@ class Reader(ValueReader):
 
     # --- steps ---
 
-    def steps(self, tree: Tree, what: str, scope: Scope) -> tuple[Step, ...]:
+    def steps(self, tree: Tree, what: str, scope: NameScope) -> tuple[Step, ...]:
         """A list of steps; those that cannot be read are left out, having been reported."""
         if not isinstance(tree, SequenceTree):
             noun = quote(what)
@@ -244,7 +244,7 @@ class Reader(ValueReader):
         found = [self.step(t, scope) for t in tree]
         return tuple(s for s in found if s is not None)
 
-    def step(self, tree: Tree, scope: Scope) -> Step | None:
+    def step(self, tree: Tree, scope: NameScope) -> Step | None:
         """One step: a name, or {name: args}."""
         if isinstance(tree, MappingTree) and tree.damaged:
             return None
@@ -324,7 +324,7 @@ class Reader(ValueReader):
             return
         self.problems.report("unknown-step", f"unknown step {quote(name)}", did_you_mean(name, known, what="a step"), at=at)
 
-    def _known_step(self, name: str, at: Location, tree: Tree | None, scope: Scope) -> Step | None:
+    def _known_step(self, name: str, at: Location, tree: Tree | None, scope: NameScope) -> Step | None:
         if name in _SHORT and isinstance(tree, Scalar) and tree.kind == "text":
             kind = self.reference(tree, name, scope)
             return Step(name, at, kind=kind) if kind else None
@@ -342,13 +342,13 @@ class Reader(ValueReader):
         alias_at = common["as"].at if "as" in common else None
         return replace(step, alias=alias, alias_at=alias_at, when=when)
 
-    def _arguments_of(self, name: str, at: Location, rest: MappingTree, scope: Scope) -> Step:
+    def _arguments_of(self, name: str, at: Location, rest: MappingTree, scope: NameScope) -> Step:
         if name in STEPS:
             return self._kind_step(name, at, rest, scope) if name in KINDS else self.bind(rest, STEPS[name].args, name, at, scope)
         self.calls.append(("sequence", name, at))
         return Step(name, at, is_sequence=True, args=self.given(rest, self.tables["sequence"][name], scope))
 
-    def _kind_step(self, name: str, at: Location, given: MappingTree, scope: Scope) -> Step:
+    def _kind_step(self, name: str, at: Location, given: MappingTree, scope: NameScope) -> Step:
         """norm and act: a kind with its own arguments; without `kind` the spec's own, whose arguments may be changed."""
         table = KINDS[name]
         rest = given.without("kind")

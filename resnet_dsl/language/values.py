@@ -23,7 +23,7 @@ _BOOLEAN_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "y", "n"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class NameScope:
     """The names that an expression may use at a place, and what the place is called in a message."""
 
     names: Mapping[str, Kind]
@@ -31,9 +31,9 @@ class Scope:
     open: bool = False
     """Some of the names could not be read: an unknown one is no mistake of its own."""
 
-    def plus(self, names: Mapping[str, Kind], place: str = "") -> Scope:
+    def plus(self, names: Mapping[str, Kind], place: str = "") -> NameScope:
         """The scope with more names."""
-        return Scope({**self.names, **names}, place or self.place, self.open)
+        return NameScope({**self.names, **names}, place or self.place, self.open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ValueReader:
 
     # --- numbers and conditions ---
 
-    def slot(self, tree: Tree, rule: ValueRule, what: str, scope: Scope) -> Slot | None:
+    def slot(self, tree: Tree, rule: ValueRule, what: str, scope: NameScope) -> Slot | None:
         """A number or condition: a literal is checked at once, an expression where its names have values."""
         if not isinstance(tree, Scalar):
             pair = " (one number, not a pair)" if isinstance(tree, SequenceTree) and len(tree) == 2 else ""
@@ -114,7 +114,7 @@ class ValueReader:
         self.used |= expression.names
         return Slot(expression, rule, tree.at, what)
 
-    def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: ValueRule, what: str, scope: Scope) -> None:
+    def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: ValueRule, what: str, scope: NameScope) -> None:
         if e.code == "unknown-variable":
             if scope.open:
                 return
@@ -152,7 +152,7 @@ class ValueReader:
             message = f"{quote(what)}: {message}"
         self.problems.report(e.code, message, help, at=tree.at)
 
-    def pair(self, tree: Tree, rule: ValueRule, what: str, scope: Scope) -> tuple[Slot, Slot] | None:
+    def pair(self, tree: Tree, rule: ValueRule, what: str, scope: NameScope) -> tuple[Slot, Slot] | None:
         """A number for both sides, or [height, width]."""
         if not isinstance(tree, SequenceTree):
             one = self.slot(tree, rule, what, scope)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from resnet_dsl.diagnostics import quote
-from resnet_dsl.recovery.layers import Layer, Scope, StageLayers, Unread
+from resnet_dsl.recovery.layers import Layer, Modules, StageLayers, Unread
 
 Where = Literal["first", "every"]
 Layers = tuple[tuple[str, str], ...]
@@ -145,8 +145,8 @@ def _steps(layers: Layers) -> list[Any]:
     return [*pool, {"conv": conv}, *words[1:]]
 
 
-def _what(node: Layer | Scope) -> str:
-    if isinstance(node, Scope):
+def _what(node: Layer | Modules) -> str:
+    if isinstance(node, Modules):
         return "a scope"
     if node.kind == "conv":
         height, width = node.kernel
