@@ -36,7 +36,7 @@ class Env(dict[str, Result]):
         return value
 
     def value(self, slot: Slot) -> Result:
-        """A slot's value here. Raises SlotError, which remembers the frame."""
+        """A slot's value here. Raises SlotError, which records the frame."""
         try:
             return slot.value(self)
         except SlotError as e:

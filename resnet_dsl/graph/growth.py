@@ -20,7 +20,7 @@ from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import shape_text
 
 Added = Mapping[str, Fills]
-"""The blocks that B has and A lacks, by full path in order: what to set in each, by the tensor's path within the block."""
+"""The blocks that B has and A has not, by full path in order: what to set in each, by the tensor's path within the block."""
 
 _ONLY_ADDS = f"B may add blocks behind those of A's stages, and change nothing else; without {Argument('grow', True)} what fits is copied"
 _NO_IDENTITY = f"a residual block whose shortcut can be the identity always can; without {Argument('grow', True)} what fits is copied"

@@ -27,7 +27,7 @@ Definitions = dict[str, dict[str, Definition]]
 
 
 def kinds(names: tuple[str, ...]) -> dict[str, Kind]:
-    """The names of the language with what they are: all numbers, but for `image`."""
+    """The names of the language with what they are: all numbers except `image`."""
     return {n: "condition" if n == "image" else "number" for n in names}
 
 

@@ -1,7 +1,7 @@
 """`fmt`: a document in its normal form, with the comments that it had.
 
 Keys stand in the order of docs/language.md. What was on one line in braces or brackets stays so where it fits in 100 columns, and
-becomes a line an entry where it does not. Indentation is two spaces, quotes stand where they are needed, and runs of blank lines are one.
+becomes one line per entry where it does not. Indentation is two spaces, quotes stand where they are needed, and runs of blank lines are one.
 """
 
 from __future__ import annotations

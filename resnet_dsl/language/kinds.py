@@ -52,7 +52,8 @@ STEPS: Mapping[str, Signature] = {
         },
     ),
     "repeat": Signature(
-        "copies of a list of steps, numbered by `index`", {"times": value(TIMES, "copies", required=True), "steps": _STEPS}
+        "copies of a list of steps, numbered by `index`",
+        {"times": value(TIMES, "copies", required=True), "steps": Arg("steps", "a list of steps", required=True, counts=True)},
     ),
 }
 

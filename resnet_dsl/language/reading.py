@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
-from resnet_dsl.language.document import at_value, null_value, unknown_key
+from resnet_dsl.diagnostics import Location, did_you_mean, quote
+from resnet_dsl.language.binding import bind, unknown_argument
+from resnet_dsl.language.document import at_value
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
-from resnet_dsl.language.spec import Reference, Slot, Step, constant
+from resnet_dsl.language.spec import Reference, Slot, Step
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
-from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, NameScope, ValueReader
+from resnet_dsl.language.values import NOUN, Callee, NameScope, ValueReader
 from resnet_dsl.ops.arguments import CONDITION, Arg, Signature, ValueRule
 
 MAX_STEPS = 256
@@ -48,7 +49,7 @@ class Reader(ValueReader):
         return Reference(name, self.given(given, self.tables[family][name], scope), at)
 
     def _kind_reference(self, name: str, at: Location, signature: Signature, given: MappingTree, scope: NameScope) -> Reference:
-        bound = self.bind(given, signature.args, name, at, scope)
+        bound = bind(self, given, signature.args, name, at, scope)
         return Reference(name, bound.args, at, bound.pairs, bound.words)
 
     def given(self, given: MappingTree, target: Callee, scope: NameScope) -> dict[str, Slot]:
@@ -58,7 +59,7 @@ class Reader(ValueReader):
             if target.open:
                 continue
             if key not in target.args:
-                self.problems.add(_unknown_argument(key, value, target.args, f"{NOUN[target.family]} {target.name}"))
+                self.problems.add(unknown_argument(key, value, target.args, f"{NOUN[target.family]} {target.name}"))
                 continue
             if target.args[key] is None:
                 continue
@@ -344,7 +345,7 @@ class Reader(ValueReader):
 
     def _arguments_of(self, name: str, at: Location, rest: MappingTree, scope: NameScope) -> Step:
         if name in STEPS:
-            return self._kind_step(name, at, rest, scope) if name in KINDS else self.bind(rest, STEPS[name].args, name, at, scope)
+            return self._kind_step(name, at, rest, scope) if name in KINDS else bind(self, rest, STEPS[name].args, name, at, scope)
         self.calls.append(("sequence", name, at))
         return Step(name, at, is_sequence=True, args=self.given(rest, self.tables["sequence"][name], scope))
 
@@ -369,7 +370,7 @@ class Reader(ValueReader):
                 at=rest.keys_at[kinds[0]],
             )
             return Step(name, at)
-        bound = self.bind(rest, everything | {"kind": Arg("word", "")}, name, at, scope)
+        bound = bind(self, rest, everything | {"kind": Arg("word", "")}, name, at, scope)
         given_only = {k: s for k, s in bound.args.items() if k in rest}
         return Step(name, at, kind=Reference("", given_only, at))
 
@@ -378,18 +379,3 @@ def _split(given: MappingTree) -> tuple[dict[str, Tree], MappingTree]:
     """`as` and `when`, which every step takes, apart from the step's own arguments."""
     common = {k: given[k] for k in ("as", "when") if k in given}
     return common, given.without(*common)
-
-
-def _unknown_argument(key: str, value: Tree, known: Mapping[str, object], noun: str) -> Diagnostic:
-    at = value.key_at or value.at
-    if isinstance(value, Scalar) and value.is_empty and ":" in key:
-        return unknown_key(key, value, known, noun)
-    takes = f"{noun} takes no arguments" if not known else f"{noun} takes no such argument"
-    extra = [*known, "as", "when"] if noun.startswith("'") else list(known)
-    near = suggest(key, extra)
-    help = (
-        f"did you mean '{near}'?"
-        if near
-        else (f"it takes {', '.join(known)}" if known else f"write {noun.split()[-1].strip(chr(39))} alone")
-    )
-    return mistake("unknown-argument", f"unknown argument {quote(key)}: {takes}", help, at=at)

@@ -130,7 +130,7 @@ def _literals(target: Definition | Signature) -> dict[str, str]:
 
 
 def _entry(key: str, value: Tree, depth: int) -> Iterator[tuple[str, str]]:
-    """A key with its value: on one line where it fits, else a line an item."""
+    """A key with its value: on one line where it fits, else one line per item."""
     pad = "  " * depth
     flow = f"{pad}{_key(key)}: {_flow(value)}"
     if (

@@ -165,7 +165,7 @@ def _stages(form: Json) -> Json:
 
 
 def _conditions() -> list[Json]:
-    """What depends on the rest of the document: without `extends` nothing may lack, and without definitions of its own a
+    """What depends on the rest of the document: without `extends` nothing may be missing, and without definitions of its own a
     spec has only the shipped names."""
     shipped = library()
     steps = {"items": _only([*STEPS, *shipped["sequence"]])}
