@@ -1,7 +1,7 @@
 """A spec to its graph: stages to blocks, blocks to steps, steps to nodes with shapes.
 
-A block is expanded once for each distinct set of what its definition reads, so a stage of ten thousand equal blocks
-costs as much as one of two. Every limit is met before what it limits is built.
+A block is expanded once for each distinct set of the values that its definition reads. So a stage of ten thousand equal
+blocks costs as much as one of two. Every limit is checked before anything that would exceed it is built.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Expander:
         return Graph(spec.name, spec.classes, network, spec.init_weights, spec.zero_last, spec.description)
 
     def _numbers(self) -> list[tuple[int, int, int]]:
-        """Depth, width and stride of each stage; all that is wrong with them is said at once."""
+        """Depth, width and stride of each stage. Raises SpecError with everything that is wrong with them."""
         found: list[tuple[int, int, int]] = []
         problems = Collector()
         total = 0

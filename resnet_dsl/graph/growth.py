@@ -1,8 +1,8 @@
-"""Growing a network: which blocks of a deeper one are a shallower one's, and how the others begin as the identity.
+"""Growing a network: which blocks of the deeper network come from the shallower one, and how the others begin as the identity.
 
-Stage by stage A's blocks come first and keep their names, what B has more of follows them, so no tensor changes its name. Stem, head
-and what stands before and after the blocks of a stage must do in B what they do in A; only what evaluation does not read may
-differ (the rate of a drop path, the momentum of a batch norm).
+In each stage of B the blocks of A come first, under their names, and the added blocks follow. So no tensor changes its name.
+The stem, the head, and the steps before and after the blocks of a stage must be the same in A and B. They may differ only in what
+evaluation does not read: the rate of a drop path, the momentum of a batch norm.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def growth(a: Graph, b: Graph, zeroed: Callable[[Program], frozenset[str]]) -> A
     """How B computes what A computes, bit for bit, in evaluation. `zeroed` gives the paths of a block's modules whose weights are
     zero when B is new.
 
-    Raises SpecError (exit 2) with the first thing that stands in the way.
+    Raises SpecError (exit 2) with the first obstacle.
     """
     whole = Location(Source(b.name, ""))
     for what, ours, theirs in (

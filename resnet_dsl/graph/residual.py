@@ -27,8 +27,8 @@ from resnet_dsl.ops.table import OPS
 class ResidualForm:
     """What one residual form is made of. `out` is what a block declares, and for a residual what its body gives.
 
-    `merge_env`, `shortcut_env` and `env` are where the arguments of the merge, those of the shortcut and the steps are
-    evaluated. `at` is the place to blame for the whole.
+    The arguments of the merge are evaluated in `merge_env`, those of the shortcut in `shortcut_env`, the steps in `env`.
+    `at` is the place to blame for the whole.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Building one scope: nodes are added in order, named when the scope is complete (docs/language.md, Module names)."""
+"""Building one scope: nodes are added in order, and named when the scope is complete (docs/language.md, Module names)."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class ScopeDraft:
         return self._name_merges(names, taken)
 
     def _name_merges(self, names: list[str], taken: Mapping[str, object]) -> list[str]:
-        """A merge is no module: it takes what name is left."""
+        """Names the merges, which are no modules, by names that are left."""
         used = set(taken)
         for i, d in enumerate(self.drafts):
             if not names[i]:
@@ -130,7 +130,7 @@ def _place(d: _Draft) -> Location:
 
 @dataclass(frozen=True, slots=True)
 class ShapeDecision:
-    """A step that changed the `channels`, the `size` or the `rank` of what it read: whom to blame for a mismatch."""
+    """A step that changed the `channels`, the `size` or the `rank` of its input: the place to blame for a mismatch."""
 
     what: Literal["channels", "size", "rank"]
     at: Location
@@ -161,6 +161,6 @@ class Interner:
         self.programs: dict[tuple[object, ...], Program] = {}
 
     def intern(self, p: Program) -> Program:
-        """The program that stands for all that are equal to `p`."""
+        """The one program of all that are equal to `p`."""
         key = (p.kind, p.role, p.input, p.taps, tuple(n.key for n in p.nodes))
         return self.programs.setdefault(key, p)

@@ -21,7 +21,7 @@ MAX_STEPS = 1_000_000
 
 
 class Walker:
-    """Expands steps, counting them; `decisions` remembers what made the shapes as they are."""
+    """Expands steps and counts them; `decisions` records which steps decided the shapes."""
 
     def __init__(self, spec: Spec, interner: Interner, first_width: int) -> None:
         self.spec = spec
@@ -49,7 +49,7 @@ class Walker:
         return self._op(step, env, scope, here, role, op, attrs, slots)
 
     def _account(self, n: int, step: Step, env: Env) -> None:
-        """Keep the limit on steps in all before anything is built."""
+        """Checks the limit on steps in all before anything is built."""
         self.count += n
         if self.count > MAX_STEPS:
             raise locate(
@@ -105,9 +105,9 @@ class Walker:
     def blamed(
         self, shapes: Sequence[Shape], since: int, until: int | None = None, *, concat: bool = False, fallback: bool = False
     ) -> ShapeDecision | None:
-        """The last step between two marks that decided what these shapes differ in; `concat` minds no channels.
+        """The last step between two marks that decided what these shapes differ in; with `concat` channels may differ.
 
-        `fallback`: where no step did, the last one that decided anything (it should have).
+        `fallback`: where no step did, the last one that decided anything.
         """
         ranks = {len(s) for s in shapes}
         channels = {s[0] for s in shapes}
@@ -170,7 +170,7 @@ class Walker:
     # --- sequences and combinators ---
 
     def _sequence(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
-        """A sequence is no level, unless it has a name of its own."""
+        """A sequence makes no scope, unless it has a name of its own."""
         definition = self.spec.sequences[step.name]
         shape = scope.shape(here)
         self._at_least(definition.steps, step, env)
@@ -254,12 +254,12 @@ class Walker:
         return self._group(step, env, scope, here, role, group, "residual")
 
     def _at_least(self, steps: Sequence[Step], step: Step, env: Env, times: int = 1) -> None:
-        """Refuse what is sure to pass the limit on steps before walking it: nested repeats, doubling sequences."""
+        """Refuses nested repeats and doubling sequences that must exceed the limit on steps, before they are walked."""
         if self.count + times * self._surely(steps) > MAX_STEPS:
             self._account(MAX_STEPS, step, env)
 
     def _surely(self, steps: Sequence[Step]) -> int:
-        """A lower bound of the steps that a list stands for."""
+        """A lower bound of the number of steps that a list expands to."""
         total = 0
         for s in steps:
             if s.when is not None:

@@ -48,7 +48,7 @@ def library() -> Definitions:
 
 @dataclass
 class _Header:
-    """A definition before its steps are read. `kinds` are its arguments; None: a broken default declares the name alone."""
+    """A definition before its steps are read. `kinds` are its arguments, None where the default is broken and only the name is known."""
 
     family: Family
     name: str
@@ -62,7 +62,7 @@ class _Header:
 
 
 class DefinitionReader:
-    """Reads a document's definitions. Parts whose form is wrong are passed over: `check_form` has reported them."""
+    """Reads a document's definitions. Parts of the wrong form are skipped: `check_form` has reported them."""
 
     def __init__(self, tree: MappingTree, shipped: Definitions) -> None:
         self.tree = tree
@@ -102,7 +102,7 @@ class DefinitionReader:
         return len(names) > MAX_DEFINITIONS
 
     def _header(self, section: str, family: Family, name: str, at: Location, body: Tree, base: NameScope) -> _Header:
-        """Arguments and `let`, in order: each sees those before it. What is broken still declares its name."""
+        """Arguments and `let`, in order: each sees those before it. A broken one still declares its name."""
         before = len(self.reader.problems.found)
         taken, by = set(self.shipped[family]), " by a built-in of this name"
         if family == "sequence" and name in STEPS:
@@ -247,7 +247,7 @@ class DefinitionReader:
                         )
 
     def _refuse_cycles(self, graph: Mapping[tuple[str, str], list[tuple[str, str, Location]]]) -> None:
-        """No sequence contains itself, by whatever way round; nor does a policy."""
+        """Refuses a sequence or a policy that contains itself, directly or through others."""
         state: dict[tuple[str, str], int] = {}
 
         def visit(node: tuple[str, str], trail: list[tuple[str, str]]) -> None:

@@ -75,7 +75,7 @@ def format_file(name: str) -> Formatted:
 def format_document(source: Source) -> str:
     """The text of a spec in its normal form. Formatting it again changes nothing, and it means what it meant.
 
-    Raises SpecError where it is not a document of the language's YAML; what its keys mean is not asked.
+    Raises SpecError where it is not a document of the language's YAML; what its keys mean is not checked.
     """
     tree = read(source)
     heading, root = as_written(re.sub("\r\n?", "\n", source.text))
@@ -179,7 +179,7 @@ def _inline(node: Text | WrittenGroup, flow: bool) -> str | None:
 
 
 def _is_pair(node: Text | WrittenGroup) -> bool:
-    """Is this a mapping of one key to a value, which stands in a list without braces?"""
+    """True for a mapping of one key to a value, which is written without braces in a list."""
     if isinstance(node, Text) or not (node.is_mapping and len(node.entries) == 1):
         return False
     value = node.entries[0].value
@@ -199,7 +199,7 @@ def _scalar(text: Text, flow: bool) -> str:
 
 
 def _reads_plain(value: str, flow: bool) -> bool:
-    """Would these words be the same text without quotes, here and for a reader of YAML 1.1?"""
+    """True where these words are the same text without quotes, here and to a YAML 1.1 reader."""
     if Scalar(value, True, Location(Source("", ""))).kind != "text" or value == "<<" or not value.isprintable():
         return False
     if Resolver().resolve(yaml.ScalarNode, value, (True, False)) != _STRING:  # type: ignore[no-untyped-call]
@@ -211,7 +211,7 @@ def _reads_plain(value: str, flow: bool) -> bool:
 
 
 def _same(a: Tree, b: Tree) -> bool:
-    """Do two trees say the same? Keys may have changed their places, where their order means nothing."""
+    """True where two trees mean the same. The order of keys may differ where it means nothing."""
     if isinstance(a, Scalar) or isinstance(b, Scalar):
         return isinstance(a, Scalar) and isinstance(b, Scalar) and (a.text, a.kind) == (b.text, b.kind)
     if isinstance(a, MappingTree) and isinstance(b, MappingTree):
@@ -220,7 +220,7 @@ def _same(a: Tree, b: Tree) -> bool:
 
 
 def _counted(heading: list[str], root: WrittenGroup) -> Counter[str]:
-    """Every comment, as often as it stands there."""
+    """Every comment with the number of times that it occurs."""
     return Counter(filter(None, [*heading, *_comments(root)]))
 
 

@@ -1,7 +1,7 @@
 """The tables of what can be named: steps, norms, activations, merges, and the arguments of each (docs/language.md, Top-level keys and Steps).
 
-What an operation is called and takes stands in its row of the op table; here are the combinators. Blocks, shortcut policies and sequences
-are not here: they are definitions, read from YAML.
+The name and the arguments of an operation come from its row of the op table; here are the combinators. Blocks, shortcut policies and
+sequences are not here: they are definitions, read from YAML.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trees to steps and references: every name looked up in a table, every argument against its signature.
 
-A `Reader` gathers what is wrong and goes on, so that one run shows all of a file's mistakes.
+A `Reader` records mistakes and continues, so one run shows all mistakes of a file.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Reader(ValueReader):
         return slots
 
     def arguments(self, tree: Tree | None, name: str, at: Location) -> MappingTree | None:
-        """The mapping of arguments after a name; what else may stand there is explained."""
+        """The mapping of arguments after a name. Reports anything else, with how to write it."""
         if tree is None:
             return MappingTree(at)
         if isinstance(tree, MappingTree):
@@ -224,7 +224,7 @@ class Reader(ValueReader):
     # --- steps ---
 
     def steps(self, tree: Tree, what: str, scope: NameScope) -> tuple[Step, ...]:
-        """A list of steps; those that cannot be read are left out, having been reported."""
+        """A list of steps. Those that cannot be read are reported and left out."""
         if not isinstance(tree, SequenceTree):
             noun = quote(what)
             if isinstance(tree, Scalar) and tree.kind == "null":

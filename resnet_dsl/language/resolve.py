@@ -21,9 +21,9 @@ MAX_STAGES = 1_000
 
 
 def resolve(document: Loaded) -> Spec:
-    """The spec that a merged document says. Raises SpecError with everything that is wrong.
+    """The spec of a merged document. Raises SpecError with everything that is wrong.
 
-    A network that does not say how it is called has its file's name.
+    A network without a `name` is called as its file is.
     """
     resolver = _Resolver(corrected(document.tree), library())
     for d in check_form(document.tree):
@@ -95,7 +95,7 @@ class _Resolver(DefinitionReader):
         return values
 
     def _number(self, key: str, tree: Tree | None, rule: ValueRule, scope: NameScope, env: Mapping[str, Result]) -> Result | None:
-        """A number that is known at once."""
+        """Evaluates a number now; None where it could not be read."""
         if tree is None:
             return None
         slot = self.reader.slot(tree, rule, key, scope)

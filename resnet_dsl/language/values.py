@@ -29,7 +29,7 @@ class NameScope:
     names: Mapping[str, Kind]
     place: str
     open: bool = False
-    """Some of the names could not be read: an unknown one is no mistake of its own."""
+    """Some of the names could not be read, so an unknown name is not reported."""
 
     def plus(self, names: Mapping[str, Kind], place: str = "") -> NameScope:
         """The scope with more names."""
@@ -59,16 +59,16 @@ NOUN = {"block": "block", "shortcut": "shortcut policy", "sequence": "sequence",
 class ValueReader:
     """Reads numbers, conditions and names; `problems` holds what is wrong, `used` the names that expressions read.
 
-    What could not be read is None, and is passed over in silence by those who asked, since its cause has been reported.
+    A value that could not be read is None. Its cause has been reported, so callers skip it.
     """
 
     tables: Tables
     problems: Collector = field(default_factory=Collector)
     used: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
-    """Families whose definitions could not be read: an unknown name of theirs is no mistake of its own."""
+    """Families whose definitions could not be read, so an unknown name of theirs is not reported."""
     guarded: bool = False
-    """Within the arguments of a step that has a `when`: what they are worth is judged only where the step is kept."""
+    """Within the arguments of a step that has a `when`: their values are checked only where the step is kept."""
 
     # --- numbers and conditions ---
 
@@ -225,7 +225,7 @@ class ValueReader:
         return None
 
     def definition_name(self, name: str, at: Location, what: str, taken: Iterable[str] = (), by: str = "") -> bool:
-        """Is this a fit name for a definition, an argument, a `let` or a parameter?"""
+        """True where this name may be given to a definition, an argument, a `let` or a parameter; else says why not."""
         if not IDENTIFIER.match(name) or len(name) > 64:
             shown = "it is empty" if not name else quote(name)
             self.problems.report(

@@ -1,6 +1,6 @@
-"""A document as it was written: comments, blank lines, flow and block style, quotes. What `language.format` prints anew.
+"""A document as it was written, for `language.format` to print again: comments, blank lines, flow and block style, quotes.
 
-The tree of `language.source` says what a document means and forgets all this; here it is kept, and nothing is judged.
+The tree of `language.source` holds what a document means and none of this. Here it is kept, and nothing is checked.
 A comment belongs to the entry below it, to the entry on its line, or to the end of the list or mapping that it is indented under.
 """
 
@@ -216,7 +216,7 @@ class _Builder:
         return self._taken(at) + ([""] if self._blank(at) else [])
 
     def _blank(self, at: Place) -> bool:
-        """Is a blank line above what begins its line here?"""
+        """True where the line begins here, below a blank line."""
         line, column = at
         return line > 0 and not self.lines[line][:column].strip(" -?") and not self.lines[line - 1].strip()
 

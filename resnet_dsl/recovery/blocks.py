@@ -1,7 +1,7 @@
-"""Which shipped block the blocks of stages are, and with which arguments: one row of `KINDS` a block.
+"""Which shipped block the blocks of stages are, and with which arguments: one row of `KINDS` per block.
 
 A row recognises a block by the kernels of its layers and by where its norms stand, and reads from the shapes the widths and
-the arguments that give them. Whether all shapes follow is not asked here: the spec is compiled and compared with the file.
+the arguments that give them. Whether all shapes agree is not checked here: the spec is compiled and compared with the file.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class BlockKind:
     concat: bool = False
 
     def fits(self, block: BlockLayers) -> bool:
-        """Are the block's layers those of the row, whatever their widths?"""
+        """True where the block's layers are those of the row, whatever their widths."""
         body = Modules((k, v) for k, v in block.body.items() if k != "se")
         weighted, norms = body.layers("conv", "linear"), body.layers("batch", "norm")
         names = {f"bn{i + 1}" for i in range(len(norms))}
@@ -81,12 +81,12 @@ def shipped_blocks(stages: Sequence[StageLayers]) -> Iterator[list[BlockReading]
 
 
 def alone(stage: StageLayers) -> BlockReading | None:
-    """The likeliest shipped block that a stage's blocks are, whatever those of other stages are."""
+    """The likeliest shipped block for one stage, regardless of the other stages."""
     return next((reading for kind in KINDS if _fits(kind, [stage]) for (reading,) in _alike(kind, [stage])), None)
 
 
 def nearest(stages: Sequence[StageLayers]) -> list[BlockReading]:
-    """What the stages are most like, where some of their blocks are as no row has them. Raises Unread where no block is."""
+    """The nearest reading of the stages, where some of their blocks fit no row. Raises Unread where no block fits one."""
     blocks = [block for stage in stages for block in stage.blocks]
     found = []
     for stage in stages:
@@ -149,7 +149,7 @@ def _basic(blocks: Sequence[BlockLayers]) -> Iterator[tuple[Args, tuple[int, ...
 
 
 def _bottleneck(blocks: Sequence[BlockLayers]) -> Iterator[tuple[Args, tuple[int, ...]]]:
-    """Expansions that divide what leaves, with base widths that give the middle: several may, and say the same network."""
+    """Expansions that divide the output channels, with base widths that give the middle. Several may fit, for the same network."""
     shapes = _weights(blocks)
     outs, middles = tuple(s[2][0] for s in shapes), [s[1][0] for s in shapes]
     groups = {s[1][0] // s[1][1] for s in shapes}

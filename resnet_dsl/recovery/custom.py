@@ -1,7 +1,7 @@
 """Blocks that are not shipped, where they are convs in a row: a definition of their own, with numbers as expressions.
 
-What differs between blocks must follow from what enters them or from their width, or be the same in each stage, and is then an
-argument.
+A number that differs between blocks must follow from their input channels or their width. Or it is the same within each stage,
+and becomes an argument.
 """
 
 from __future__ import annotations

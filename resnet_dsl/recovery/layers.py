@@ -43,7 +43,7 @@ class Layer:
 
     @property
     def bias(self) -> bool:
-        """Has it a bias?"""
+        """True where it has a bias."""
         return "bias" in self.tensors
 
     @property
@@ -121,7 +121,7 @@ def anatomy(tensors: Tensors) -> Anatomy:
 
 
 def _as_registered(names: Iterable[str]) -> bool:
-    """Are names in a module's order: those of a layer together, and not sorted by letters, as safetensors has them?"""
+    """True where names are in a module's order: those of a layer together, and not sorted by letters as safetensors sorts them."""
     paths = [name.rpartition(".")[0] for name in names]
     runs = [path for path, _ in groupby(paths)]
     return len(runs) == len(set(runs)) and runs != sorted(runs)

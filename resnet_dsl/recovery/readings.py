@@ -37,7 +37,7 @@ class Reading:
 
     @property
     def length(self) -> tuple[int, int, int]:
-        """How much a reader has to read: arguments, a block of its own counting as many; of those the stem's; letters."""
+        """Sort key, smaller is simpler: arguments in all (a definition counts as several), arguments of the stem, characters."""
         stem = self.ends.stem.arguments
         references = {str(b.reference): len(b.args) for b in self.blocks}
         own = len({b.name for b in self.blocks if b.definition is not None})
@@ -53,7 +53,7 @@ class Reading:
 
 
 def readings(found: Anatomy) -> Iterator[list[Reading]]:
-    """Hypotheses, likelier ones first; those in one list say the same network in other words. Raises Unread where there is none."""
+    """Hypotheses, likelier ones first. Those in one list are the same network in other words. Raises Unread where there is none."""
     norm = _norm(found)
     shortcuts = [projections(stage) for stage in found.stages]
     merge = _merge(found.stages)
@@ -110,8 +110,8 @@ def _blocks(found: Anatomy) -> list[list[BlockReading]]:
 
 
 def _norms_before(found: Anatomy) -> bool | None:
-    """What tells norms before convs from norms after where shapes do not: the order of names in a file, or norms in projections,
-    which pre-activation networks have none of (He et al. 2016, section 4.1)."""
+    """Whether norms stand before convs, where the shapes leave it open; None where nothing tells: the order of names in a file, or norms in projections,
+    which pre-activation networks do not have (He et al. 2016, section 4.1)."""
     body = list(found.stages[0].blocks[0].body)
     if found.ordered and "bn1" in body and "conv1" in body:
         return body.index("bn1") < body.index("conv1")

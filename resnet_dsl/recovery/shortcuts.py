@@ -1,4 +1,4 @@
-"""Which shortcut policy the blocks of a stage follow, and what of strides their projections tell."""
+"""Which shortcut policy the blocks of a stage follow, and which strides their projections show."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OWN = "own"
 class Projections:
     """The shortcuts of a stage's blocks: the layers that those with weights have, and which blocks these are.
 
-    A stage of one block that has them has them in `every` block, and in the `first`.
+    In a stage of one block, a projection is both in `every` block and in the `first`.
     """
 
     layers: Layers

@@ -44,7 +44,7 @@ def conv_args(conv: Layer, enters: int) -> dict[str, Any]:
 
 
 def is_norm(node: Layer | Modules, channels: int) -> bool:
-    """Is it a norm of so many channels?"""
+    """True for a norm of this many channels."""
     return isinstance(node, Layer) and node.kind in ("batch", "norm") and node.out == channels
 
 
