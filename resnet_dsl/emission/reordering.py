@@ -17,7 +17,7 @@ Order = tuple[int, ...]
 
 
 def orders(graph: Graph, padding: Padding) -> dict[str, tuple[int, Order]]:
-    """Of each tensor whose channels stand in another order: the axis, and for each channel here its place there."""
+    """For each tensor whose channels stand in another order: the axis, and for each channel here its position there."""
     modules = dict(_modules(graph, padding))
     found = {}
     for key, shape in tensors(graph).items():

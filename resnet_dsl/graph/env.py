@@ -1,4 +1,4 @@
-"""What expressions see while a graph is made, and whom to blame when they fail."""
+"""The names that expressions see while a graph is made, and the place to blame when they fail."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class Frame:
 
 
 class Env(dict[str, Result]):
-    """Names and their values. Arguments and `let` are computed when they are first read, so what a step that is
-    left out would have needed is never evaluated."""
+    """Names and their values. Arguments and `let` are computed when they are first read.
+
+    So nothing is computed for a step that is left out."""
 
     def __init__(self, values: Mapping[str, Result], frame: Frame | None) -> None:
         super().__init__(values)
@@ -36,7 +37,7 @@ class Env(dict[str, Result]):
         return value
 
     def value(self, slot: Slot) -> Result:
-        """A slot's value here. Raises SlotError, which remembers the frame."""
+        """A slot's value here. Raises SlotError, which records the frame."""
         try:
             return slot.value(self)
         except SlotError as e:
@@ -45,7 +46,7 @@ class Env(dict[str, Result]):
             raise
 
     def whole(self, name: str) -> int:
-        """A name's value as an integer, which its rule has made sure of."""
+        """A name's value as an integer; its rule has checked that it is one."""
         return int(self[name])
 
     def inside(self, definition: Definition, call: Reference | Step, visible: Mapping[str, Result] | None = None) -> Env:
@@ -70,8 +71,10 @@ class Env(dict[str, Result]):
 
 
 def blame(names: frozenset[str], at: Location, frame: Frame | None) -> tuple[Location, str]:
-    """The user's own place for a fault in a shipped definition, the argument that it came from or else the reference,
-    and what to call it; the place itself, and nothing to add, for a fault in the user's own text."""
+    """Returns the place in the user's own text, and words that name the shipped definition.
+
+    A fault in a shipped definition is shown at the argument that caused it, else at the reference to the definition.
+    A fault in the user's own text is shown where it is, and the words are empty."""
     via = ""
     while frame is not None and frame.definition is not None and frame.definition.shipped and at.source == frame.definition.at.source:
         given = frame.given or {}
@@ -87,7 +90,7 @@ def blame(names: frozenset[str], at: Location, frame: Frame | None) -> tuple[Loc
 
 
 def _arguments(names: frozenset[str], definition: Definition) -> set[str]:
-    """The names and all that they were computed from."""
+    """Returns the names and every name that they were computed from."""
     found: set[str] = set()
     todo = list(names)
     while todo:

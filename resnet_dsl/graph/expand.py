@@ -1,7 +1,7 @@
 """A spec to its graph: stages to blocks, blocks to steps, steps to nodes with shapes.
 
-A block is expanded once for each distinct set of what its definition reads, so a stage of ten thousand equal blocks
-costs as much as one of two. Every limit is met before what it limits is built.
+A block is expanded once for each distinct set of the values that its definition reads. So a stage of ten thousand equal
+blocks costs as much as one of two. Every limit is checked before anything that would exceed it is built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from resnet_dsl.diagnostics import Collector, quote, refuse
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
 from resnet_dsl.graph.residual import ResidualForm, build
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, ScopeDraft
 from resnet_dsl.graph.steps import Walker
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step
@@ -47,7 +47,7 @@ class _Expander:
         self.walker = Walker(spec, self.interner, numbers[0][1])
         blocks = sum(n[0] for n in numbers)
         first_width = numbers[0][1]
-        root = Scope(spec.input, numbered=False, reserved=frozenset())
+        root = ScopeDraft(spec.input, numbered=False, reserved=frozenset())
         here = self._list(root, INPUT, spec.stem, "stem", {"first_width": first_width})
         position = 0
         for i, (stage, (depth, width, stride)) in enumerate(zip(spec.stages, numbers, strict=True)):
@@ -62,7 +62,7 @@ class _Expander:
         return Graph(spec.name, spec.classes, network, spec.init_weights, spec.zero_last, spec.description)
 
     def _numbers(self) -> list[tuple[int, int, int]]:
-        """Depth, width and stride of each stage; all that is wrong with them is said at once."""
+        """Depth, width and stride of each stage. Raises SpecError with everything that is wrong with them."""
         found: list[tuple[int, int, int]] = []
         problems = Collector()
         total = 0
@@ -95,7 +95,7 @@ class _Expander:
         return found
 
     def _list(
-        self, scope: Scope, here: int, steps: Sequence[Step], role: Role, names: Mapping[str, Result], stage: Stage | None = None
+        self, scope: ScopeDraft, here: int, steps: Sequence[Step], role: Role, names: Mapping[str, Result], stage: Stage | None = None
     ) -> int:
         """A stem, a head, or a stage's before or after."""
         shape = scope.shape(here)
@@ -105,7 +105,7 @@ class _Expander:
     # --- stages and blocks ---
 
     def _stage(self, i: int, stage: Stage, depth: int, width: int, stride: int, shape: Shape, position: int, total: int) -> Program:
-        scope = Scope(shape, numbered=False)
+        scope = ScopeDraft(shape, numbered=False)
         names: dict[str, Result] = {"width": width, "stage": i, "depth": depth}
         here = self._list(scope, INPUT, stage.before, "before", names, stage)
         definition = self.spec.blocks[stage.block.name]
@@ -128,7 +128,7 @@ class _Expander:
         here = self._list(scope, here, stage.after, "after", names, stage)
         return self.interner.intern(scope.program("stage", "stage", stage.at))
 
-    def _call(self, scope: Scope, here: int, program: Program, index: int, times: int, stage: Stage) -> int:
+    def _call(self, scope: ScopeDraft, here: int, program: Program, index: int, times: int, stage: Stage) -> int:
         """A run of equal blocks is one call."""
         last = scope.drafts[-1] if scope.drafts else None
         if last is not None and last.program is program and last.role == "block" and program.shape == program.input:
@@ -140,7 +140,7 @@ class _Expander:
         definition = self.spec.blocks[stage.block.name]
         outer = Env({**self.base, **values, "in": shape[0], "image": len(shape) == 3}, Frame(stage=stage))
         inner = outer.inside(definition, stage.block)
-        scope = Scope(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))
+        scope = ScopeDraft(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))
         out = inner.whole("out")
         merge = stage.merge or definition.merge or Reference("add", {}, definition.at)
         part = ResidualForm(
@@ -151,7 +151,7 @@ class _Expander:
         self._check_block(part, scope, shape)
         return self.interner.intern(scope.program(definition.name, "block", definition.at))
 
-    def _check_block(self, part: ResidualForm, scope: Scope, shape: Shape) -> None:
+    def _check_block(self, part: ResidualForm, scope: ScopeDraft, shape: Shape) -> None:
         out = scope.drafts[-1].shape if scope.drafts else shape
         want: Shape = (part.out, *(-(-side // part.stride) for side in shape[1:]))
         if out != want:
@@ -167,7 +167,7 @@ class _Expander:
 
     # --- the end ---
 
-    def _check_head(self, root: Scope, here: int) -> None:
+    def _check_head(self, root: ScopeDraft, here: int) -> None:
         shape = root.shape(here)
         classes = self.spec.classes
         if shape == (classes,):
@@ -184,7 +184,7 @@ class _Expander:
             help = "end it with globalpool, flatten and linear: {out: classes}, or write `head: classifier`"
         raise refuse("head", message, help, at=at)
 
-    def _keep_limits(self, root: Scope) -> None:
+    def _keep_limits(self, root: ScopeDraft) -> None:
         params = activations = 0
         for d in root.drafts:
             if d.program is not None:

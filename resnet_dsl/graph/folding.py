@@ -16,7 +16,7 @@ from resnet_dsl.ops.table import OPS
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A batch norm and the convolution or linear layer that takes it in: full paths, and the `eps` of the norm."""
+    """A batch norm and the convolution or linear layer that it folds into: full paths, and the `eps` of the norm."""
 
     layer: str
     norm: str

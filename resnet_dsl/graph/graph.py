@@ -161,7 +161,7 @@ class Program:
 
     @property
     def is_series(self) -> bool:
-        """Does each node read just what the one before it gives?"""
+        """True where each node reads just the output of the one before it."""
         return all(n.inputs == (before,) for n, before in zip(self.nodes, _outputs_before(self.nodes), strict=True))
 
     def flat(self) -> tuple[tuple[FlatNode, ...], str]:
@@ -205,7 +205,7 @@ class Output:
 
 @dataclass(frozen=True, repr=False)
 class Graph:
-    """A compiled network. `root` is the network's scope: stem nodes, one call a stage, head nodes.
+    """A compiled network. `root` is the network's scope: stem nodes, one call per stage, head nodes.
 
     `outputs` is empty for a network that gives its classes; see `graph.outputs` for the others.
     """

@@ -1,8 +1,8 @@
-"""Growing a network: which blocks of a deeper one are a shallower one's, and how the others begin as the identity.
+"""Growing a network: which blocks of the deeper network come from the shallower one, and how the others begin as the identity.
 
-Stage by stage A's blocks come first and keep their names, what B has more of follows them, so no tensor changes its name. Stem, head
-and what stands before and after the blocks of a stage must do in B what they do in A; only what evaluation does not read may
-differ (the rate of a drop path, the momentum of a batch norm).
+In each stage of B the blocks of A come first, under their names, and the added blocks follow. So no tensor changes its name.
+The stem, the head, and the steps before and after the blocks of a stage must be the same in A and B. They may differ only in what
+evaluation does not read: the rate of a drop path, the momentum of a batch norm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import shape_text
 
 Added = Mapping[str, Fills]
-"""The blocks that B has and A lacks, by full path in order: what to set in each, by the tensor's path within the block."""
+"""The blocks that B has and A has not, by full path in order: what to set in each, by the tensor's path within the block."""
 
 _ONLY_ADDS = f"B may add blocks behind those of A's stages, and change nothing else; without {Argument('grow', True)} what fits is copied"
 _NO_IDENTITY = f"a residual block whose shortcut can be the identity always can; without {Argument('grow', True)} what fits is copied"
@@ -30,7 +30,7 @@ def growth(a: Graph, b: Graph, zeroed: Callable[[Program], frozenset[str]]) -> A
     """How B computes what A computes, bit for bit, in evaluation. `zeroed` gives the paths of a block's modules whose weights are
     zero when B is new.
 
-    Raises SpecError (exit 2) with the first thing that stands in the way.
+    Raises SpecError (exit 2) with the first obstacle.
     """
     whole = Location(Source(b.name, ""))
     for what, ours, theirs in (

@@ -1,9 +1,9 @@
-"""How a scope becomes the identity: which of its tensors to set, and to what, so that it gives back what it reads, bit for bit.
+"""How a scope becomes the identity: which of its tensors to set, and to what, so that its output is its input, bit for bit.
 
-Each operation knows its ways (`graph/exactness.py`): a sum gives back one operand where the others are zero, a batch norm gives zero
-where its gain and shift are. Of the ways through a whole scope, the one that makes the fewest weights zero is taken, since
-where two factors of a product are zero neither has a gradient, and the block would never learn; of equal ones the
-first, which is nearest the end (zero gain in the last norm: Goyal et al. 2017, section 5.1).
+Each operation knows its ways (`ops/exactness.py`): a sum gives back one operand where the others are zero, a batch norm gives zero
+where its gain and shift are. Of the ways through a whole scope, the one that makes the fewest weights zero is taken.
+Where both factors of a product are zero, neither has a gradient, and the block would never learn. Of equal ways the first is
+taken, which is nearest the end (zero gain in the last norm: Goyal et al. 2017, section 5.1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fills = Mapping[str, Fill]
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a scope cannot be the identity: the step that stands in the way, by its path within the scope, and the reason."""
+    """Why a scope cannot be the identity: the path of the step that prevents it, within the scope, and the reason."""
 
     path: str
     reason: str
@@ -29,14 +29,14 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The best way of a node to a goal; `cost` is how many weights that are not zero yet it makes zero, operands included."""
+    """The best way of a node to a goal. `cost` is the number of weights that it makes zero, operands included."""
 
     cost: int
     way: Way
 
 
 def identity(program: Program, bounds: Bounds = ANYTHING, zeroed: Collection[str] = ()) -> Fills | Obstacle:
-    """What makes `program` the identity on values within `bounds`, in evaluation; or what stands in the way.
+    """What makes `program` the identity on values within `bounds`, in evaluation; or what prevents it.
 
     `zeroed` are the paths of the modules whose weights are zero already when the network is new.
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from resnet_dsl.diagnostics import Location
 from resnet_dsl.graph.env import Env, locate
 from resnet_dsl.graph.graph import CALL, Shape, Value
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Scope, StepWalker
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, ScopeDraft, StepWalker
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.kinds import MERGES
 from resnet_dsl.language.spec import Reference, Step
@@ -27,8 +27,8 @@ from resnet_dsl.ops.table import OPS
 class ResidualForm:
     """What one residual form is made of. `out` is what a block declares, and for a residual what its body gives.
 
-    `merge_env`, `shortcut_env` and `env` are where the arguments of the merge, those of the shortcut and the steps are
-    evaluated. `at` is the place to blame for the whole.
+    The arguments of the merge are evaluated in `merge_env`, those of the shortcut in `shortcut_env`, the steps in `env`.
+    `at` is the place to blame for the whole.
     """
 
     what: str
@@ -46,7 +46,7 @@ class ResidualForm:
     is_block: bool
 
 
-def build(walker: StepWalker, scope: Scope, part: ResidualForm) -> int:
+def build(walker: StepWalker, scope: ScopeDraft, part: ResidualForm) -> int:
     """Add the nodes of a residual form to a scope; gives the value of y."""
     mark = len(walker.decisions)
     p = walker.run(part.before, part.env, scope, INPUT, "before")
@@ -58,7 +58,7 @@ def build(walker: StepWalker, scope: Scope, part: ResidualForm) -> int:
     return walker.run(part.after, part.env, scope, y, "after")
 
 
-def _shortcut(walker: StepWalker, scope: Scope, part: ResidualForm, p: int, f: int, out: int, mark: int) -> int | None:
+def _shortcut(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, p: int, f: int, out: int, mark: int) -> int | None:
     """The value of the shortcut; None where there is none."""
     x, entering = scope.input, scope.shape(p)
     concat = merge_row(part).joins
@@ -96,7 +96,7 @@ def _shortcut(walker: StepWalker, scope: Scope, part: ResidualForm, p: int, f: i
         names: dict[str, Result] = {"in": entering[0], "out": wanted, "stride": part.stride, "image": len(entering) == 3}
         env = part.shortcut_env.inside(policy, part.shortcut, {**walker.spec.params, **names})
         steps, kind, at = branch, policy.name, policy.at
-    inner = Scope(entering, numbered=True)
+    inner = ScopeDraft(entering, numbered=True)
     walker.run(steps, env, inner, INPUT, "step")
     if not inner.drafts:
         return INPUT
@@ -104,7 +104,7 @@ def _shortcut(walker: StepWalker, scope: Scope, part: ResidualForm, p: int, f: i
     return scope.add(CALL, program.shape, (p,), "shortcut", at, name=SHORTCUT, program=program)
 
 
-def _merge(walker: StepWalker, scope: Scope, part: ResidualForm, f: int, s: int, out: int, marks: tuple[int, int]) -> int:
+def _merge(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, f: int, s: int, out: int, marks: tuple[int, int]) -> int:
     """F and s joined. `spine` says which operand carries the main path: a gate in place weighs nothing."""
     row, op = merge_row(part), MERGES[part.merge.name].op
     operands: tuple[int, ...] = (s, f) if row.joins else (f, s)
@@ -145,7 +145,7 @@ def merge_row(part: ResidualForm) -> Op:
     return OPS[MERGES[part.merge.name].op]
 
 
-def _gate(walker: StepWalker, scope: Scope, part: ResidualForm, channels: int) -> int:
+def _gate(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, channels: int) -> int:
     """The value of the merge's third operand, which it makes from the block's input x."""
     make = merge_row(part).gate
     assert make is not None

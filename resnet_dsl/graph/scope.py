@@ -1,4 +1,4 @@
-"""Building one scope: nodes are added in order, named when the scope is complete (docs/language.md, Module names)."""
+"""Building one scope: nodes are added in order, and named when the scope is complete (docs/language.md, Module names)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Draft:
 
 
 @dataclass
-class Scope:
+class ScopeDraft:
     """A scope under construction. `numbered`: steps are 0, 1, ... (chains, paths, shortcuts), else named by kind."""
 
     input: Shape
@@ -93,7 +93,7 @@ class Scope:
         return self._name_merges(names, taken)
 
     def _name_merges(self, names: list[str], taken: Mapping[str, object]) -> list[str]:
-        """A merge is no module: it takes what name is left."""
+        """Names the merges, which are no modules, by names that are left."""
         used = set(taken)
         for i, d in enumerate(self.drafts):
             if not names[i]:
@@ -130,7 +130,7 @@ def _place(d: _Draft) -> Location:
 
 @dataclass(frozen=True, slots=True)
 class ShapeDecision:
-    """A step that changed the `channels`, the `size` or the `rank` of what it read: whom to blame for a mismatch."""
+    """A step that changed the `channels`, the `size` or the `rank` of its input: the place to blame for a mismatch."""
 
     what: Literal["channels", "size", "rank"]
     at: Location
@@ -145,7 +145,7 @@ class StepWalker(Protocol):
     interner: Interner
     decisions: list[ShapeDecision]
 
-    def run(self, steps: Sequence[Step], env: Env, scope: Scope, here: int, role: Role) -> int:
+    def run(self, steps: Sequence[Step], env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         """Add the steps to a scope, from the value `here` on; gives the value of the last."""
 
     def blamed(
@@ -161,6 +161,6 @@ class Interner:
         self.programs: dict[tuple[object, ...], Program] = {}
 
     def intern(self, p: Program) -> Program:
-        """The program that stands for all that are equal to `p`."""
+        """The one program of all that are equal to `p`."""
         key = (p.kind, p.role, p.input, p.taps, tuple(n.key for n in p.nodes))
         return self.programs.setdefault(key, p)

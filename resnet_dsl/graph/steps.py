@@ -9,7 +9,7 @@ from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Role, Shape, Value
 from resnet_dsl.graph.residual import ResidualForm, build
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, Scope, ShapeDecision
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, ScopeDraft, ShapeDecision
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.kinds import KINDS, MERGES, STEPS
 from resnet_dsl.language.spec import Reference, Slot, Spec, Step
@@ -21,7 +21,7 @@ MAX_STEPS = 1_000_000
 
 
 class Walker:
-    """Expands steps, counting them; `decisions` remembers what made the shapes as they are."""
+    """Expands steps and counts them; `decisions` records which steps decided the shapes."""
 
     def __init__(self, spec: Spec, interner: Interner, first_width: int) -> None:
         self.spec = spec
@@ -32,7 +32,7 @@ class Walker:
         self.at_least: dict[int, int] = {}
         self.top = Env(spec.params, Frame())
 
-    def run(self, steps: Sequence[Step], env: Env, scope: Scope, here: int, role: Role) -> int:
+    def run(self, steps: Sequence[Step], env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         """Add the steps to a scope, from the value `here` on; gives the value of the last."""
         for step in steps:
             self._account(1, step, env)
@@ -40,7 +40,7 @@ class Walker:
                 here = self._step(step, env, scope, here, role)
         return here
 
-    def _step(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
+    def _step(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         if step.is_sequence:
             return self._sequence(step, env, scope, here, role)
         if step.name in _COMBINATORS:
@@ -49,7 +49,7 @@ class Walker:
         return self._op(step, env, scope, here, role, op, attrs, slots)
 
     def _account(self, n: int, step: Step, env: Env) -> None:
-        """Keep the limit on steps in all before anything is built."""
+        """Checks the limit on steps in all before anything is built."""
         self.count += n
         if self.count > MAX_STEPS:
             raise locate(
@@ -63,7 +63,7 @@ class Walker:
     # --- single operations ---
 
     def _op(
-        self, step: Step, env: Env, scope: Scope, here: int, role: Role, op: str, attrs: dict[str, Value], slots: Mapping[str, Slot]
+        self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role, op: str, attrs: dict[str, Value], slots: Mapping[str, Slot]
     ) -> int:
         row = OPS[op]
         try:
@@ -105,9 +105,9 @@ class Walker:
     def blamed(
         self, shapes: Sequence[Shape], since: int, until: int | None = None, *, concat: bool = False, fallback: bool = False
     ) -> ShapeDecision | None:
-        """The last step between two marks that decided what these shapes differ in; `concat` minds no channels.
+        """The last step between two marks that decided what these shapes differ in; with `concat` channels may differ.
 
-        `fallback`: where no step did, the last one that decided anything (it should have).
+        `fallback`: where no step did, the last one that decided anything.
         """
         ranks = {len(s) for s in shapes}
         channels = {s[0] for s in shapes}
@@ -169,8 +169,8 @@ class Walker:
 
     # --- sequences and combinators ---
 
-    def _sequence(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        """A sequence is no level, unless it has a name of its own."""
+    def _sequence(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        """A sequence makes no scope, unless it has a name of its own."""
         definition = self.spec.sequences[step.name]
         shape = scope.shape(here)
         self._at_least(definition.steps, step, env)
@@ -178,11 +178,11 @@ class Walker:
         inner = env.inside(definition, step, {**self.spec.params, **names})
         if step.alias is None:
             return self.run(definition.steps, inner, scope, here, role)
-        group = Scope(shape, numbered=True)
+        group = ScopeDraft(shape, numbered=True)
         self.run(definition.steps, inner, group, INPUT, "step")
         return self._group(step, env, scope, here, role, group, definition.name)
 
-    def _group(self, step: Step, env: Env, scope: Scope, here: int, role: Role, group: Scope, kind: str) -> int:
+    def _group(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role, group: ScopeDraft, kind: str) -> int:
         """A finished scope, called from the one around it."""
         program = self.interner.intern(group.program(kind, "step", step.at))
         return scope.add(
@@ -198,13 +198,13 @@ class Walker:
             frame=env.frame,
         )
 
-    def _chain(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=True)
+    def _chain(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=True)
         self.run(step.steps["steps"], env, group, INPUT, "step")
         return self._group(step, env, scope, here, role, group, "chain")
 
-    def _repeat(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=True)
+    def _repeat(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=True)
         times = int(env.value(step.args["times"]))
         self._at_least(step.steps["steps"], step, env, times)
         last = INPUT
@@ -215,12 +215,12 @@ class Walker:
             last = self.run(step.steps["steps"], copy, group, last, "step")
         return self._group(step, env, scope, here, role, group, "repeat")
 
-    def _branches(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=True)
+    def _branches(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=True)
         ends: list[int] = []
         mark = len(self.decisions)
         for number, (path, at) in enumerate(zip(step.paths, step.paths_at, strict=True)):
-            inner = Scope(group.input, numbered=True)
+            inner = ScopeDraft(group.input, numbered=True)
             self.run(path, env, inner, INPUT, "step")
             if not inner.drafts:
                 ends.append(INPUT)
@@ -241,8 +241,8 @@ class Walker:
             group.add(op, shape, ends, "merge", step.at)
         return self._group(step, env, scope, here, role, group, "branches")
 
-    def _residual(self, step: Step, env: Env, scope: Scope, here: int, role: Role) -> int:
-        group = Scope(scope.shape(here), numbered=False, reserved=frozenset({SHORTCUT, GATE}))
+    def _residual(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
+        group = ScopeDraft(scope.shape(here), numbered=False, reserved=frozenset({SHORTCUT, GATE}))
         stride = int(env.value(step.args["stride"]))
         shortcut = step.shortcut if step.shortcut is not None else Reference("identity", {}, step.at)
         merge = step.merge or Reference("add", {}, step.at)
@@ -254,12 +254,12 @@ class Walker:
         return self._group(step, env, scope, here, role, group, "residual")
 
     def _at_least(self, steps: Sequence[Step], step: Step, env: Env, times: int = 1) -> None:
-        """Refuse what is sure to pass the limit on steps before walking it: nested repeats, doubling sequences."""
+        """Refuses nested repeats and doubling sequences that must exceed the limit on steps, before they are walked."""
         if self.count + times * self._surely(steps) > MAX_STEPS:
             self._account(MAX_STEPS, step, env)
 
     def _surely(self, steps: Sequence[Step]) -> int:
-        """A lower bound of the steps that a list stands for."""
+        """A lower bound of the number of steps that a list expands to."""
         total = 0
         for s in steps:
             if s.when is not None:

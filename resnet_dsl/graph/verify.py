@@ -1,7 +1,7 @@
-"""Is this a graph that the rest of the house may rely on? A failure here is a bug of ours, never a user's mistake.
+"""Checks that a graph keeps the rules that the other modules rely on. A failure is a bug in this program, never a user's mistake.
 
 Every scope has one input and one output, every node reads what came before it, every shape is what its op gives, and
-nothing is computed that nobody reads. `graph.network` asks the same again, by other means.
+every value is read. `graph.network` checks the same by other means.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Side = Annotated[int, Field(ge=1, le=65_536)]
 
 
 def complaint(message: str, help: str) -> PydanticCustomError:
-    """A mistake that lies between keys, in the words of the program."""
+    """A mistake that concerns several keys, in our own words."""
     # Braces are pydantic's template syntax: the texts travel in the context instead.
     return PydanticCustomError("recipe", "{message}", {"message": message, "help": help})
 
@@ -30,7 +30,7 @@ Flip = Annotated[Literal[True, False, "alternate"], BeforeValidator(_no_number)]
 
 
 class Augment(BaseModel):
-    """What is done to a training image, drawn anew for each image in each epoch."""
+    """What is done to a training image, at random for each image in each epoch."""
 
     model_config = FORM
 

@@ -14,7 +14,7 @@ from resnet_dsl.language.reading import MAX_STEPS, Reader
 from resnet_dsl.language.source import read
 from resnet_dsl.language.spec import Change, Definition, Family, Slot, Step
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
-from resnet_dsl.language.values import Callee, Scope
+from resnet_dsl.language.values import Callee, NameScope
 from resnet_dsl.ops.arguments import CONDITION, NUMBER, SIZE
 
 MAX_DEFINITIONS = 256
@@ -27,7 +27,7 @@ Definitions = dict[str, dict[str, Definition]]
 
 
 def kinds(names: tuple[str, ...]) -> dict[str, Kind]:
-    """The names of the language with what they are: all numbers, but for `image`."""
+    """The names of the language with what they are: all numbers except `image`."""
     return {n: "condition" if n == "image" else "number" for n in names}
 
 
@@ -41,20 +41,20 @@ def library() -> Definitions:
         parts.append((name, part.keys_at[name], part[name]))
     tree = MappingTree(Location(Source("the standard library", "")), parts)
     resolver = DefinitionReader(tree, {f: {} for f in SECTIONS.values()})
-    found = resolver.definitions(Scope({"classes": "number"}, ""), shipped=True)
+    found = resolver.definitions(NameScope({"classes": "number"}, ""), shipped=True)
     resolver.reader.problems.stop_if_any()
     return found
 
 
 @dataclass
 class _Header:
-    """A definition before its steps are read. `kinds` are its arguments; None: a broken default declares the name alone."""
+    """A definition before its steps are read. `kinds` are its arguments, None where the default is broken and only the name is known."""
 
     family: Family
     name: str
     at: Location
     body: Tree
-    scope: Scope
+    scope: NameScope
     args: dict[str, Slot] = field(default_factory=dict)
     let: dict[str, Slot] = field(default_factory=dict)
     kinds: dict[str, Kind | None] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class _Header:
 
 
 class DefinitionReader:
-    """Reads a document's definitions. Parts whose form is wrong are passed over: `check_form` has reported them."""
+    """Reads a document's definitions. Parts of the wrong form are skipped: `check_form` has reported them."""
 
     def __init__(self, tree: MappingTree, shipped: Definitions) -> None:
         self.tree = tree
@@ -71,7 +71,7 @@ class DefinitionReader:
         self.reader = Reader(tables, Collector())
         self.tables = tables
 
-    def definitions(self, base: Scope, *, shipped: bool = False) -> Definitions:
+    def definitions(self, base: NameScope, *, shipped: bool = False) -> Definitions:
         """The document's own blocks, policies and sequences, checked whether or not they are used."""
         own: Definitions = {f: {} for f in SECTIONS.values()}
         if self._too_many():
@@ -101,8 +101,8 @@ class DefinitionReader:
             self.reader.problems.report("limit", message, "split the spec, or use arguments instead of copies", at=names[MAX_DEFINITIONS])
         return len(names) > MAX_DEFINITIONS
 
-    def _header(self, section: str, family: Family, name: str, at: Location, body: Tree, base: Scope) -> _Header:
-        """Arguments and `let`, in order: each sees those before it. What is broken still declares its name."""
+    def _header(self, section: str, family: Family, name: str, at: Location, body: Tree, base: NameScope) -> _Header:
+        """Arguments and `let`, in order: each sees those before it. A broken one still declares its name."""
         before = len(self.reader.problems.found)
         taken, by = set(self.shipped[family]), " by a built-in of this name"
         if family == "sequence" and name in STEPS:
@@ -121,7 +121,7 @@ class DefinitionReader:
         header.broken = len(self.reader.problems.found) > before
         return header
 
-    def _declare(self, header: _Header, section: str, group: MappingTree, base: Scope) -> None:
+    def _declare(self, header: _Header, section: str, group: MappingTree, base: NameScope) -> None:
         slots = header.args if section == "args" else header.let
         for key, value in group.items():
             at = group.keys_at[key]
@@ -144,7 +144,7 @@ class DefinitionReader:
                 header.kinds[key] = slot.rule.kind if slot is not None else None
             header.scope = header.scope.plus({key: slot.rule.kind if slot is not None else "number"})
 
-    def _let_slot(self, key: str, value: Tree, scope: Scope, group: MappingTree, section: str) -> Slot | None:
+    def _let_slot(self, key: str, value: Tree, scope: NameScope, group: MappingTree, section: str) -> Slot | None:
         """A default or a `let`: a number or a condition, whichever its expression is."""
         rule = NUMBER
         if isinstance(value, Scalar):
@@ -204,7 +204,7 @@ class DefinitionReader:
         return Definition(family, name, header.at, shipped, args, let, out, steps.get("before", ()), steps.get("body", ()), steps.get("after", ()),
                           merge, change["change"], change["same"], steps.get("steps", ()), frozenset(reader.used - own))  # fmt: skip
 
-    def steps(self, tree: Tree, what: str, scope: Scope) -> tuple[Step, ...]:
+    def steps(self, tree: Tree, what: str, scope: NameScope) -> tuple[Step, ...]:
         """A definition's list of steps, at most MAX_STEPS of them."""
         steps = self.reader.steps(tree, what, scope)
         total = _count(steps)
@@ -217,7 +217,7 @@ class DefinitionReader:
             )
         return steps
 
-    def _change(self, tree: Tree, key: str, scope: Scope) -> Change:
+    def _change(self, tree: Tree, key: str, scope: NameScope) -> Change:
         if isinstance(tree, Scalar):
             if tree.kind == "text" and tree.text in ("none", "refuse"):
                 return "none" if tree.text == "none" else "refuse"
@@ -247,7 +247,7 @@ class DefinitionReader:
                         )
 
     def _refuse_cycles(self, graph: Mapping[tuple[str, str], list[tuple[str, str, Location]]]) -> None:
-        """No sequence contains itself, by whatever way round; nor does a policy."""
+        """Refuses a sequence or a policy that contains itself, directly or through others."""
         state: dict[tuple[str, str], int] = {}
 
         def visit(node: tuple[str, str], trail: list[tuple[str, str]]) -> None:

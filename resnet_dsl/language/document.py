@@ -87,12 +87,12 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
     listed = [s for s in stages if isinstance(s, MappingTree)] if isinstance(stages, SequenceTree) else []
     meant = {suggest(k, Document.model_fields) for k in tree if k not in Document.model_fields}
     for key in ("block", "shortcut"):
-        lacking = [s for s in listed if key not in s]
-        if key in tree or key in meant or (listed and not lacking):
+        without = [s for s in listed if key not in s]
+        if key in tree or key in meant or (listed and not without):
             continue
-        if listed and len(lacking) < len(listed):
+        if listed and len(without) < len(listed):
             message = f"{quote(key)} missing: this stage has none of its own, and the spec has none for all"
-            yield mistake("missing-key", message, f"add `{key}: ...` to the stage, or to the spec", at=lacking[0].at)
+            yield mistake("missing-key", message, f"add `{key}: ...` to the stage, or to the spec", at=without[0].at)
         else:
             missing.setdefault((), (tree, []))[1].append(key)
 

@@ -60,7 +60,7 @@ def load_document(name: str) -> Loaded:
 
 
 def load_text(source: Source, stem: str) -> Loaded:
-    """The document of a text that lies in no file, with its parents merged; it extends shipped specs alone."""
+    """The document of a text that is in no file, with its parents merged. It can extend only shipped specs."""
     chain = _Chain(None)
     return Loaded(chain.merged(read(source, chain.problems), Path(source.name), [source.name], False), stem, None, chain.problems)
 
@@ -71,7 +71,7 @@ def written(path: str) -> Source:
 
 
 def is_path(name: str) -> bool:
-    """Is this a path, not a shipped spec's name?"""
+    """True for a path, False for a shipped spec's name."""
     return name.endswith((".yaml", ".yml", ENDING)) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
 
 
@@ -97,7 +97,7 @@ def spec_files(name: str) -> list[Path]:
 
 
 class _Chain:
-    """Follows `extends` from the root spec: single inheritance, no cycles, never out of the root's folder."""
+    """Follows `extends` from the root spec: single inheritance, no cycles, and no file outside the root's folder."""
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
@@ -105,7 +105,7 @@ class _Chain:
         self.seen: list[tuple[str, str]] = []
 
     def merged(self, tree: MappingTree, place: Path, trail: list[str], shipped: bool) -> MappingTree:
-        """The tree with its parent's under it."""
+        """The tree laid over its parents."""
         self.seen.append((str(place.resolve()) if str(place) != "-" else "-", trail[-1]))
         value = tree.get("extends")
         if value is None:
@@ -258,9 +258,9 @@ def parse_overrides(overrides: Mapping[str, str] | Iterable[str]) -> list[tuple[
 
 
 def apply_overrides(document: Loaded, overrides: Iterable[tuple[str, Source]]) -> Loaded:
-    """The document with each override set; their mistakes are located in the option.
+    """The document with each override set. Mistakes are located in the override.
 
-    `train.KEY` is kept apart: it is laid over the recipe, wherever that stands.
+    `train.KEY` is kept apart: it is laid over the recipe, wherever that comes from.
     """
     tree, train, overridden = document.tree, document.train, document.overridden
     for key, source in overrides:
@@ -313,7 +313,7 @@ def _set(tree: MappingTree, path: list[str], value: Tree, at: Location, key: str
 
 
 def _stage(stages: SequenceTree, names: list[str], at: Location, key: str) -> int:
-    """Where the stage stands that the first of these names calls; the second is a key in it."""
+    """The position of the stage that the first of these names calls; the second name is a key in it."""
     known = stage_names(stages)
     if len(names) < 2:
         raise refuse("usage", f"{OVERRIDES} {key}: a stage is set key by key", f"write {setting(f'{key}.depth', '3')}, say", at=at)

@@ -1,4 +1,4 @@
-"""Reading files: regular files alone, texts of at most 1 MiB, shipped specs by name, standard input. Never anything else."""
+"""Reading files: regular files only, texts of at most 1 MiB, shipped specs by name, and standard input."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _open_fault(path: str, named: str, e: OSError, at: Location | None) -> SpecE
 
 @functools.cache
 def read_stdin() -> Source:
-    """Standard input as a source called `-`; it can be read once, and is remembered for those who ask again."""
+    """Standard input as a source called `-`. It is read once, and cached for later calls."""
     return decode("-", sys.stdin.buffer.read(MAX_BYTES + 1))
 
 

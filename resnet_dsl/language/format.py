@@ -1,7 +1,7 @@
 """`fmt`: a document in its normal form, with the comments that it had.
 
 Keys stand in the order of docs/language.md. What was on one line in braces or brackets stays so where it fits in 100 columns, and
-becomes a line an entry where it does not. Indentation is two spaces, quotes stand where they are needed, and runs of blank lines are one.
+becomes one line per entry where it does not. Indentation is two spaces, quotes stand where they are needed, and runs of blank lines are one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from resnet_dsl.language.document import FORMS, pattern
 from resnet_dsl.language.files import read_file, read_stdin
 from resnet_dsl.language.source import read
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
-from resnet_dsl.language.written import Entry, Group, Remark, Text, as_written
+from resnet_dsl.language.written import Entry, SideComment, Text, WrittenGroup, as_written
 
 WIDTH = 100
 _STRING = "tag:yaml.org,2002:str"
@@ -75,7 +75,7 @@ def format_file(name: str) -> Formatted:
 def format_document(source: Source) -> str:
     """The text of a spec in its normal form. Formatting it again changes nothing, and it means what it meant.
 
-    Raises SpecError where it is not a document of the language's YAML; what its keys mean is not asked.
+    Raises SpecError where it is not a document of the language's YAML; what its keys mean is not checked.
     """
     tree = read(source)
     heading, root = as_written(re.sub("\r\n?", "\n", source.text))
@@ -89,7 +89,7 @@ def format_document(source: Source) -> str:
     return text
 
 
-def _order(node: Text | Group, path: tuple[str, ...]) -> None:
+def _order(node: Text | WrittenGroup, path: tuple[str, ...]) -> None:
     """Keys in the order of their form. A mapping with a key that its form does not know stays as it is."""
     if isinstance(node, Text):
         return
@@ -102,7 +102,7 @@ def _order(node: Text | Group, path: tuple[str, ...]) -> None:
         _order(e.value, (*path, str(i) if e.key is None else e.key.value))
 
 
-def _block(group: Group, indent: int) -> list[str]:
+def _block(group: WrittenGroup, indent: int) -> list[str]:
     """A group with a line, or more, for each of its entries."""
     pad = " " * indent
     lines: list[str] = []
@@ -131,14 +131,14 @@ def _entry(entry: Entry, indent: int) -> list[str]:
             return [*lines, *_beside(last, entry.remark)]
         if len(line) <= WIDTH or not value.entries:
             return _beside(line, entry.remark)
-    assert isinstance(value, Group)
+    assert isinstance(value, WrittenGroup)
     inner = _block(value, indent + 2)
     if entry.key is not None:
         return [*_beside(head, entry.remark), *inner]
     return [*_beside(f"{head} {inner[0][indent + 2 :]}", entry.remark), *inner[1:]]
 
 
-def _beside(line: str, remark: Remark | None) -> list[str]:
+def _beside(line: str, remark: SideComment | None) -> list[str]:
     """A line with its comment, in the column where it was if there is room: authors line them up."""
     if remark is None:
         return [line]
@@ -159,7 +159,7 @@ def _wrapped(line: str, indent: int) -> list[str]:
     return lines
 
 
-def _inline(node: Text | Group, flow: bool) -> str | None:
+def _inline(node: Text | WrittenGroup, flow: bool) -> str | None:
     """A value on one line, or None where it stands in block style or holds a comment."""
     if isinstance(node, Text):
         return _scalar(node, flow) if node.block is None or flow else None
@@ -178,12 +178,12 @@ def _inline(node: Text | Group, flow: bool) -> str | None:
     return f"{{{text}}}" if node.is_mapping else f"[{text}]"
 
 
-def _is_pair(node: Text | Group) -> bool:
-    """Is this a mapping of one key to a value, which stands in a list without braces?"""
+def _is_pair(node: Text | WrittenGroup) -> bool:
+    """True for a mapping of one key to a value, which is written without braces in a list."""
     if isinstance(node, Text) or not (node.is_mapping and len(node.entries) == 1):
         return False
     value = node.entries[0].value
-    return isinstance(value, Group) or not value.plain or bool(value.value)
+    return isinstance(value, WrittenGroup) or not value.plain or bool(value.value)
 
 
 def _scalar(text: Text, flow: bool) -> str:
@@ -199,7 +199,7 @@ def _scalar(text: Text, flow: bool) -> str:
 
 
 def _reads_plain(value: str, flow: bool) -> bool:
-    """Would these words be the same text without quotes, here and for a reader of YAML 1.1?"""
+    """True where these words are the same text without quotes, here and to a YAML 1.1 reader."""
     if Scalar(value, True, Location(Source("", ""))).kind != "text" or value == "<<" or not value.isprintable():
         return False
     if Resolver().resolve(yaml.ScalarNode, value, (True, False)) != _STRING:  # type: ignore[no-untyped-call]
@@ -211,7 +211,7 @@ def _reads_plain(value: str, flow: bool) -> bool:
 
 
 def _same(a: Tree, b: Tree) -> bool:
-    """Do two trees say the same? Keys may have changed their places, where their order means nothing."""
+    """True where two trees mean the same. The order of keys may differ where it means nothing."""
     if isinstance(a, Scalar) or isinstance(b, Scalar):
         return isinstance(a, Scalar) and isinstance(b, Scalar) and (a.text, a.kind) == (b.text, b.kind)
     if isinstance(a, MappingTree) and isinstance(b, MappingTree):
@@ -219,12 +219,12 @@ def _same(a: Tree, b: Tree) -> bool:
     return isinstance(a, SequenceTree) and isinstance(b, SequenceTree) and len(a) == len(b) and all(map(_same, a, b))
 
 
-def _counted(heading: list[str], root: Group) -> Counter[str]:
-    """Every comment, as often as it stands there."""
+def _counted(heading: list[str], root: WrittenGroup) -> Counter[str]:
+    """Every comment with the number of times that it occurs."""
     return Counter(filter(None, [*heading, *_comments(root)]))
 
 
-def _comments(node: Text | Group) -> list[str]:
+def _comments(node: Text | WrittenGroup) -> list[str]:
     if isinstance(node, Text):
         return []
     found = list(node.below)

@@ -32,7 +32,7 @@ class ExpressionError(Exception):
 class Term:
     """A node: an operator or function with its operands, a literal, or a name.
 
-    A left-associative run, `a + b - c`, is one node `chain` with its operators, so that depth is what was nested.
+    A left-associative run, `a + b - c`, is one node `chain` with its operators, so depth counts only what was nested.
     """
 
     op: str
@@ -104,7 +104,7 @@ def _odd_character(rest: str, before: list[tuple[str, str]]) -> ExpressionError:
 
 
 def _odd_number(text: str) -> ExpressionError:
-    """Digits with letters right after them."""
+    """Reports digits with letters right after them."""
     if re.fullmatch(r"[0-9]+(_[0-9]+)+", text):
         return _syntax(f"{quote(text)} is not a number: digits are not grouped by underscores", f"write {text.replace('_', '')}")
     if re.fullmatch(r"0[xob][0-9a-fA-F]+", text):

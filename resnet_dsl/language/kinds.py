@@ -1,7 +1,7 @@
 """The tables of what can be named: steps, norms, activations, merges, and the arguments of each (docs/language.md, Top-level keys and Steps).
 
-What an operation is called and takes stands in its row of the op table; here are the combinators. Blocks, shortcut policies and sequences
-are not here: they are definitions, read from YAML.
+The name and the arguments of an operation come from its row of the op table; here are the combinators. Blocks, shortcut policies and
+sequences are not here: they are definitions, read from YAML.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ STEPS: Mapping[str, Signature] = {
         },
     ),
     "repeat": Signature(
-        "copies of a list of steps, numbered by `index`", {"times": value(TIMES, "copies", required=True), "steps": _STEPS}
+        "copies of a list of steps, numbered by `index`",
+        {"times": value(TIMES, "copies", required=True), "steps": Arg("steps", "a list of steps", required=True, counts=True)},
     ),
 }
 

@@ -1,6 +1,6 @@
 """Trees to steps and references: every name looked up in a table, every argument against its signature.
 
-A `Reader` gathers what is wrong and goes on, so that one run shows all of a file's mistakes.
+A `Reader` records mistakes and continues, so one run shows all mistakes of a file.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
-from resnet_dsl.language.document import at_value, null_value, unknown_key
+from resnet_dsl.diagnostics import Location, did_you_mean, quote
+from resnet_dsl.language.binding import bind, unknown_argument
+from resnet_dsl.language.document import at_value
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
-from resnet_dsl.language.spec import Reference, Slot, Step, constant
+from resnet_dsl.language.spec import Reference, Slot, Step
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
-from resnet_dsl.language.values import IDENTIFIER, NOUN, Callee, Scope, ValueReader
+from resnet_dsl.language.values import NOUN, Callee, NameScope, ValueReader
 from resnet_dsl.ops.arguments import CONDITION, Arg, Signature, ValueRule
 
 MAX_STEPS = 256
@@ -30,7 +31,7 @@ class Reader(ValueReader):
 
     # --- references ---
 
-    def reference(self, tree: Tree, family: str, scope: Scope, shown: tuple[str, ...] = ()) -> Reference | None:
+    def reference(self, tree: Tree, family: str, scope: NameScope, shown: tuple[str, ...] = ()) -> Reference | None:
         """A block, shortcut policy or sequence, or a norm, act or merge kind; `shown` are the names to offer here."""
         signatures: Mapping[str, Mapping[str, Signature]] = {"norm": NORMS, "act": ACTS, "merge": MERGES}
         known: Mapping[str, object] = signatures.get(family) or self.tables[family]
@@ -47,18 +48,18 @@ class Reader(ValueReader):
             self.calls.append((family, name, at))
         return Reference(name, self.given(given, self.tables[family][name], scope), at)
 
-    def _kind_reference(self, name: str, at: Location, signature: Signature, given: MappingTree, scope: Scope) -> Reference:
-        bound = self.bind(given, signature.args, name, at, scope)
+    def _kind_reference(self, name: str, at: Location, signature: Signature, given: MappingTree, scope: NameScope) -> Reference:
+        bound = bind(self, given, signature.args, name, at, scope)
         return Reference(name, bound.args, at, bound.pairs, bound.words)
 
-    def given(self, given: MappingTree, target: Callee, scope: Scope) -> dict[str, Slot]:
+    def given(self, given: MappingTree, target: Callee, scope: NameScope) -> dict[str, Slot]:
         """Arguments for a definition: numbers or conditions as its defaults are."""
         slots: dict[str, Slot] = {}
         for key, value in given.items():
             if target.open:
                 continue
             if key not in target.args:
-                self.problems.add(_unknown_argument(key, value, target.args, f"{NOUN[target.family]} {target.name}"))
+                self.problems.add(unknown_argument(key, value, target.args, f"{NOUN[target.family]} {target.name}"))
                 continue
             if target.args[key] is None:
                 continue
@@ -69,7 +70,7 @@ class Reader(ValueReader):
         return slots
 
     def arguments(self, tree: Tree | None, name: str, at: Location) -> MappingTree | None:
-        """The mapping of arguments after a name; what else may stand there is explained."""
+        """The mapping of arguments after a name. Reports anything else, with how to write it."""
         if tree is None:
             return MappingTree(at)
         if isinstance(tree, MappingTree):
@@ -105,125 +106,10 @@ class Reader(ValueReader):
             )
         return None
 
-    # --- arguments against a signature ---
-
-    def bind(self, given: MappingTree, signature: Mapping[str, Arg], name: str, at: Location, scope: Scope) -> Step:
-        """Arguments sorted by form, with the defaults that are known without an input."""
-        args: dict[str, Slot] = {}
-        pairs: dict[str, tuple[Slot, Slot]] = {}
-        words: dict[str, str] = {}
-        steps: dict[str, tuple[Step, ...]] = {}
-        extra: dict[str, object] = {}
-        for key, value in given.items():
-            if key not in signature:
-                self.problems.add(_unknown_argument(key, value, signature, quote(name)))
-        lacking = [k for k, a in signature.items() if a.required and k not in given]
-        meant = {suggest(k, signature) for k in given if k not in signature}
-        for key in lacking:
-            if key not in meant and not given.damaged:
-                wanted = "a list of steps" if signature[key].form in ("steps", "paths") else "a value"
-                self.problems.report(
-                    "missing-argument",
-                    f"{quote(name)} needs {quote(key)} ({wanted}), which has no default",
-                    f"write `{name}: {{{key}: ...}}`",
-                    at=at,
-                )
-        for key, arg in signature.items():
-            tree = given.get(key)
-            if tree is None:
-                if arg.form == "word" or (arg.form == "padding" and isinstance(arg.default, str)):
-                    words[key] = str(arg.default)
-                elif arg.form == "value" and arg.default is not None and not isinstance(arg.default, str):
-                    args[key] = constant(arg.default, arg.rule, at, key)
-                elif arg.form == "pair" and arg.default is not None and not isinstance(arg.default, str):
-                    one = constant(arg.default, arg.rule, at, key)
-                    pairs[key] = (one, one)
-                continue
-            if arg.form == "value" and (slot := self.slot(tree, arg.rule, key, scope)):
-                args[key] = slot
-            elif arg.form == "pair" and (pair := self.pair(tree, arg.rule, key, scope)):
-                pairs[key] = pair
-            elif arg.form == "padding":
-                if isinstance(tree, Scalar) and tree.text == "same":
-                    words[key] = "same"
-                elif isinstance(tree, Scalar) and tree.kind == "null":
-                    self.problems.add(null_value(key, tree))
-                elif isinstance(tree, Scalar) and IDENTIFIER.match(tree.text) and tree.text not in scope.names:
-                    near = suggest(tree.text, ["same", *scope.names]) if tree.kind == "text" else None
-                    fix = (
-                        "write padding: 0"
-                        if tree.text.lower() == "valid"
-                        else f"did you mean '{near}'?"
-                        if near
-                        else "write 1, [1, 2] or same"
-                    )
-                    self.problems.report(
-                        "unknown-name",
-                        f"{quote(key)} is a number, [height, width] or the word same, not {describe(tree)}",
-                        fix,
-                        at=tree.at,
-                    )
-                elif pair := self.pair(tree, arg.rule, key, scope):
-                    pairs[key] = pair
-            elif arg.form == "word" and (word := self.word(tree, key, arg.choices)):
-                words[key] = word
-            elif arg.form == "steps":
-                inner = scope.plus({"index": "number"}) if name == "repeat" else scope
-                steps[key] = self.steps(tree, key, inner)
-            elif arg.form in ("paths", "shortcut", "merge"):
-                extra[key] = tree
-        return self._combinator(Step(name, at, args=args, pairs=pairs, words=words, steps=steps), extra, scope)
-
-    def _combinator(self, step: Step, extra: Mapping[str, object], scope: Scope) -> Step:
-        """The arguments that only combinators have: paths, shortcut, merge."""
-        if not extra:
-            return step
-        paths: list[tuple[Step, ...]] = []
-        at: list[Location] = []
-        shortcut: Reference | tuple[Step, ...] | None = None
-        merge: Reference | None = None
-        for key, tree in extra.items():
-            assert isinstance(tree, Scalar | MappingTree | SequenceTree)
-            if key == "paths":
-                if not isinstance(tree, SequenceTree) or not tree:
-                    what = "empty: there are no paths" if isinstance(tree, SequenceTree) else describe(tree)
-                    self.problems.report(
-                        "wrong-type",
-                        f"'paths' must be a list of at least one list of steps, not {what}",
-                        "write paths: [[...], [...]]",
-                        at=tree.at,
-                    )
-                    continue
-                if not all(isinstance(path, SequenceTree) for path in tree):
-                    odd = next(path for path in tree if not isinstance(path, SequenceTree))
-                    flat = not any(isinstance(path, SequenceTree) for path in tree)
-                    self.problems.report(
-                        "wrong-type",
-                        f"'paths' must be a list of lists of steps, but one path is {describe(odd)}",
-                        "write paths: [[...], [...]]: each path is a list of its own, [] for the identity",
-                        at=tree.at if flat and len(tree) > 1 else at_value(odd),
-                    )
-                    continue
-                for path in tree:
-                    paths.append(self.steps(path, "paths", scope))
-                    at.append(path.at)
-            elif key == "shortcut":
-                shortcut = self.steps(tree, key, scope) if isinstance(tree, SequenceTree) else self.reference(tree, "shortcut", scope)
-            else:
-                merge = self.reference(tree, "merge", scope, STEPS[step.name].args["merge"].choices)
-                if merge and (allowed := STEPS[step.name].args["merge"].choices) and merge.name not in allowed:
-                    self.problems.report(
-                        "unknown-name",
-                        f"{step.name} cannot merge by {merge.name}: it gates one body against one shortcut",
-                        "use add, mul or concat, or a residual",
-                        at=merge.at,
-                    )
-        return replace(step, paths=tuple(paths), paths_at=tuple(at), shortcut=shortcut, merge=merge)
-
     # --- steps ---
 
-    def steps(self, tree: Tree, what: str, scope: Scope) -> tuple[Step, ...]:
-        """A list of steps; those that cannot be read are left out, having been reported."""
+    def steps(self, tree: Tree, what: str, scope: NameScope) -> tuple[Step, ...]:
+        """A list of steps. Those that cannot be read are reported and left out."""
         if not isinstance(tree, SequenceTree):
             noun = quote(what)
             if isinstance(tree, Scalar) and tree.kind == "null":
@@ -244,7 +130,7 @@ class Reader(ValueReader):
         found = [self.step(t, scope) for t in tree]
         return tuple(s for s in found if s is not None)
 
-    def step(self, tree: Tree, scope: Scope) -> Step | None:
+    def step(self, tree: Tree, scope: NameScope) -> Step | None:
         """One step: a name, or {name: args}."""
         if isinstance(tree, MappingTree) and tree.damaged:
             return None
@@ -324,7 +210,7 @@ class Reader(ValueReader):
             return
         self.problems.report("unknown-step", f"unknown step {quote(name)}", did_you_mean(name, known, what="a step"), at=at)
 
-    def _known_step(self, name: str, at: Location, tree: Tree | None, scope: Scope) -> Step | None:
+    def _known_step(self, name: str, at: Location, tree: Tree | None, scope: NameScope) -> Step | None:
         if name in _SHORT and isinstance(tree, Scalar) and tree.kind == "text":
             kind = self.reference(tree, name, scope)
             return Step(name, at, kind=kind) if kind else None
@@ -342,13 +228,13 @@ class Reader(ValueReader):
         alias_at = common["as"].at if "as" in common else None
         return replace(step, alias=alias, alias_at=alias_at, when=when)
 
-    def _arguments_of(self, name: str, at: Location, rest: MappingTree, scope: Scope) -> Step:
+    def _arguments_of(self, name: str, at: Location, rest: MappingTree, scope: NameScope) -> Step:
         if name in STEPS:
-            return self._kind_step(name, at, rest, scope) if name in KINDS else self.bind(rest, STEPS[name].args, name, at, scope)
+            return self._kind_step(name, at, rest, scope) if name in KINDS else bind(self, rest, STEPS[name].args, name, at, scope)
         self.calls.append(("sequence", name, at))
         return Step(name, at, is_sequence=True, args=self.given(rest, self.tables["sequence"][name], scope))
 
-    def _kind_step(self, name: str, at: Location, given: MappingTree, scope: Scope) -> Step:
+    def _kind_step(self, name: str, at: Location, given: MappingTree, scope: NameScope) -> Step:
         """norm and act: a kind with its own arguments; without `kind` the spec's own, whose arguments may be changed."""
         table = KINDS[name]
         rest = given.without("kind")
@@ -369,7 +255,7 @@ class Reader(ValueReader):
                 at=rest.keys_at[kinds[0]],
             )
             return Step(name, at)
-        bound = self.bind(rest, everything | {"kind": Arg("word", "")}, name, at, scope)
+        bound = bind(self, rest, everything | {"kind": Arg("word", "")}, name, at, scope)
         given_only = {k: s for k, s in bound.args.items() if k in rest}
         return Step(name, at, kind=Reference("", given_only, at))
 
@@ -378,18 +264,3 @@ def _split(given: MappingTree) -> tuple[dict[str, Tree], MappingTree]:
     """`as` and `when`, which every step takes, apart from the step's own arguments."""
     common = {k: given[k] for k in ("as", "when") if k in given}
     return common, given.without(*common)
-
-
-def _unknown_argument(key: str, value: Tree, known: Mapping[str, object], noun: str) -> Diagnostic:
-    at = value.key_at or value.at
-    if isinstance(value, Scalar) and value.is_empty and ":" in key:
-        return unknown_key(key, value, known, noun)
-    takes = f"{noun} takes no arguments" if not known else f"{noun} takes no such argument"
-    extra = [*known, "as", "when"] if noun.startswith("'") else list(known)
-    near = suggest(key, extra)
-    help = (
-        f"did you mean '{near}'?"
-        if near
-        else (f"it takes {', '.join(known)}" if known else f"write {noun.split()[-1].strip(chr(39))} alone")
-    )
-    return mistake("unknown-argument", f"unknown argument {quote(key)}: {takes}", help, at=at)

@@ -1,6 +1,6 @@
 """A training recipe: its keys, their defaults and ranges. The defaults are the shipped recipe `quick`.
 
-Plain data: no expressions. Which recipe wins over which is for the caller; `merge` says how two are joined.
+Plain data: no expressions. The caller decides which recipe goes over which; `merge` joins two.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SlowStart(BaseModel):
 
 
 class StopEarly(BaseModel):
-    """The end of a run that gets no better."""
+    """Ends a run that no longer improves."""
 
     model_config = FORM
 

@@ -1,4 +1,4 @@
-"""Reading a training recipe: from where it stands, in rising order, to a validated `Recipe`, its mistakes located."""
+"""Reading a training recipe: its layers, lowest first, to a validated `Recipe`; mistakes are located."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _shipped(name: str, at: Location) -> MappingTree:
 
 
 def _translate(e: ErrorDetails, layers: Sequence[MappingTree]) -> Diagnostic:
-    """One of pydantic's errors at its place, in plain words."""
+    """Translates one of pydantic's errors to plain words, at its place."""
     keys = [str(k) for k in e["loc"]]
     tree = find(keys, layers)
     ctx = e.get("ctx", {})

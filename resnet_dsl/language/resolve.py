@@ -14,16 +14,16 @@ from resnet_dsl.language.extends import Loaded
 from resnet_dsl.language.kinds import BLOCK_NAMES, LANGUAGE_NAMES, SEQUENCE_NAMES, STAGE_LIST_NAMES
 from resnet_dsl.language.spec import EXPECTED, Expectation, Reference, SlotError, Spec, Stage, Step, Train, constant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
-from resnet_dsl.language.values import Scope
+from resnet_dsl.language.values import NameScope
 from resnet_dsl.ops.arguments import CLASSES, COUNT, DEPTH, FIGURE, NUMBER, SIZE, WINDOW, ValueRule
 
 MAX_STAGES = 1_000
 
 
 def resolve(document: Loaded) -> Spec:
-    """The spec that a merged document says. Raises SpecError with everything that is wrong.
+    """The spec of a merged document. Raises SpecError with everything that is wrong.
 
-    A network that does not say how it is called has its file's name.
+    A network without a `name` is called as its file is.
     """
     resolver = _Resolver(corrected(document.tree), library())
     for d in check_form(document.tree):
@@ -43,7 +43,7 @@ class _Resolver(DefinitionReader):
         tree, reader = self.tree, self.reader
         params = self._params()
         unread = "params" in tree and not isinstance(tree["params"], MappingTree)
-        base = Scope(dict.fromkeys(params, "number"), "a spec's own numbers (params)", unread)
+        base = NameScope(dict.fromkeys(params, "number"), "a spec's own numbers (params)", unread)
         classes = self._number("classes", tree.get("classes"), CLASSES, base, params)
         inputs = self._input(base, params)
         scope = base.plus({"classes": "number"})
@@ -86,7 +86,7 @@ class _Resolver(DefinitionReader):
         group = self.tree.get("params")
         values: dict[str, Result] = {}
         if isinstance(group, MappingTree):
-            scope = Scope({}, "params (those before it)")
+            scope = NameScope({}, "params (those before it)")
             for key, value in group.items():
                 if self.reader.definition_name(key, group.keys_at[key], "params", LANGUAGE_NAMES, " by a name of the language (built-in)"):
                     number = self._number(key, value, NUMBER, scope, values)
@@ -94,8 +94,8 @@ class _Resolver(DefinitionReader):
                     scope = scope.plus({key: "number"})
         return values
 
-    def _number(self, key: str, tree: Tree | None, rule: ValueRule, scope: Scope, env: Mapping[str, Result]) -> Result | None:
-        """A number that is known at once."""
+    def _number(self, key: str, tree: Tree | None, rule: ValueRule, scope: NameScope, env: Mapping[str, Result]) -> Result | None:
+        """Evaluates a number now; None where it could not be read."""
         if tree is None:
             return None
         slot = self.reader.slot(tree, rule, key, scope)
@@ -108,7 +108,7 @@ class _Resolver(DefinitionReader):
             return None
         return value
 
-    def _input(self, base: Scope, params: Mapping[str, Result]) -> tuple[int, ...] | None:
+    def _input(self, base: NameScope, params: Mapping[str, Result]) -> tuple[int, ...] | None:
         group = self.tree.get("input")
         if not isinstance(group, MappingTree):
             return None
@@ -116,7 +116,7 @@ class _Resolver(DefinitionReader):
         values = [self._number(k, group.get(k), SIZE, base, params) for k in keys]
         return tuple(int(v) for v in values if v is not None) if None not in values else None
 
-    def _ends(self, key: str, scope: Scope) -> tuple[Step, ...]:
+    def _ends(self, key: str, scope: NameScope) -> tuple[Step, ...]:
         """stem or head: a list of steps, or a sequence by name."""
         tree = self.tree.get(key)
         if tree is None or (isinstance(tree, Scalar) and tree.kind == "null"):
@@ -132,7 +132,7 @@ class _Resolver(DefinitionReader):
             return ()
         return (Step(name, at, is_sequence=True, args=self.reader.given(given, self.tables["sequence"][name], scope)),)
 
-    def _stages(self, top: Mapping[str, Reference | None], scope: Scope, per_block: Scope) -> list[Stage]:
+    def _stages(self, top: Mapping[str, Reference | None], scope: NameScope, per_block: NameScope) -> list[Stage]:
         group = self.tree.get("stages")
         if not isinstance(group, SequenceTree):
             return []
@@ -153,7 +153,13 @@ class _Resolver(DefinitionReader):
         return [s for s in stages if s is not None]
 
     def _stage(
-        self, i: int, tree: MappingTree, top: Mapping[str, Reference | None], scope: Scope, per_block: Scope, names: dict[str, Location]
+        self,
+        i: int,
+        tree: MappingTree,
+        top: Mapping[str, Reference | None],
+        scope: NameScope,
+        per_block: NameScope,
+        names: dict[str, Location],
     ) -> Stage | None:
         reader = self.reader
         numbers = replace(scope, place="a stage's depth, width and stride (params only)")
@@ -202,7 +208,7 @@ class _Resolver(DefinitionReader):
                 for d in e.diagnostics:
                     self.reader.problems.add(d)
 
-    def _expect(self, base: Scope, params: Mapping[str, Result]) -> tuple[Expectation, ...]:
+    def _expect(self, base: NameScope, params: Mapping[str, Result]) -> tuple[Expectation, ...]:
         group = self.tree.get("expect")
         if not isinstance(group, MappingTree):
             return ()

@@ -22,7 +22,7 @@ _LINE = 100
 
 
 def resolved(spec: Spec, *, origins: bool = True, speech: Speech = "python") -> str:
-    """The complete spec as YAML that says the same network; `origins`: with `# file:line`, `# default` or the override."""
+    """The complete spec as YAML, of the same network. With `origins`, each line says where it is from: `# file:line`, `# default`, or the override."""
     lines = [f"{text:<{_COLUMN}} # {clean(speak(origin, speech))}" if origins and origin else text for text, origin in _lines(spec)]
     if spec.folded:
         lines.insert(0, "# The weights that this came with are of the network with its batch norms folded.")
@@ -130,7 +130,7 @@ def _literals(target: Definition | Signature) -> dict[str, str]:
 
 
 def _entry(key: str, value: Tree, depth: int) -> Iterator[tuple[str, str]]:
-    """A key with its value: on one line where it fits, else a line an item."""
+    """A key with its value: on one line where it fits, else one line per item."""
     pad = "  " * depth
     flow = f"{pad}{_key(key)}: {_flow(value)}"
     if (

@@ -1,6 +1,6 @@
 """The JSON Schema of a spec, for editors: forms from the pydantic models, names and arguments from the tables.
 
-A reference and a step are each a union that its first glance decides: a bare name, or a mapping of one name to its arguments.
+A reference and a step are each a union of two forms: a bare name, or a mapping of one name to its arguments.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ _WHEN: Json = {"$ref": "#/$defs/condition", "description": "The step is left out
 
 
 class _AsWritten(GenerateJsonSchema):
-    """pydantic's generator, which leaves keys in their order: examples are read by people."""
+    """pydantic's generator, except that it keeps the order of keys: people read the examples."""
 
     def sort(self, value: Any, parent_key: str | None = None) -> Any:
-        """As it is."""
+        """Keeps the order."""
         return value
 
 
@@ -141,7 +141,7 @@ def _stages(form: Json) -> Json:
 
 
 def _conditions() -> list[Json]:
-    """What depends on the rest of the document: without `extends` nothing may lack, and without definitions of its own a
+    """What depends on the rest of the document: without `extends` nothing may be missing, and without definitions of its own a
     spec has only the shipped names."""
     shipped = library()
     steps = {"items": _only([*STEPS, *shipped["sequence"]])}
@@ -200,7 +200,7 @@ def _patch(stage: Json) -> Json:
 
 
 def _value(rule: ValueRule) -> Json:
-    """A literal in its range, or an expression, of which an editor knows nothing more."""
+    """A literal in its range, or an expression, which an editor cannot check further."""
     if rule.kind == "condition":
         return {"anyOf": [{"type": "boolean"}, {"type": "string", "minLength": 1}]}
     literal: Json = {"type": "integer" if rule.whole else "number"}

@@ -1,6 +1,6 @@
 """Text to a located tree: YAML 1.2 core schema, strictly, from PyYAML's parser events.
 
-The limits are kept while the events come, before anything is composed, so that no document can cost more than its
+The limits are checked while the events arrive, before anything is built, so that no document costs more than its
 size. Scalars stay text; what they mean is decided where they are used (`language.values`). Anchors, aliases, tags,
 directives, merge keys, duplicate keys, non-text keys and nulls are refused with their position (docs/language.md, The document).
 """
@@ -51,8 +51,8 @@ def decode(name: str, data: bytes) -> Source:
 def read(source: Source, problems: Collector | None = None) -> MappingTree:
     """The located tree of a document.
 
-    A syntax error is raised alone. Other faults of form (a duplicate key, say) go to `problems`, to be shown with all
-    that is found later; without it they are raised too.
+    A syntax error is raised alone. Other faults of form, such as a duplicate key, are added to `problems`, to be shown
+    together with what is found later. Without `problems` they are raised too.
     """
     text = source.text
     bad = _CONTROL.search(text)
@@ -76,7 +76,7 @@ def read(source: Source, problems: Collector | None = None) -> MappingTree:
 
 
 def read_value(source: Source, start: int) -> Tree:
-    """One value, as an option gives it (`--set KEY=VALUE`, VALUE from column `start`, counted from 0)."""
+    """One value, as an override KEY=VALUE gives it: VALUE begins at column `start`, counted from 0."""
     # Spaces for the key keep every column the option's own.
     if bad := _CONTROL.search(source.text):
         raise refuse(
@@ -97,7 +97,7 @@ def read_value(source: Source, start: int) -> Tree:
 
 
 def events(text: str) -> Iterator[yaml.Event]:
-    """The parser's events of a text that `read` has accepted, for those who ask how it was written."""
+    """The parser's events of a text that `read` has accepted."""
     for event in yaml.parse(text.translate(_HIDE), Loader=_Loader):
         if isinstance(event, yaml.ScalarEvent):
             event.value = event.value.translate(_SHOW)
@@ -110,7 +110,7 @@ def _location(source: Source, index: int) -> Location:
 
 
 class _Composer:
-    """Builds the tree from the events, keeping every limit on the way."""
+    """Builds the tree from the events, and checks every limit as it goes."""
 
     def __init__(self, source: Source, text: str) -> None:
         self.source = source
@@ -262,7 +262,7 @@ class _Composer:
         return SequenceTree(at, items, key_at, damaged)
 
     def _comma_split(self, value: Tree, flow: bool) -> Scalar | None:
-        """A flow collection's comma ended this plain scalar inside parentheses: say it once, here."""
+        """Reports a plain scalar whose parenthesis is cut by the comma of a flow collection; gives that scalar."""
         if flow and isinstance(value, Scalar) and value.plain and value.text.count("(") > value.text.count(")"):
             self.problems.report(
                 "comma-in-flow",

@@ -1,7 +1,7 @@
-"""What a spec says, once its names are known: the values that the graph is made from.
+"""A spec with its names resolved: the values that the graph is made from.
 
 Everything here is frozen and printable. Numbers and conditions that depend on where a definition is used are `Slot`s:
-an expression, the rule that its value must keep, and the place to blame.
+an expression, the rule that its value must follow, and the place to blame.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SlotError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Slot:
-    """A number or a condition that is due: `what` is its name (`out`, `kernel`), `at` the place of its value."""
+    """A number or a condition that is evaluated later: `what` is its name (`out`, `kernel`), `at` the place of its value."""
 
     expression: Expression
     rule: ValueRule
@@ -52,7 +52,7 @@ class Slot:
         return value
 
     def whole(self, env: Mapping[str, Result]) -> int:
-        """Its value as an integer; the rule has made sure that it is one."""
+        """Its value as an integer; its rule has checked that it is one."""
         return int(self.value(env))
 
 
@@ -170,7 +170,7 @@ class Expectation:
 @dataclass(frozen=True, slots=True, eq=False)
 class Train:
     """Where a spec's recipe stands, for `language.recipes.recipe_of`: the value of `train`, the folder that a path in
-    it may not leave (None: the spec is shipped), and what `--set train.KEY=VALUE` gave."""
+    it may not leave (None: the spec is shipped), and the overrides of keys under `train.`."""
 
     value: Tree | None = None
     root: Path | None = None

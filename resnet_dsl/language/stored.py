@@ -1,4 +1,4 @@
-"""What a safetensors file says of itself before any tensor: names, types, shapes, and metadata, which may hold a spec.
+"""The header of a safetensors file: the names, types and shapes of its tensors, and metadata, which may hold a spec.
 
 The file begins with the length of a JSON header (8 bytes, little endian) and the header
 (https://github.com/huggingface/safetensors, "Format"). Only these are read, and everything in them is checked.
@@ -23,7 +23,7 @@ FORMAT = "resnet-dsl/1"
 """The value of `format` in the metadata of a file that this program wrote: `spec` is a spec, `classes` and `normalisation` are JSON, `folded` is `true` or absent."""
 
 MAX_HEADER = 16 << 20
-"""Bytes. A header has about a hundred a tensor; safetensors itself allows 100 MB."""
+"""Bytes. A header has about 100 per tensor; safetensors itself allows 100 MB."""
 
 MAX_DIMENSIONS = 64
 

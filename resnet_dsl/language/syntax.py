@@ -1,4 +1,4 @@
-"""libyaml's syntax errors in words that a person who writes specs understands, with the fix."""
+"""libyaml's syntax errors in plain words, each with its fix."""
 
 from __future__ import annotations
 

@@ -23,17 +23,17 @@ _BOOLEAN_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "y", "n"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class NameScope:
     """The names that an expression may use at a place, and what the place is called in a message."""
 
     names: Mapping[str, Kind]
     place: str
     open: bool = False
-    """Some of the names could not be read: an unknown one is no mistake of its own."""
+    """Some of the names could not be read, so an unknown name is not reported."""
 
-    def plus(self, names: Mapping[str, Kind], place: str = "") -> Scope:
+    def plus(self, names: Mapping[str, Kind], place: str = "") -> NameScope:
         """The scope with more names."""
-        return Scope({**self.names, **names}, place or self.place, self.open)
+        return NameScope({**self.names, **names}, place or self.place, self.open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +59,20 @@ NOUN = {"block": "block", "shortcut": "shortcut policy", "sequence": "sequence",
 class ValueReader:
     """Reads numbers, conditions and names; `problems` holds what is wrong, `used` the names that expressions read.
 
-    What could not be read is None, and is passed over in silence by those who asked, since its cause has been reported.
+    A value that could not be read is None. Its cause has been reported, so callers skip it.
     """
 
     tables: Tables
     problems: Collector = field(default_factory=Collector)
     used: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
-    """Families whose definitions could not be read: an unknown name of theirs is no mistake of its own."""
+    """Families whose definitions could not be read, so an unknown name of theirs is not reported."""
     guarded: bool = False
-    """Within the arguments of a step that has a `when`: what they are worth is judged only where the step is kept."""
+    """Within the arguments of a step that has a `when`: their values are checked only where the step is kept."""
 
     # --- numbers and conditions ---
 
-    def slot(self, tree: Tree, rule: ValueRule, what: str, scope: Scope) -> Slot | None:
+    def slot(self, tree: Tree, rule: ValueRule, what: str, scope: NameScope) -> Slot | None:
         """A number or condition: a literal is checked at once, an expression where its names have values."""
         if not isinstance(tree, Scalar):
             pair = " (one number, not a pair)" if isinstance(tree, SequenceTree) and len(tree) == 2 else ""
@@ -114,7 +114,7 @@ class ValueReader:
         self.used |= expression.names
         return Slot(expression, rule, tree.at, what)
 
-    def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: ValueRule, what: str, scope: Scope) -> None:
+    def _expression_problem(self, e: ExpressionError, tree: Scalar, rule: ValueRule, what: str, scope: NameScope) -> None:
         if e.code == "unknown-variable":
             if scope.open:
                 return
@@ -152,7 +152,7 @@ class ValueReader:
             message = f"{quote(what)}: {message}"
         self.problems.report(e.code, message, help, at=tree.at)
 
-    def pair(self, tree: Tree, rule: ValueRule, what: str, scope: Scope) -> tuple[Slot, Slot] | None:
+    def pair(self, tree: Tree, rule: ValueRule, what: str, scope: NameScope) -> tuple[Slot, Slot] | None:
         """A number for both sides, or [height, width]."""
         if not isinstance(tree, SequenceTree):
             one = self.slot(tree, rule, what, scope)
@@ -225,7 +225,7 @@ class ValueReader:
         return None
 
     def definition_name(self, name: str, at: Location, what: str, taken: Iterable[str] = (), by: str = "") -> bool:
-        """Is this a fit name for a definition, an argument, a `let` or a parameter?"""
+        """True where this name may be given to a definition, an argument, a `let` or a parameter; else says why not."""
         if not IDENTIFIER.match(name) or len(name) > 64:
             shown = "it is empty" if not name else quote(name)
             self.problems.report(

@@ -1,6 +1,6 @@
-"""A document as it was written: comments, blank lines, flow and block style, quotes. What `language.format` prints anew.
+"""A document as it was written, for `language.format` to print again: comments, blank lines, flow and block style, quotes.
 
-The tree of `language.source` says what a document means and forgets all this; here it is kept, and nothing is judged.
+The tree of `language.source` holds what a document means and none of this. Here it is kept, and nothing is checked.
 A comment belongs to the entry below it, to the entry on its line, or to the end of the list or mapping that it is indented under.
 """
 
@@ -29,7 +29,7 @@ class Text:
 
 
 @dataclass(slots=True)
-class Group:
+class WrittenGroup:
     """A mapping, or a list: its entries have no key. `commented`: a comment is inside its braces or brackets."""
 
     is_mapping: bool
@@ -40,7 +40,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Remark:
+class SideComment:
     """A comment beside an entry: its column, and its lines."""
 
     column: int
@@ -52,9 +52,9 @@ class Entry:
     """An entry of a group. `above` holds comments and, as empty texts, blank lines."""
 
     key: Text | None
-    value: Text | Group
+    value: Text | WrittenGroup
     above: list[str]
-    remark: Remark | None = None
+    remark: SideComment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Comment:
     text: str
 
 
-def as_written(text: str) -> tuple[list[str], Group]:
+def as_written(text: str) -> tuple[list[str], WrittenGroup]:
     """The comments about the file and the root mapping of a text that `read` has accepted, its line breaks being newlines."""
     return _Builder(text).document()
 
@@ -78,7 +78,7 @@ class _Builder:
         self.comments = self._comments(text)
         self.comment = 0
 
-    def document(self) -> tuple[list[str], Group]:
+    def document(self) -> tuple[list[str], WrittenGroup]:
         above = self._above(_start(self.events[3]))
         while above and not above[0]:
             del above[0]
@@ -109,12 +109,12 @@ class _Builder:
                 found.append(_Comment((line, a + match.start() - starts[line]), match[0].rstrip()))
         return found
 
-    def _group(self, outer: int) -> Group:
+    def _group(self, outer: int) -> WrittenGroup:
         """The list or mapping that begins here, within one whose column is `outer`."""
         start = self.events[self.here]
         self.here += 1
         assert isinstance(start, yaml.MappingStartEvent | yaml.SequenceStartEvent)
-        group = Group(isinstance(start, yaml.MappingStartEvent), bool(start.flow_style))
+        group = WrittenGroup(isinstance(start, yaml.MappingStartEvent), bool(start.flow_style))
         column, before = _start(start)[1], self.comment
         while not isinstance(self.events[self.here], yaml.CollectionEndEvent):
             group.entries.append(self._entry(group, column))
@@ -131,7 +131,7 @@ class _Builder:
                 group.below += self._lines(c)
         return group
 
-    def _entry(self, group: Group, column: int) -> Entry:
+    def _entry(self, group: WrittenGroup, column: int) -> Entry:
         entry = Entry(None, Text(""), self._above(_start(self.events[self.here])))
         line = _start(self.events[self.here])[0]
         if group.is_mapping:
@@ -152,7 +152,7 @@ class _Builder:
             entry.value = self._group(column)
             if not entry.value.entries:
                 entry.above += entry.value.below
-                entry.value = Group(entry.value.is_mapping, True)
+                entry.value = WrittenGroup(entry.value.is_mapping, True)
             elif not group.is_mapping:
                 first = entry.value.entries[0]
                 entry.above += [c for c in first.above if c]
@@ -160,17 +160,17 @@ class _Builder:
         end = _end(self.events[self.here - 1])
         if isinstance(value, yaml.ScalarEvent) and value.style in ("|", ">"):
             return entry
-        if isinstance(value, yaml.ScalarEvent) or (isinstance(entry.value, Group) and entry.value.flow):
+        if isinstance(value, yaml.ScalarEvent) or (isinstance(entry.value, WrittenGroup) and entry.value.flow):
             entry.above += self._taken(end)
             remark = self._remark(end[0], _start(self.events[self.here]))
             if entry.remark is None:
                 entry.remark = remark
-            elif remark is not None and isinstance(entry.value, Group) and entry.value.entries:
+            elif remark is not None and isinstance(entry.value, WrittenGroup) and entry.value.entries:
                 entry.value.below += remark.lines
                 entry.value.commented = True
             elif remark is not None:
                 entry.above += remark.lines
-        if entry.key is None and entry.remark and isinstance(entry.value, Group) and (entry.value.commented or not entry.value.flow):
+        if entry.key is None and entry.remark and isinstance(entry.value, WrittenGroup) and (entry.value.commented or not entry.value.flow):
             entry.above += entry.remark.lines  # no line of its own is left to stand beside
             entry.remark = None
         return entry
@@ -216,17 +216,17 @@ class _Builder:
         return self._taken(at) + ([""] if self._blank(at) else [])
 
     def _blank(self, at: Place) -> bool:
-        """Is a blank line above what begins its line here?"""
+        """True where the line begins here, below a blank line."""
         line, column = at
         return line > 0 and not self.lines[line][:column].strip(" -?") and not self.lines[line - 1].strip()
 
-    def _remark(self, line: int, limit: Place) -> Remark | None:
+    def _remark(self, line: int, limit: Place) -> SideComment | None:
         """The comment at the end of a line, with those right below that stand in its column."""
         c = self._next(limit)
         if c is None or c.at[0] != line:
             return None
         self.comment += 1
-        remark = Remark(c.at[1], [c.text])
+        remark = SideComment(c.at[1], [c.text])
         while (more := self._next((line + 2, 0))) and more.at == (line + 1, c.at[1]) and not self.lines[line + 1][: c.at[1]].strip():
             remark.lines.append(more.text)
             self.comment += 1

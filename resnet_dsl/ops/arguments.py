@@ -101,6 +101,8 @@ class Arg:
     default: Result | str | None = None
     required: bool = False
     choices: tuple[str, ...] = ()
+    counts: bool = False
+    """Steps that are copied, which `index` numbers."""
 
     def typed(self, value: Result) -> Value:
         """A value as an attribute: a condition, an integer where the rule wants one, else a float."""

@@ -32,12 +32,12 @@ def norm(what: str) -> Work:
 
 
 def layer_norm(site: Site) -> Mapping[str, int]:
-    """Of a map it is a module that torch lacks, which counters by module type do not know."""
+    """Of a map: torch has no such module, and counters that go by the type of a module do not know it."""
     return norm("layer norm of a map" if len(site.out) == 3 else "layer norm")(site)
 
 
 def softmax(site: Site) -> Mapping[str, int]:
-    """Over groups it is a module that torch lacks."""
+    """Over groups: torch has no such module."""
     name = "softmax" if site["groups"] == 1 else "softmax over groups"
     return {"act": prod(site.out), name: prod(site.out), f"{name}, sums": prod(site.out[1:]) * site.whole("groups")}
 

@@ -1,7 +1,7 @@
 """When an operation gives back exactly what it reads, or exactly zero, in evaluation: the cells of the op table's column `exact`.
 
 A network grows by blocks that begin as the identity (Chen, Goodfellow & Shlens 2016, Net2DeeperNet; He et al. 2015, section
-3.1, the solution by construction). Exactly means bit for bit, for finite numbers in floating point and but for the sign of a zero: a product
+3.1, the solution by construction). Exactly means bit for bit, for finite numbers in floating point except for the sign of a zero: a product
 with 1, a sum with 0 and a half of x twice are exact, and so is a normalisation by 1 / sqrt(variance + eps) where that sum is 1.
 """
 
@@ -20,7 +20,7 @@ Bounds = tuple[float, float]
 ANYTHING: Bounds = (-inf, inf)
 
 Goal = Literal["same", "zero"]
-"""What a value shall be: what the block reads, or zero."""
+"""What a value is to be: the input of the block, or zero."""
 
 Fill = float | Literal["identity"]
 """What a tensor is set to: one number everywhere, or the weights of a layer that gives back what it reads."""

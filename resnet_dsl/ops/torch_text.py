@@ -1,4 +1,4 @@
-"""How an operation is written in PyTorch: the constructor of its module, or an expression, and what torch lacks."""
+"""How an operation is written in PyTorch: the constructor of its module, or an expression, and the modules that torch does not have."""
 
 from __future__ import annotations
 

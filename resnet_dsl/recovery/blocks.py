@@ -1,7 +1,7 @@
-"""Which shipped block the blocks of stages are, and with which arguments: one row of `KINDS` a block.
+"""Which shipped block the blocks of stages are, and with which arguments: one row of `KINDS` per block.
 
 A row recognises a block by the kernels of its layers and by where its norms stand, and reads from the shapes the widths and
-the arguments that give them. Whether all shapes follow is not asked here: the spec is compiled and compared with the file.
+the arguments that give them. Whether all shapes agree is not checked here: the spec is compiled and compared with the file.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.ops.arguments import MAX_SIZE
-from resnet_dsl.recovery.layers import Block, Layer, Scope, StageLayers, Unread, contents
+from resnet_dsl.recovery.layers import BlockLayers, Layer, Modules, StageLayers, Unread, contents
 
 Args = Mapping[str, int]
-Reader = Callable[[Sequence[Block]], Iterator[tuple[Args, tuple[int, ...]]]]
+Reader = Callable[[Sequence[BlockLayers]], Iterator[tuple[Args, tuple[int, ...]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class BlockKind:
     se: bool = False
     concat: bool = False
 
-    def fits(self, block: Block) -> bool:
-        """Are the block's layers those of the row, whatever their widths?"""
-        body = Scope((k, v) for k, v in block.body.items() if k != "se")
+    def fits(self, block: BlockLayers) -> bool:
+        """True where the block's layers are those of the row, whatever their widths."""
+        body = Modules((k, v) for k, v in block.body.items() if k != "se")
         weighted, norms = body.layers("conv", "linear"), body.layers("batch", "norm")
         names = {f"bn{i + 1}" for i in range(len(norms))}
         if self.layers[0] == "linear":
@@ -81,12 +81,12 @@ def shipped_blocks(stages: Sequence[StageLayers]) -> Iterator[list[BlockReading]
 
 
 def alone(stage: StageLayers) -> BlockReading | None:
-    """The likeliest shipped block that a stage's blocks are, whatever those of other stages are."""
+    """The likeliest shipped block for one stage, regardless of the other stages."""
     return next((reading for kind in KINDS if _fits(kind, [stage]) for (reading,) in _alike(kind, [stage])), None)
 
 
 def nearest(stages: Sequence[StageLayers]) -> list[BlockReading]:
-    """What the stages are most like, where some of their blocks are as no row has them. Raises Unread where no block is."""
+    """The nearest reading of the stages, where some of their blocks fit no row. Raises Unread where no block fits one."""
     blocks = [block for stage in stages for block in stage.blocks]
     found = []
     for stage in stages:
@@ -102,7 +102,7 @@ def _fits(kind: BlockKind, stages: Sequence[StageLayers]) -> bool:
     return all(kind.fits(block) for stage in stages for block in stage.blocks)
 
 
-def _likely(stage: StageLayers, blocks: Sequence[Block]) -> list[BlockKind]:
+def _likely(stage: StageLayers, blocks: Sequence[BlockLayers]) -> list[BlockKind]:
     """The rows that fit blocks of a stage: first those that fit the most of all the network's blocks."""
     likely = [kind for kind in KINDS if any(kind.fits(block) for block in stage.blocks)]
     return sorted(likely, key=lambda kind: -sum(kind.fits(block) for block in blocks))
@@ -137,19 +137,19 @@ def _what(layer: Layer) -> int | str:
 # --- what rows read ----------------------------------------------------------------------------------------------------
 
 
-def _weights(blocks: Sequence[Block]) -> list[list[Shape]]:
+def _weights(blocks: Sequence[BlockLayers]) -> list[list[Shape]]:
     """The shapes of each block's weights."""
     return [[layer.weight for layer in block.body.layers("conv", "linear")] for block in blocks]
 
 
-def _basic(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]]]:
+def _basic(blocks: Sequence[BlockLayers]) -> Iterator[tuple[Args, tuple[int, ...]]]:
     widths = tuple(shapes[-1][0] for shapes in _weights(blocks))
     for se in _squeezes(blocks, widths):
         yield se, widths
 
 
-def _bottleneck(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]]]:
-    """Expansions that divide what leaves, with base widths that give the middle: several may, and say the same network."""
+def _bottleneck(blocks: Sequence[BlockLayers]) -> Iterator[tuple[Args, tuple[int, ...]]]:
+    """Expansions that divide the output channels, with base widths that give the middle. Several may fit, for the same network."""
     shapes = _weights(blocks)
     outs, middles = tuple(s[2][0] for s in shapes), [s[1][0] for s in shapes]
     groups = {s[1][0] // s[1][1] for s in shapes}
@@ -168,7 +168,7 @@ def _bottleneck(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]
             yield {**{k: v for k, (v, default) in own.items() if v != default}, **se}, widths
 
 
-def _dense(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]]]:
+def _dense(blocks: Sequence[BlockLayers]) -> Iterator[tuple[Args, tuple[int, ...]]]:
     shapes = _weights(blocks)
     widths = tuple(s[1][0] for s in shapes)
     factors = {s[0][0] / s[1][0] for s in shapes}
@@ -176,7 +176,7 @@ def _dense(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]]]:
         yield ({} if factor == 4 else {"factor": int(factor)}), widths
 
 
-def _mlp(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]]]:
+def _mlp(blocks: Sequence[BlockLayers]) -> Iterator[tuple[Args, tuple[int, ...]]]:
     shapes = _weights(blocks)
     widths, hidden = tuple(s[1][0] for s in shapes), {s[0][0] for s in shapes}
     if all(s[0][0] == w for s, w in zip(shapes, widths, strict=True)):
@@ -185,11 +185,11 @@ def _mlp(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]]]:
         yield {"hidden": hidden.pop()}, widths
 
 
-def _single(blocks: Sequence[Block]) -> Iterator[tuple[Args, tuple[int, ...]]]:
+def _single(blocks: Sequence[BlockLayers]) -> Iterator[tuple[Args, tuple[int, ...]]]:
     yield {}, tuple(shapes[0][0] for shapes in _weights(blocks))
 
 
-def _squeezes(blocks: Sequence[Block], outs: Sequence[int]) -> Iterator[Args]:
+def _squeezes(blocks: Sequence[BlockLayers], outs: Sequence[int]) -> Iterator[Args]:
     """The `se` that gives the squeezed channels of every stage: nothing where no block has one."""
     if not any("se" in block.body for block in blocks):
         yield {}
@@ -197,7 +197,7 @@ def _squeezes(blocks: Sequence[Block], outs: Sequence[int]) -> Iterator[Args]:
     ranges = []
     for block, out in zip(blocks, outs, strict=True):
         se = block.body.get("se")
-        fc1 = se.get("fc1") if isinstance(se, Scope) else None
+        fc1 = se.get("fc1") if isinstance(se, Modules) else None
         if not isinstance(fc1, Layer) or fc1.kind != "conv":
             return
         # out // ratio is what is squeezed to: all ratios between these two give it.

@@ -1,7 +1,7 @@
 """Blocks that are not shipped, where they are convs in a row: a definition of their own, with numbers as expressions.
 
-What differs between blocks must follow from what enters them or from their width, or be the same in each stage, and is then an
-argument.
+A number that differs between blocks must follow from their input channels or their width. Or it is the same within each stage,
+and becomes an argument.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from resnet_dsl.diagnostics import quote
 from resnet_dsl.recovery.blocks import BlockReading
-from resnet_dsl.recovery.layers import Block, Layer, Scope, StageLayers, Unread, contents
+from resnet_dsl.recovery.layers import BlockLayers, Layer, Modules, StageLayers, Unread, contents
 from resnet_dsl.recovery.steps import is_norm
 
 Number = int | str
@@ -93,14 +93,14 @@ def read_custom(stages: Sequence[StageLayers], kinds: Sequence[BlockReading | No
     ]
 
 
-def _chain(block: Block, here: int | None) -> _Chain:
+def _chain(block: BlockLayers, here: int | None) -> _Chain:
     """A block's convs in a row. `here` are the channels that enter it, None where that is not known. Raises Unread."""
-    body = Scope((k, v) for k, v in block.body.items() if k not in ("se", "scale", "chain"))
+    body = Modules((k, v) for k, v in block.body.items() if k not in ("se", "scale", "chain"))
     convs, norms = body.layers("conv"), body.layers("batch", "norm")
     names = {*(f"conv{i + 1}" for i in range(len(convs))), *(f"bn{i + 1}" for i in range(len(norms)))}
     chain = block.body.get("chain")
     if (
-        isinstance(chain, Scope)
+        isinstance(chain, Modules)
         and [layer.kind for layer in chain.every()] in (["conv", "batch"], ["batch", "conv"])
         and set(chain) == {"0", "1"}
     ):
@@ -130,14 +130,14 @@ def _matches(style: _Style, norms: Sequence[Layer], inputs: Sequence[int], convs
     return all(is_norm(n, c) for n, c in zip(norms, wanted, strict=False))
 
 
-def _squeeze(block: Block, convs: Sequence[Layer]) -> tuple[int, int] | None:
+def _squeeze(block: BlockLayers, convs: Sequence[Layer]) -> tuple[int, int] | None:
     """After which conv squeeze-and-excitation stands (the last that is as wide), and to how many channels it squeezes."""
     se = block.body.get("se")
     if se is None:
         return None
-    layers = se.layers("conv") if isinstance(se, Scope) else []
+    layers = se.layers("conv") if isinstance(se, Modules) else []
     after = [i for i, c in enumerate(convs) if len(layers) == 2 and c.out == layers[1].out]
-    if not after or not isinstance(se, Scope) or sorted(se) != ["fc1", "fc2"]:
+    if not after or not isinstance(se, Modules) or sorted(se) != ["fc1", "fc2"]:
         raise Unread(f"{quote(block.path + '.se')} is not a squeeze-and-excitation of its block's output")
     return after[-1], layers[0].out
 

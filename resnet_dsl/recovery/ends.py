@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import isqrt
 from typing import Any
 
-from resnet_dsl.recovery.layers import Layer, Scope, natural
+from resnet_dsl.recovery.layers import Layer, Modules, natural
 from resnet_dsl.recovery.steps import Steps, chain_steps, is_norm
 
 POOL: Steps = {"maxpool": {"kernel": 3, "stride": 2, "padding": 1}}
@@ -44,7 +44,7 @@ class Ends:
     map: int | None = None
 
 
-def read_ends(ends: Scope, enters: int, leaves: int, *, first_width: int, before: bool, normless: bool) -> Iterator[Ends]:
+def read_ends(ends: Modules, enters: int, leaves: int, *, first_width: int, before: bool, normless: bool) -> Iterator[Ends]:
     """The stems and heads that these layers may be; likelier ones first.
 
     `enters` and `leaves` are the channels that the stages are given and give; `before`: their blocks have norms before convs,
@@ -67,7 +67,7 @@ def read_ends(ends: Scope, enters: int, leaves: int, *, first_width: int, before
 
 
 def _head(
-    convs: Sequence[Layer | Scope], norms: Sequence[Layer | Scope], linears: Sequence[Layer | Scope], leaves: int
+    convs: Sequence[Layer | Modules], norms: Sequence[Layer | Modules], linears: Sequence[Layer | Modules], leaves: int
 ) -> tuple[Steps, int, int | None] | None:
     """The head of these layers, its classes, and the side of the map that it needs; None where their widths do not follow."""
     row = [layer for layer in linears if isinstance(layer, Layer) and layer.kind == "linear"]
@@ -98,14 +98,14 @@ def _head(
 
 
 def _stems(
-    weighted: Sequence[Layer | Scope], norms: Sequence[Layer | Scope], enters: int, first_width: int, normless: bool
+    weighted: Sequence[Layer | Modules], norms: Sequence[Layer | Modules], enters: int, first_width: int, normless: bool
 ) -> Iterator[Stem]:
     if not weighted:
         if not norms:
             yield Stem([], enters, 32, 1)
         return
     first = weighted[0]
-    if isinstance(first, Scope):
+    if isinstance(first, Modules):
         if len(weighted) == 1:
             yield from _deep(first, norms, enters, first_width, normless)
         return
@@ -127,7 +127,7 @@ def _stems(
         yield Stem(steps, inputs, 32, 1)
 
 
-def _deep(scope: Scope, norms: Sequence[Layer | Scope], enters: int, first_width: int, normless: bool) -> Iterator[Stem]:
+def _deep(scope: Modules, norms: Sequence[Layer | Modules], enters: int, first_width: int, normless: bool) -> Iterator[Stem]:
     """timm's deep stem: three convs in a chain, with norms between them."""
     places = {"0", "3", "6"} if normless else {"0", "1", "3", "4", "6"}
     if set(scope) != places or len(norms) > 1 or not all(is_norm(n, enters) for n in norms):

@@ -1,4 +1,4 @@
-"""Names of other libraries to ours: by the tables of `runtime.naming` read backwards, whatever the network's depths.
+"""Names of other libraries to ours: the tables of `emission.naming` read backwards, for networks of any depth.
 
 A name's numbers give the stage and the block that it is of. Where a table counts blocks through the network, and names do not tell
 the stages, the shipped specs are tried.
@@ -63,7 +63,7 @@ def renamings(stored: Tensors) -> Iterator[Renamed]:
 
 
 def _flat(name: str, shape: Shape) -> Shape:
-    """A linear layer that a library has as a conv over the whole map, as the matrix that it is."""
+    """A linear layer that a library has as a conv over the whole map, as a matrix."""
     return (shape[0], prod(shape[1:])) if len(shape) == 4 and natural(owner(name))[0] == "fc" else shape
 
 
@@ -97,7 +97,7 @@ def _counts_on(template: str) -> bool:
 
 
 def _matches(template: str, modules: Sequence[str], within: bool) -> Iterator[tuple[str, Place]]:
-    """The modules that a template may have named, with the place that makes it so."""
+    """The modules that a template may have named, each with its position."""
     holes = _HOLE.findall(template)
     parts = [re.escape(part) for part in _HOLE.split(template)[::2]]
     pattern = re.compile("([0-9]{1,4})".join(parts))
@@ -119,7 +119,7 @@ def _matches(template: str, modules: Sequence[str], within: bool) -> Iterator[tu
 
 
 def _shipped(table: NameTable, names: Sequence[str]) -> dict[str, str] | None:
-    """Our name of each tensor, as a shipped spec has it whose tensors the table calls so."""
+    """Our name of each tensor, from a shipped spec whose tensors have these names in the table."""
     wanted = set(names)
     for spec in shipped_specs():
         theirs = table.names(compile(load(spec)))

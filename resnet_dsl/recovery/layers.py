@@ -43,7 +43,7 @@ class Layer:
 
     @property
     def bias(self) -> bool:
-        """Has it a bias?"""
+        """True where it has a bias."""
         return "bias" in self.tensors
 
     @property
@@ -52,26 +52,26 @@ class Layer:
         return self.weight[2:]
 
 
-class Scope(dict[str, "Layer | Scope"]):
-    """Layers and scopes by name, as the file has them in order."""
+class Modules(dict[str, "Layer | Modules"]):
+    """Layers and modules of layers by name, as the file has them in order."""
 
     def layers(self, *kinds: Kind) -> list[Layer]:
         """Its own layers of these kinds, in order of their names, conv2 before conv10."""
         return [n for _, n in sorted(self.items(), key=lambda item: natural(item[0])) if isinstance(n, Layer) and n.kind in kinds]
 
     def every(self) -> Iterator[Layer]:
-        """Its layers and those of its scopes."""
+        """Its layers and those of its modules."""
         for node in self.values():
-            yield from node.every() if isinstance(node, Scope) else (node,)
+            yield from node.every() if isinstance(node, Modules) else (node,)
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class BlockLayers:
     """A block: its path, its own layers, its shortcut's layers (None where it has none with weights) and its gate."""
 
     path: str
-    body: Scope
-    shortcut: Scope | None
+    body: Modules
+    shortcut: Modules | None
     gate: Layer | None
 
 
@@ -80,8 +80,8 @@ class StageLayers:
     """A stage: its blocks in order, and the layers beside them."""
 
     name: str
-    blocks: tuple[Block, ...]
-    around: Scope
+    blocks: tuple[BlockLayers, ...]
+    around: Modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Anatomy:
     """A file's layers: `ends` are those of stem and head; `ordered`: the file has its names in the order of the module."""
 
     tensors: Tensors
-    ends: Scope
+    ends: Modules
     stages: tuple[StageLayers, ...]
     ordered: bool
     every: tuple[Layer, ...] = field(repr=False)
@@ -105,9 +105,9 @@ def natural(name: str) -> tuple[str, int]:
 def anatomy(tensors: Tensors) -> Anatomy:
     """The stem, stages and head of a state_dict. Raises Unread."""
     root = _tree(tensors)
-    ends, stages = Scope(), []
+    ends, stages = Modules(), []
     for name, node in root.items():
-        if isinstance(node, Scope) and isinstance(node.get("0"), Scope):
+        if isinstance(node, Modules) and isinstance(node.get("0"), Modules):
             stages.append(_stage(name, node))
         else:
             ends[name] = node
@@ -121,32 +121,32 @@ def anatomy(tensors: Tensors) -> Anatomy:
 
 
 def _as_registered(names: Iterable[str]) -> bool:
-    """Are names in a module's order: those of a layer together, and not sorted by letters, as safetensors has them?"""
+    """True where names are in a module's order: those of a layer together, and not sorted by letters as safetensors sorts them."""
     paths = [name.rpartition(".")[0] for name in names]
     runs = [path for path, _ in groupby(paths)]
     return len(runs) == len(set(runs)) and runs != sorted(runs)
 
 
-def _stage(name: str, scope: Scope) -> StageLayers:
+def _stage(name: str, scope: Modules) -> StageLayers:
     count = sum(1 for child in scope if child.isdecimal())
     blocks = []
     for i in range(count):
         path, node = join(name, str(i)), scope.get(str(i))
-        if not isinstance(node, Scope):
+        if not isinstance(node, Modules):
             raise Unread(f"{quote(path)} is not a block" if node else f"{quote(name)} has {count} blocks, but none is called {i}")
         shortcut, gate = node.get(SHORTCUT), node.get(GATE)
-        if isinstance(shortcut, Layer) or isinstance(gate, Scope):
-            raise Unread(f"{quote(join(path, GATE if isinstance(gate, Scope) else SHORTCUT))} is not what such a name holds here")
-        blocks.append(Block(path, Scope((k, v) for k, v in node.items() if k not in (SHORTCUT, GATE)), shortcut, gate))
-    return StageLayers(name, tuple(blocks), Scope((k, v) for k, v in scope.items() if not k.isdecimal()))
+        if isinstance(shortcut, Layer) or isinstance(gate, Modules):
+            raise Unread(f"{quote(join(path, GATE if isinstance(gate, Modules) else SHORTCUT))} is not what such a name holds here")
+        blocks.append(BlockLayers(path, Modules((k, v) for k, v in node.items() if k not in (SHORTCUT, GATE)), shortcut, gate))
+    return StageLayers(name, tuple(blocks), Modules((k, v) for k, v in scope.items() if not k.isdecimal()))
 
 
-def _tree(tensors: Tensors) -> Scope:
+def _tree(tensors: Tensors) -> Modules:
     modules: dict[str, dict[str, Shape]] = {}
     for name, shape in tensors.items():
         path, _, tensor = name.rpartition(".")
         modules.setdefault(path, {})[tensor] = shape
-    root = Scope()
+    root = Modules()
     for path, own in modules.items():
         kind = _kind(own)
         if not path or kind is None:
@@ -155,7 +155,7 @@ def _tree(tensors: Tensors) -> Scope:
         *parents, last = path.split(".")
         here = root
         for parent in parents:
-            inner = here.setdefault(parent, Scope())
+            inner = here.setdefault(parent, Modules())
             if isinstance(inner, Layer):
                 raise Unread(f"{quote(path)} is inside {quote(parent)}, which is a layer")
             here = inner
@@ -183,15 +183,15 @@ def _kind(own: Mapping[str, Shape]) -> Kind | None:
     return None
 
 
-def contents(block: Block) -> str:
+def contents(block: BlockLayers) -> str:
     """What a block holds, in words."""
     names = sorted(block.body, key=lambda name: natural(name))
     parts = [f"{_clipped(name)} ({_node_words(block.body[name])})" for name in names]
     return ", ".join(parts if len(parts) <= 8 else [*parts[:7], "..."]) or "nothing"
 
 
-def _node_words(node: Layer | Scope) -> str:
-    if isinstance(node, Scope):
+def _node_words(node: Layer | Modules) -> str:
+    if isinstance(node, Modules):
         return ", ".join(map(_clipped, list(node)[:4])) + (", ..." if len(node) > 4 else "")
     return shape_words(next(iter(node.tensors.values())))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
@@ -37,7 +37,7 @@ class Reading:
 
     @property
     def length(self) -> tuple[int, int, int]:
-        """How much a reader has to read: arguments, a block of its own counting as many; of those the stem's; letters."""
+        """Sort key, smaller is simpler: arguments in all (a definition counts as several), arguments of the stem, characters."""
         stem = self.ends.stem.arguments
         references = {str(b.reference): len(b.args) for b in self.blocks}
         own = len({b.name for b in self.blocks if b.definition is not None})
@@ -53,7 +53,7 @@ class Reading:
 
 
 def readings(found: Anatomy) -> Iterator[list[Reading]]:
-    """Hypotheses, likelier ones first; those in one list say the same network in other words. Raises Unread where there is none."""
+    """Hypotheses, likelier ones first. Those in one list are the same network in other words. Raises Unread where there is none."""
     norm = _norm(found)
     shortcuts = [projections(stage) for stage in found.stages]
     merge = _merge(found.stages)
@@ -110,8 +110,8 @@ def _blocks(found: Anatomy) -> list[list[BlockReading]]:
 
 
 def _norms_before(found: Anatomy) -> bool | None:
-    """What tells norms before convs from norms after where shapes do not: the order of names in a file, or norms in projections,
-    which pre-activation networks have none of (He et al. 2016, section 4.1)."""
+    """Whether norms stand before convs, where the shapes leave it open; None where nothing tells: the order of names in a file, or norms in projections,
+    which pre-activation networks do not have (He et al. 2016, section 4.1)."""
     body = list(found.stages[0].blocks[0].body)
     if found.ordered and "bn1" in body and "conv1" in body:
         return body.index("bn1") < body.index("conv1")
@@ -180,39 +180,48 @@ def _spec(
         # A transition halves the map, as a rule.
         divides = stem.divides * prod(p.stride for p in policies) * 2 ** sum(map(bool, around))
         side = max(side, divides) if ends.map is None else ends.map * divides
-    spec: dict[str, Any] = {
+    block, shortcut = _shared([b.reference for b in blocks]), _shared([p.policy for p in policies])
+    listed = []
+    for i, (stage, b, p) in enumerate(zip(stages, blocks, policies, strict=True)):
+        entry = {
+            "depth": len(stage.blocks),
+            "width": b.width,
+            "stride": p.stride,
+            "name": stage.name,
+            "block": b.reference if block is None else None,
+            "shortcut": p.policy if shortcut is None else None,
+        }
+        listed.append(_written(entry, {"stride": 1, "name": f"layer{i + 1}", "block": None, "shortcut": None}) | around[i])
+    spec = {
         "input": input_mapping((stem.input,) if side is None else (stem.input, side, side)),
         "classes": ends.classes,
+        "norm": norm,
+        "stem": stem.steps,
+        "block": block,
+        "shortcut": shortcut,
+        "merge": merge,
+        "stages": listed,
+        "head": ends.head,
+        "blocks": {b.name: b.definition for b in blocks if b.definition is not None},
+        "shortcuts": {p.name: p.definition for p in policies if p.definition is not None},
     }
-    if norm != "batch":
-        spec["norm"] = norm
-    spec["stem"] = stem.steps
-    references = [b.reference for b in blocks]
-    shortcuts = [p.policy for p in policies]
-    if len({str(r) for r in references}) == 1:
-        spec["block"] = references[0]
-    if len({str(p) for p in shortcuts}) == 1:
-        spec["shortcut"] = shortcuts[0]
-    if merge != "add":
-        spec["merge"] = merge
-    spec["stages"] = []
-    for i, (stage, block, policy) in enumerate(zip(stages, blocks, policies, strict=True)):
-        entry: dict[str, Any] = {"depth": len(stage.blocks), "width": block.width}
-        if policy.stride != 1:
-            entry["stride"] = policy.stride
-        if stage.name != f"layer{i + 1}":
-            entry["name"] = stage.name
-        if "block" not in spec:
-            entry["block"] = block.reference
-        if "shortcut" not in spec:
-            entry["shortcut"] = policy.policy
-        spec["stages"].append(entry | around[i])
-    if ends.head != "classifier":
-        spec["head"] = ends.head
-    definitions = {b.name: b.definition for b in blocks if b.definition is not None}
-    if definitions:
-        spec["blocks"] = definitions
-    own = {p.name: p.definition for p in policies if p.definition is not None}
-    if own:
-        spec["shortcuts"] = own
-    return spec
+    defaults: Mapping[str, Any] = {
+        "norm": "batch",
+        "block": None,
+        "shortcut": None,
+        "merge": "add",
+        "head": "classifier",
+        "blocks": {},
+        "shortcuts": {},
+    }
+    return _written(spec, defaults)
+
+
+def _shared(references: Sequence[str | dict[str, Any]]) -> str | dict[str, Any] | None:
+    """The reference that all stages have; None where they differ."""
+    return references[0] if len({str(r) for r in references}) == 1 else None
+
+
+def _written(keys: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys whose values have to be written."""
+    return {k: v for k, v in keys.items() if k not in defaults or v != defaults[k]}

@@ -1,4 +1,4 @@
-"""From the names and shapes of a state_dict to the shortest spec whose network has them, and to words about it.
+"""From the names and shapes of a state_dict to the shortest spec whose network has them, with a description.
 
 Readings are hypotheses: each is compiled, and its tensors are compared with the file's, all names and all shapes. The likeliest
 that agrees is taken; where none does, the nearest one says what does not fit.
@@ -183,7 +183,7 @@ def _recover(renamed: Renamed, at: str, name: str, input: Shape | None) -> Recov
 
 
 def _complete(stored: Mapping[str, Shape]) -> Tensors:
-    """The names and shapes, with the count of batches that files of torch before 0.4.1 do not have."""
+    """The names and shapes, with the counts of batches added, which files from torch before 0.4.1 do not have."""
     if any(name.endswith(_TRACKED) for name in stored):
         return dict(stored)
     whole: Tensors = {}
@@ -250,7 +250,7 @@ def _ranked(found: Iterator[Twin], reading: Reading | None, input: Shape | None)
 
 
 def _same_steps(graph: Graph, reading: Reading) -> bool:
-    """Does a reading do the same on this graph's input? Names of networks and initial weights aside."""
+    """True where a reading gives the same graph on this input, apart from the network's name and initial weights."""
     spec = {**reading.spec, "input": input_mapping(graph.input)}
     try:
         own = network(spec_text(spec), graph.name)
@@ -275,7 +275,7 @@ def _extending(same: Sequence[Twin], renamed: Renamed, name: str, at: str, input
 
 
 def _required(renamed: Renamed, graph: Graph) -> dict[str, Any]:
-    """What the library whose names a file has does, and neither the file says nor the network does: a key of a spec and its value."""
+    """A setting of the library whose names the file has, as a key of a spec, where the network would differ without it."""
     needs = None if renamed.table is None else renamed.table.requires
     if needs is None or (needs.unmet(graph) is None and any(n.op == needs.op for p in graph.programs for n in p.nodes)):
         return {}
@@ -297,7 +297,7 @@ def _input(wanted: Shape, own: Shape, at: str) -> dict[str, int]:
 
 
 def _sized(text: str, name: str, at: str, input: Shape | None) -> Graph:
-    """The network of a text that fits the file, if its input is large enough."""
+    """The network of a spec's text. Raises SpecError where the input is too small for it."""
     try:
         return network(text, name)
     except SpecError as e:

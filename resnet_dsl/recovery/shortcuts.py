@@ -1,4 +1,4 @@
-"""Which shortcut policy the blocks of a stage follow, and what of strides their projections tell."""
+"""Which shortcut policy the blocks of a stage follow, and which strides their projections show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from resnet_dsl.diagnostics import quote
-from resnet_dsl.recovery.layers import Layer, Scope, StageLayers, Unread
+from resnet_dsl.recovery.layers import Layer, Modules, StageLayers, Unread
 
 Where = Literal["first", "every"]
 Layers = tuple[tuple[str, str], ...]
@@ -31,7 +31,7 @@ OWN = "own"
 class Projections:
     """The shortcuts of a stage's blocks: the layers that those with weights have, and which blocks these are.
 
-    A stage of one block that has them has them in `every` block, and in the `first`.
+    In a stage of one block, a projection is both in `every` block and in the `first`.
     """
 
     layers: Layers
@@ -145,8 +145,8 @@ def _steps(layers: Layers) -> list[Any]:
     return [*pool, {"conv": conv}, *words[1:]]
 
 
-def _what(node: Layer | Scope) -> str:
-    if isinstance(node, Scope):
+def _what(node: Layer | Modules) -> str:
+    if isinstance(node, Modules):
         return "a scope"
     if node.kind == "conv":
         height, width = node.kernel

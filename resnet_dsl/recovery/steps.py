@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_dsl.diagnostics import quote
-from resnet_dsl.recovery.layers import Layer, Scope, StageLayers, Unread
+from resnet_dsl.recovery.layers import Layer, Modules, StageLayers, Unread
 
 Steps = str | dict[str, Any] | list[Any]
 
 
-def chain_steps(convs: Sequence[Layer | Scope], norms: Sequence[Layer | Scope], enters: int) -> list[Any] | None:
+def chain_steps(convs: Sequence[Layer | Modules], norms: Sequence[Layer | Modules], enters: int) -> list[Any] | None:
     """Convs in a row, each with an activation, and with a norm if there are as many norms; None where the widths do not follow."""
     if len(norms) not in (0, len(convs)):
         return None
@@ -43,8 +43,8 @@ def conv_args(conv: Layer, enters: int) -> dict[str, Any]:
     return args
 
 
-def is_norm(node: Layer | Scope, channels: int) -> bool:
-    """Is it a norm of so many channels?"""
+def is_norm(node: Layer | Modules, channels: int) -> bool:
+    """True for a norm of this many channels."""
     return isinstance(node, Layer) and node.kind in ("batch", "norm") and node.out == channels
 
 

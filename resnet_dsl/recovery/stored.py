@@ -1,4 +1,4 @@
-"""Names and shapes out of files that say them without torch: the header of a safetensors file, and JSON."""
+"""Names and shapes from files that can be read without torch: the header of a safetensors file, and JSON."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from resnet_dsl.language.resolve import resolve
 
 
 def raw_text(spec: Mapping[str, Any]) -> str:
-    """The text of a spec: a line a key, and a line a stage."""
+    """The text of a spec: one line per key, and one line per stage."""
     lines = []
     for key, value in spec.items():
         if key == "stages" and isinstance(value, list):

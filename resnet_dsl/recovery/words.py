@@ -30,7 +30,7 @@ def holding(stored: Stored) -> tuple[Remark, ...]:
 
 
 def naming(renamed: Renamed) -> tuple[Remark, ...]:
-    """Whose names the file has, where they are not ours."""
+    """Which library's names the file has, where they are not ours."""
     rows = []
     if renamed.prefix:
         rows.append(Remark("names", f"without {quote(renamed.prefix)}", "each name in the file begins with it"))
@@ -76,7 +76,7 @@ def _family(reading: Reading) -> str:
 
 
 def assumed(found: Anatomy, reading: Reading, graph: Graph, others: Sequence[str], input_given: bool) -> tuple[Remark, ...]:
-    """What was chosen where the file leaves a choice."""
+    """The choices that were made where the file leaves several."""
     rows = []
     if reading.ends.map is not None:
         rows.append(Remark("input", shape_text(graph.input), f"the head needs a map of {reading.ends.map}x{reading.ends.map}"))
