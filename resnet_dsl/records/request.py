@@ -51,30 +51,31 @@ class Request:
     """What a training is asked beside its network. A field left out is None, no, or empty; its row says what that means."""
 
     data: Annotated[
-        str | None, Flag(f"{', '.join(SOURCES)}; left out: the one that fits the spec.", short="d", metavar="NAME", lasting=True)
+        str | None, Flag(f"{', '.join(SOURCES)}; default: the one that fits the spec.", short="d", metavar="NAME", lasting=True)
     ] = None
     recipe: Annotated[
-        str | None, Flag("A shipped recipe's name or a YAML file; left out: the spec's own, else quick.", short="r", metavar="NAME|FILE")
+        str | None, Flag("A shipped recipe's name or a YAML file; default: the spec's own, else quick.", short="r", metavar="NAME|FILE")
     ] = None
     out: Annotated[
         Place | None,
-        Flag("The run's folder, new or empty; left out: the next number under runs/.", short="o", metavar="DIR", resumable=True),
+        Flag("The run's folder, new or empty; default: the next number under runs/.", short="o", metavar="DIR", resumable=True),
     ] = None
-    resume: Annotated[bool, Flag(f"Go on with a run: {_RESUMING}, or with SPEC and {Argument('out')}.", resumable=True)] = False
+    resume: Annotated[bool, Flag(f"Resume a run: {_RESUMING}, or with SPEC and {Argument('out')}.", resumable=True)] = False
     epochs: Annotated[int | None, Flag("Passes over the training set (train.epochs).", metavar="N", in_recipe=True, resumable=True)] = None
     steps: Annotated[int | None, Flag("Batches in all, in place of epochs (train.steps).", metavar="N", in_recipe=True, resumable=True)] = (
         None
     )
     batch: Annotated[int | None, Flag("Images in a batch (train.batch).", metavar="N", in_recipe=True)] = None
     lr: Annotated[float | None, Flag("Highest learning rate (train.lr).", metavar="X", in_recipe=True)] = None
-    seed: Annotated[int | None, Flag("Decides all that is random (train.seed).", metavar="N", in_recipe=True)] = None
+    seed: Annotated[int | None, Flag("Decides everything that is random (train.seed).", metavar="N", in_recipe=True)] = None
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"] | None, Flag("Of the arithmetic (train.precision).", metavar="auto|fp32|bf16", in_recipe=True)
+        Literal["auto", "fp32", "bf16"] | None,
+        Flag("Precision of the arithmetic (train.precision).", metavar="auto|fp32|bf16", in_recipe=True),
     ] = None
     overrides: Annotated[
         Mapping[str, str] | Sequence[str],
         Flag(
-            "Set a key before validation, as often as you like: shortcut=C, params.k=4, stages.layer3.depth=23.",
+            "Set a key before validation (repeatable): shortcut=C, params.k=4, stages.layer3.depth=23.",
             option="set",
             metavar="KEY=VALUE",
         ),
@@ -84,23 +85,24 @@ class Request:
     ] = None
     data_dir: Annotated[
         Place | None,
-        Flag("Where the data lies; left out: $RESNET_DSL_DATA, the cache, /usr/share/datasets.", metavar="DIR", resumable=True),
+        Flag("Where the data is; default: $RESNET_DSL_DATA, the cache, /usr/share/datasets.", metavar="DIR", resumable=True),
     ] = None
-    download: Annotated[bool, Flag(f"Fetch the data into the cache (or {Argument('data_dir')}) if it is not here.", resumable=True)] = False
+    download: Annotated[bool, Flag(f"Fetch the data into the cache (or {Argument('data_dir')}) if it is missing.", resumable=True)] = False
     workers: Annotated[
-        int | None, Flag("Processes that decode picture files; left out: one for each core but one.", metavar="N", least=0, resumable=True)
+        int | None,
+        Flag("Processes that decode picture files; default: one for each core except one.", metavar="N", least=0, resumable=True),
     ] = None
-    limit_train: Annotated[int | None, Flag("Use N training images only.", metavar="N", least=1, lasting=True)] = None
+    limit_train: Annotated[int | None, Flag("Use only N training images.", metavar="N", least=1, lasting=True)] = None
     limit_batches: Annotated[int | None, Flag("An epoch is at most N batches.", metavar="N", least=1, lasting=True)] = None
     overfit_batch: Annotated[
         bool, Flag("Train on one batch, not augmented, and evaluate on it: does the network learn at all?", lasting=True)
     ] = False
     max_time: Annotated[str | float | None, Flag("Save and stop (exit 75) after 90s, 10m or 1h30m.", metavar="TIME", resumable=True)] = None
-    compile: Annotated[bool | None, Flag("Train through torch.compile, or not; left out: if it pays.")] = None
+    compile: Annotated[bool | None, Flag("Train with torch.compile, or not; default: where it saves time.")] = None
     plan: Annotated[
         str | None,
         Flag(
-            "Pin parts of the device plan: precision=bf16,layout=channels_last,compile=no,fused=yes,data=device,threads=2; "
+            "Fix parts of the device plan: precision=bf16,layout=channels_last,compile=no,fused=yes,data=device,threads=2; "
             "or take a run's whole plan.",
             metavar="PART=VALUE,...|RUN",
         ),
@@ -117,7 +119,7 @@ class Request:
     freeze: Annotated[
         Sequence[str],
         Flag(
-            "Modules that do not train, as often as you like: layer1, 'layer*.0', conv1,bn1; their batch norms keep their statistics.",
+            "Modules that do not train (repeatable): layer1, 'layer*.0', conv1,bn1; their batch norms keep their statistics.",
             metavar="PATTERN",
             lasting=True,
         ),
@@ -125,7 +127,7 @@ class Request:
     tensorboard: Annotated[bool, Flag("Log for TensorBoard as well, into the run's folder.", lasting=True)] = False
     loggers: Annotated[
         Sequence[str],
-        Flag("Log to a logger that another package brings, as often as you like.", option="logger", metavar="NAME", lasting=True),
+        Flag("Log to a logger of another package (repeatable).", option="logger", metavar="NAME", lasting=True),
     ] = ()
     parallel: Annotated[
         Wrapper | None,
@@ -137,7 +139,7 @@ class Request:
         ),
     ] = None
     checkpoint_activations: Annotated[
-        bool, Flag("Compute each block twice instead of keeping what is in it: less memory.", lasting=True)
+        bool, Flag("Compute each block twice instead of keeping its inner values: less memory.", lasting=True)
     ] = False
     sync_batchnorm: Annotated[bool, Flag("Under torchrun, on GPUs: batch norm sees the images of all processes.", lasting=True)] = False
     quiet: Annotated[bool, Flag("Only results and errors: no titles, notes or messages.", short="q", resumable=True)] = False
