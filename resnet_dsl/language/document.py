@@ -8,7 +8,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
+<<<<<<< HEAD
 from resnet_dsl.language.forms import BlockForm, Document, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, StageForm
+=======
+from resnet_dsl.language.forms import BLOCK, DOCUMENT, EXPECT, IMAGE, INIT, POLICY, SEQUENCE, STAGE, Form, FormError, FormFault, errors
+>>>>>>> 07b0acd (Two promises as tests: one maker of diagnostics, and no circle of imports)
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 FORMS: Mapping[tuple[str, ...], type[Form]] = {
@@ -180,21 +184,35 @@ def at_value(value: Tree) -> Location:
 def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Diagnostic:
     """A value of the wrong kind, shown at the value."""
     named = f"{quote(key)} " if key and not key.isdigit() else "a stage "
+<<<<<<< HEAD
     at = at_value(value)
     if isinstance(value, Scalar) and value.kind == "null" and e["type"] != "null":
         shape = "list" if e["type"] == "list_type" else "mapping" if "located" not in e["msg"] else "value"
+=======
+    value, at = e.value, at_value(e.value)
+    if isinstance(e.what, FormFault) and e.what.code == "null":
+        return null_value(key, value)
+    if isinstance(value, Scalar) and value.kind == "null":
+        shape = "value" if isinstance(e.what, FormFault) else e.what
+>>>>>>> 07b0acd (Two promises as tests: one maker of diagnostics, and no circle of imports)
         fix = {
             "list": "write a list: `- {depth: 2, width: 64}`, one line a stage",
             "mapping": mapping_help,
             "value": "give it a value, or delete the key",
         }[shape]
         return mistake("null", f"{named}has no value (null), but must be a {shape}", fix, at=at)
+<<<<<<< HEAD
     if e["msg"] == "located":
         ctx = e["ctx"]
         if e["type"] == "null":
             return null_value(key, value)
         return mistake(e["type"], f"{named}{ctx['message']}", ctx["help"], at=at)
     if e["type"] == "list_type":
+=======
+    if isinstance(e.what, FormFault):
+        return mistake(e.what.code, f"{named}{e.what.message}", e.what.help, at=at)
+    if e.what == "list":
+>>>>>>> 07b0acd (Two promises as tests: one maker of diagnostics, and no circle of imports)
         items = "`- {depth: 2, width: 64}`, one line a stage" if key == "stages" else "write [ ... ]"
         return mistake("wrong-type", f"{named}must be a list, not {describe(value)}", f"write a list: {items}", at=at)
     return mistake("wrong-type", f"{named}must be a mapping of keys to values, not {describe(value)}", mapping_help, at=at)
