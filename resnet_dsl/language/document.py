@@ -8,15 +8,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
-<<<<<<< HEAD
-from resnet_dsl.language.forms import BlockForm, Document, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, StageForm
-=======
-from resnet_dsl.language.forms import BLOCK, DOCUMENT, EXPECT, IMAGE, INIT, POLICY, SEQUENCE, STAGE, Form, FormError, FormFault, errors
->>>>>>> 07b0acd (Two promises as tests: one maker of diagnostics, and no circle of imports)
+from resnet_dsl.language.forms import BlockForm, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, SpecForm, StageForm
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 FORMS: Mapping[tuple[str, ...], type[Form]] = {
-    (): Document, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
+    (): SpecForm, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
     ("blocks", "*"): BlockForm, ("shortcuts", "*"): PolicyForm, ("sequences", "*"): SequenceForm,
 }  # fmt: skip
 """The form of each mapping that has one, by the path that leads to it."""
@@ -40,7 +36,7 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
     """Everything that is wrong with the form of a merged document, located."""
     errors: list[ErrorDetails] = []
     try:
-        Document.model_validate(tree)
+        SpecForm.model_validate(tree)
     except ValidationError as failed:
         errors = failed.errors(include_url=False)
     found = [_translate(tree, e) for e in errors if e["type"] != "missing"]
@@ -89,7 +85,7 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
     """`block` and `shortcut` are needed unless every stage has its own: said of the spec, or of the first stage without."""
     stages = tree.get("stages")
     listed = [s for s in stages if isinstance(s, MappingTree)] if isinstance(stages, SequenceTree) else []
-    meant = {suggest(k, Document.model_fields) for k in tree if k not in Document.model_fields}
+    meant = {suggest(k, SpecForm.model_fields) for k in tree if k not in SpecForm.model_fields}
     for key in ("block", "shortcut"):
         without = [s for s in listed if key not in s]
         if key in tree or key in meant or (listed and not without):
@@ -142,7 +138,7 @@ def pattern(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _form(path: tuple[str, ...]) -> type[Form]:
-    return FORMS.get(pattern(path), Document)
+    return FORMS.get(pattern(path), SpecForm)
 
 
 def _translate(tree: MappingTree, e: ErrorDetails) -> Diagnostic:
@@ -184,35 +180,21 @@ def at_value(value: Tree) -> Location:
 def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Diagnostic:
     """A value of the wrong kind, shown at the value."""
     named = f"{quote(key)} " if key and not key.isdigit() else "a stage "
-<<<<<<< HEAD
     at = at_value(value)
     if isinstance(value, Scalar) and value.kind == "null" and e["type"] != "null":
         shape = "list" if e["type"] == "list_type" else "mapping" if "located" not in e["msg"] else "value"
-=======
-    value, at = e.value, at_value(e.value)
-    if isinstance(e.what, FormFault) and e.what.code == "null":
-        return null_value(key, value)
-    if isinstance(value, Scalar) and value.kind == "null":
-        shape = "value" if isinstance(e.what, FormFault) else e.what
->>>>>>> 07b0acd (Two promises as tests: one maker of diagnostics, and no circle of imports)
         fix = {
             "list": "write a list: `- {depth: 2, width: 64}`, one line a stage",
             "mapping": mapping_help,
             "value": "give it a value, or delete the key",
         }[shape]
         return mistake("null", f"{named}has no value (null), but must be a {shape}", fix, at=at)
-<<<<<<< HEAD
     if e["msg"] == "located":
         ctx = e["ctx"]
         if e["type"] == "null":
             return null_value(key, value)
         return mistake(e["type"], f"{named}{ctx['message']}", ctx["help"], at=at)
     if e["type"] == "list_type":
-=======
-    if isinstance(e.what, FormFault):
-        return mistake(e.what.code, f"{named}{e.what.message}", e.what.help, at=at)
-    if e.what == "list":
->>>>>>> 07b0acd (Two promises as tests: one maker of diagnostics, and no circle of imports)
         items = "`- {depth: 2, width: 64}`, one line a stage" if key == "stages" else "write [ ... ]"
         return mistake("wrong-type", f"{named}must be a list, not {describe(value)}", f"write a list: {items}", at=at)
     return mistake("wrong-type", f"{named}must be a mapping of keys to values, not {describe(value)}", mapping_help, at=at)

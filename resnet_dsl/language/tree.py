@@ -58,7 +58,7 @@ def _fixed(self: object, *args: object, **named: object) -> NoReturn:
 
 
 class MappingTree(dict[str, "Tree"]):
-    """A mapping with its place and the places of its keys. It is a dict that refuses to change.
+    """A mapping with its place and the places of its keys. It is a dict because pydantic's strict models read nothing else.
 
     `damaged`: a key was refused and left out, so a missing key is not reported as a second mistake.
     """
