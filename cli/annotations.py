@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote as percent_encoded
 
+from resnet_dsl import __version__
 from resnet_dsl.diagnostics import COMMAND_LINE, Diagnostic, Location, visible
-from resnet_dsl.version import __version__
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 

@@ -175,10 +175,18 @@ class SpecError(Exception):
         return render(self.diagnostics)
 
 
-def mistake(code: str, message: str, help: str, *, at: Location | Argument | Path | str, labels: Sequence[Label] = ()) -> Diagnostic:
+def mistake(
+    code: str,
+    message: str,
+    help: str,
+    *,
+    at: Location | Argument | Path | str,
+    labels: Sequence[Label] = (),
+    level: Literal["error", "warning"] = "error",
+) -> Diagnostic:
     """One mistake: what is wrong, the edit that fixes it, and the place; see `refuse`."""
     place = at if isinstance(at, Location) else Location(Source(str(at), ""))
-    return Diagnostic(code, message, place, help, tuple(labels))
+    return Diagnostic(code, message, place, help, tuple(labels), level)
 
 
 def refuse(

@@ -187,3 +187,31 @@ def test_the_python_interface_is_what_it_says() -> None:
     assert all(getattr(resnet_dsl, name) for name in resnet_dsl.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         resnet_dsl.nothing  # noqa: B018
+
+
+def test_a_diagnostic_is_made_in_one_place() -> None:
+    """`mistake`, `refuse` and `Collector.report` are the ways to say that something is wrong, with one order of arguments."""
+    made = [
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Diagnostic"
+    ]
+    assert made == ["resnet_dsl.diagnostics"]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """No circle of imports, those under TYPE_CHECKING and within functions counted."""
+    graph: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "resnet_dsl":
+                found |= {f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in MODULES else str(node.module) for a in node.names}
+            elif isinstance(node, ast.Import):
+                found |= {a.name for a in node.names if a.name in MODULES}
+        graph[name] = found - {name}
+    # What imports nothing that is left is taken away; a circle stays.
+    while leaves := {name for name, needs in graph.items() if not needs}:
+        graph = {name: needs - leaves for name, needs in graph.items() if name not in leaves}
+    assert graph == {}

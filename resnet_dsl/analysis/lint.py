@@ -20,6 +20,7 @@ from resnet_dsl.diagnostics import (
     Source,
     Speech,
     did_you_mean,
+    mistake,
     quote,
     refuse,
     render,
@@ -206,7 +207,7 @@ def lint(spec: Spec, allow: Collection[str] = ()) -> list[Diagnostic]:
             if not any(
                 code in _allowed(source, line) for source in {own, at.source} for line in (0, at.line if source == at.source else 0)
             ):
-                found.add(Diagnostic(code, message, at, rule.help, level="warning"))
+                found.add(mistake(code, message, rule.help, at=at, level="warning"))
     return sort(found.found.values())
 
 

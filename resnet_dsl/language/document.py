@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
-from resnet_dsl.language.forms import BlockForm, Document, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, StageForm
+from resnet_dsl.language.forms import BlockForm, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, SpecForm, StageForm
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 FORMS: Mapping[tuple[str, ...], type[Form]] = {
-    (): Document, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
+    (): SpecForm, ("input",): ImageInput, ("init",): InitForm, ("expect",): ExpectForm, ("stages", "*"): StageForm,
     ("blocks", "*"): BlockForm, ("shortcuts", "*"): PolicyForm, ("sequences", "*"): SequenceForm,
 }  # fmt: skip
 """The form of each mapping that has one, by the path that leads to it."""
@@ -36,7 +36,7 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
     """Everything that is wrong with the form of a merged document, located."""
     errors: list[ErrorDetails] = []
     try:
-        Document.model_validate(tree)
+        SpecForm.model_validate(tree)
     except ValidationError as failed:
         errors = failed.errors(include_url=False)
     found = [_translate(tree, e) for e in errors if e["type"] != "missing"]
@@ -85,7 +85,7 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
     """`block` and `shortcut` are needed unless every stage has its own: said of the spec, or of the first stage without."""
     stages = tree.get("stages")
     listed = [s for s in stages if isinstance(s, MappingTree)] if isinstance(stages, SequenceTree) else []
-    meant = {suggest(k, Document.model_fields) for k in tree if k not in Document.model_fields}
+    meant = {suggest(k, SpecForm.model_fields) for k in tree if k not in SpecForm.model_fields}
     for key in ("block", "shortcut"):
         without = [s for s in listed if key not in s]
         if key in tree or key in meant or (listed and not without):
@@ -138,7 +138,7 @@ def pattern(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _form(path: tuple[str, ...]) -> type[Form]:
-    return FORMS.get(pattern(path), Document)
+    return FORMS.get(pattern(path), SpecForm)
 
 
 def _translate(tree: MappingTree, e: ErrorDetails) -> Diagnostic:

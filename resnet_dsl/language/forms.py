@@ -195,13 +195,6 @@ class StageForm(Form):
     after: Steps = Field(None, description="Steps after the last block: a transition, say.", examples=[[{"maxpool": {"kernel": 2}}]])
 
 
-class StagePatch(StageForm):
-    """Changes to one stage of the parent, by its name."""
-
-    depth: Depth = Field(None, description="Blocks in the stage.", examples=[23])
-    width: Size = Field(None, description="Width of a block.", examples=[64])
-
-
 class BlockForm(Form):
     """A residual block: y = after(merge(body(before(x)), shortcut))."""
 
@@ -251,7 +244,7 @@ class SequenceForm(Form):
     steps: Steps = Field(description="The steps.", examples=[["norm", "act"]])
 
 
-class Document(Form):
+class SpecForm(Form):
     """A network: stages, a block type, a shortcut policy."""
 
     version: Version = Field(1, description="Version of the language.", examples=[1])

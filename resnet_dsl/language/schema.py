@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from resnet_dsl.language.definitions import library
 from resnet_dsl.language.document import REQUIRED
-from resnet_dsl.language.forms import DEFINED, Document
+from resnet_dsl.language.forms import DEFINED, SpecForm
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import recipe_named, shipped_recipes
@@ -75,7 +75,7 @@ def change_outline(change: Change) -> str:
 
 def json_schema() -> Json:
     """The schema as plain data; the same from run to run."""
-    schema: Json = _linked(Document.model_json_schema(schema_generator=_AsWritten))
+    schema: Json = _linked(SpecForm.model_json_schema(schema_generator=_AsWritten))
     schema["properties"]["stages"] = _stages(schema["properties"]["stages"])
     stage = schema["$defs"]["StageForm"]
     schema["$defs"] = {**schema["$defs"], **_definitions(), "StagePatch": _patch(stage)}
