@@ -42,7 +42,7 @@ def measure(probed: ProbedNetwork) -> Finding:
     found: dict[str, Openness] = {}
 
     def watch(seen: Seen) -> Tensor:
-        if OPS[seen.node.op].gate is not None:
+        if seen.node.program is None and OPS[seen.node.op].gate is not None:
             found[seen.path.rpartition(".")[0]] = openness(torch.sigmoid(seen.operands[2]))
         return seen.value
 
