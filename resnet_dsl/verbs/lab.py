@@ -57,14 +57,14 @@ def probe(
     quiet: bool = False,
     **options: Value | Sequence[str],
 ) -> Finding:
-    """What the probe `name` finds of a network: `rd.probe("gradients", "plain56-digits", steps=(0, 10)).figures`.
+    """Look inside one network with the probe `name`: `rd.probe("gradients", "plain56-digits", steps=(0, 10)).figures`.
 
-    The network is a loaded spec or a name: of a shipped spec, a YAML file, a run's folder, a .safetensors file. It is looked at with
-    its initial weights, those of the run or file, or those of `weights`; with `steps`, after so many steps of training each, by
-    `recipe`. `images` training images of `data` are looked at; `data` left out is the run's own, what fits the spec and is on this
-    machine, else noise. `options` are the probe's own, with the command's defaults: see `resnet-dsl probe NAME --help`. The probe
-    `target` takes any number of specs, and of the other arguments `overrides` and `seed`. News of a training goes to standard error
-    unless `quiet`.
+    The network is a loaded spec, or the name of a shipped spec, a YAML file, a run's folder or a .safetensors file. The probe uses its
+    initial weights, those of the run or file, or those in `weights`. With `steps` it uses the weights after each of these numbers of
+    training steps by `recipe`. It uses `images` training images of `data`; the default is the run's data set, else one that fits the
+    spec and is on this machine, else noise. `options` are the probe's own, with the command's defaults: see
+    `resnet-dsl probe NAME --help`. The probe `target` takes any number of specs, and of the other arguments only `overrides` and
+    `seed`. Progress goes to standard error unless `quiet`.
 
     Raises SpecError: exit 2 where the request does not fit, 3 for data, files and device, 1 where a training's loss is not finite.
     """
@@ -116,15 +116,15 @@ def study(
 ) -> StudyResult:
     """Compare networks by many runs, and decide a claim by a rule that was fixed before them: `rd.study("degradation", "quick").verdict`.
 
-    `study` is a shipped study's name or a YAML file; `setting` is usual, quick or long. Runs lie in `out`, left out in a folder of
-    runs/studies whose name says the setting; those that are finished there are read, and those that were begun go on. The other
-    arguments are the options of `resnet-dsl study`. `plot` and `curves` are files for the pictures, left out study.svg and curves.svg
-    in the study's folder. News goes to standard error unless `quiet`. Runs are trained in processes of their own, which do not run the
-    script that calls this.
+    `study` is a shipped study's name or a YAML file; `setting` is usual, quick or long. The study's folder is `out`; the default is one
+    under runs/studies whose name says the setting. Finished runs in it are read, and those that were begun resume. `plot` and `curves`
+    are files for the pictures; the defaults are study.svg and curves.svg in the folder. The other arguments are the options of
+    `resnet-dsl study`. Progress goes to standard error unless `quiet`. Runs are trained in processes of their own, which do not run the
+    calling script.
 
-    A run that cannot be made is in the result's `failures`; `result.require_complete()` raises where there is one. Raises SpecError:
-    exit 2 where the request does not fit or the folder holds other runs, 3 for data, device and disk; `StudyInterrupted` after Ctrl-C,
-    with everything saved, so that the same call goes on.
+    A run that fails is in the result's `failures`; `result.require_complete()` raises if there is one. Raises SpecError: exit 2 where
+    the request does not fit or the folder holds other runs, 3 for data, device and disk. Raises `StudyInterrupted` after Ctrl-C, with
+    everything saved, so that the same call resumes.
     """
     from resnet_dsl.lab.study.launch import Launch, launch
     from resnet_dsl.lab.study.planning import Choice

@@ -1,4 +1,4 @@
-"""`embed`: a network placed in a deeper one that computes the same to the bit, then trained; beside it, one trained from initial weights."""
+"""`embed`: a network placed in a deeper one that computes the same bit for bit, both trained beside one from initial weights."""
 
 from __future__ import annotations
 

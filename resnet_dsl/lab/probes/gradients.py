@@ -20,7 +20,7 @@ MEASURES: Mapping[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "rms": ("rms of dL/dw", lambda g, w: g.norm() / math.sqrt(g.numel())),
     "relative": ("|dL/dw| / |w|", lambda g, w: g.norm() / w.norm()),
 }
-"""What is told of the gradient g of a weight w, by its name: the title, and the number."""
+"""The measures of the gradient g of a weight w, by name: the title, and the number."""
 
 
 def measure(probed: ProbedNetwork, of: str = "norm") -> Finding:

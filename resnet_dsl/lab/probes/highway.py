@@ -38,14 +38,14 @@ _NOTES = (
     "Norms are by |v|. open: gates after the sum that let a change through; so far: in all blocks of the stage up to here.",
     "trunk: cosine of dL/dx at the block's input and at the end of its stage. error: the largest |J v - D (JF v + Js v)| by |J v|.",
 )
-_NO_SUM = "The blocks merge otherwise than by addition: there is no +1 in them, and no error is told."
+_NO_SUM = "The blocks do not merge by addition: there is no +1 in them, and no error is shown."
 
 
 @dataclass(frozen=True, slots=True)
 class Jacobian:
     """A block's Jacobian J at one input, along directions v: the norms |J_s v|, |J_F v| and |J v| by |v|, the cosine of J v and v,
     how far J v is from D (J_F v + J_s v), by |J v|, and how far J_s v is from v, by |v|. D is what comes after the sum, number by number:
-    `open` is where it lets something through (None where it does more than that). What a block lacks is None; so are
+    `open` is where it lets something through (None where it does more than that). What a block does not have is None; so are
     `error` and `plus_one` where the merge is not an addition.
     """
 

@@ -1,4 +1,4 @@
-"""Are zero weights an identity? Each block's branch is made zero, and what the block gives is compared with what it reads, to the bit."""
+"""Are zero weights an identity? Each block's branch is set to zero, and the block's output is compared with its input, bit for bit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Passed(NamedTuple):
 
 
 def measure(probed: ProbedNetwork) -> Finding:
-    """For every block whose branch has only zeros as parameters: does it give what it reads, to the bit, for the inputs that it has in
+    """For every block whose branch has only zeros as parameters: does it return its input, bit for bit, for the inputs that it has in
     the network, and for any (standard normal numbers)?
     """
     graph, model = probed.graph, probed.model
@@ -109,6 +109,6 @@ def passed(model: nn.Module, block: PlacedBlock, x: Tensor) -> Passed:
 
 
 def _same(a: Tensor, b: Tensor) -> float:
-    """The share of numbers that are equal to the bit: 0.0 is not -0.0."""
+    """The share of numbers that are equal bit for bit: 0.0 is not -0.0."""
     bits = {4: torch.int32, 8: torch.int64}[a.element_size()]
     return (a.contiguous().view(bits) == b.contiguous().view(bits)).cpu().double().mean().item()

@@ -34,7 +34,7 @@ def measure(probed: ProbedNetwork, change: str = "drop") -> Finding:
     """The share of test images (as many as there are training images) taken for a wrong class, before and after each change.
 
     `drop`: one block at a time is left out: of a residual block the branch, so that y = after(s); a plain block as a whole, so that
-    y = x. Blocks of which nothing of the right shape remains cannot be dropped: their row has no error. `swap`: two blocks that follow
+    y = x. Where nothing of the right shape remains, a block cannot be dropped: its row has no error. `swap`: two blocks that follow
     one another and keep the shape change places. The median and the largest rise are over the changes that leave the identity.
 
     Norms hold what they have in evaluation (`still.evaluated`). Veit et al. 2016 (arXiv 1605.06431), sections 4.1 to 4.3.

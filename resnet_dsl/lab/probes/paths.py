@@ -110,7 +110,7 @@ def path_gradient(probed: ProbedNetwork, branches: Collection[str], *, whole: Co
     def watch(seen: Seen) -> Tensor:
         if seen.path not in merges:
             return seen.value
-        # The same sum, of which one part is no more than a number.
+        # The same sum; no gradient passes one of its parts.
         return seen.branch + seen.skip.detach() if seen.path in branches else seen.branch.detach() + seen.skip
 
     images = probed.images.clone().requires_grad_()

@@ -38,7 +38,7 @@ def measure(probed: ProbedNetwork, intervals: int = 64, pairs: int = 4) -> Findi
         found = torch.stack([by_distance(input_gradients(model, line, weights)) for line in lines])
     mean = found.mean(0).tolist()
     deviation = found.std(0).tolist() if pairs > 1 else [math.nan] * intervals
-    told = sorted({2**i for i in range(intervals.bit_length()) if 2**i <= intervals} | {intervals})
+    shown = sorted({2**i for i in range(intervals.bit_length()) if 2**i <= intervals} | {intervals})
     return Finding(
         "shattering",
         probed.name,
@@ -48,7 +48,7 @@ def measure(probed: ProbedNetwork, intervals: int = 64, pairs: int = 4) -> Findi
             Column("cosine", "cosine", number_text, True),
             Column("deviation", "sd over lines", number_text, True),
         ),
-        tuple((lag, mean[lag - 1], deviation[lag - 1] if pairs > 1 else None) for lag in told),
+        tuple((lag, mean[lag - 1], deviation[lag - 1] if pairs > 1 else None) for lag in shown),
         {"neighbours": mean[0], "neighbours_sd": deviation[0], "ends": mean[-1]}
         if pairs > 1
         else {"neighbours": mean[0], "ends": mean[-1]},

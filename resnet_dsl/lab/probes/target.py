@@ -167,7 +167,7 @@ def condition_number(model: nn.Module, features: int, seed: int, points: int = 1
     """The condition number of the Gauss-Newton matrix of the mean squared error at these weights, on `points` standard normal inputs.
 
     The matrix is J^T J / N with J (N * d, parameters) the derivative of the outputs; its eigenvalues other than 0 are those of J J^T / N, which is
-    decomposed whole, in double precision. The largest over the smallest of these; infinite where J lacks rank (beyond rounding).
+    decomposed whole, in double precision. The largest over the smallest of these; infinite where J is rank-deficient (beyond rounding).
     """
     parameters = {name: p.detach().double() for name, p in model.named_parameters()}
     x = torch.randn(points, features, generator=generator(seed, "condition")).double()

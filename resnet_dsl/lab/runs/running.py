@@ -26,13 +26,13 @@ from resnet_dsl.training.session import begin, resume
 from resnet_dsl.using.assess import run_images
 
 Progress = Callable[[int, int], None]
-"""Is told the step that was reached and how many there are."""
+"""Receives the step that was reached and the number of steps."""
 
 
 def run_task(task: Task, progress: Progress = lambda step, total: None) -> RunMeasures:
     """Carry a task out in this process and return what was measured, which is also written into its folder.
 
-    A finished task is read, one that was begun goes on from its checkpoint. A run whose loss is not finite is a result. Raises
+    A finished task is read, and one that was begun resumes from its checkpoint. A run whose loss is not finite is a result. Raises
     SpecError where the task cannot be carried out, Interrupted where a signal came, with the state saved.
     """
     found = measured(task)

@@ -1,4 +1,4 @@
-"""A study from its plan to its result: what is finished is read, the rest is handed to an engine, and the numbers are judged."""
+"""A study from its plan to its result: finished runs are read, an engine makes the rest, and the numbers are judged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Execution:
 def conduct(plan: StudyPlan, home: Path, execution: Execution) -> StudyResult:
     """The result of a study whose runs lie in the folder `home`; study.json there holds it too.
 
-    Finished runs are read, and those that were begun go on from their checkpoints. Raises SpecError: exit 2 where the
+    Finished runs are read, and those that were begun resume from their checkpoints. Raises SpecError: exit 2 where the
     folder holds another study's runs, 3 for data and disk; StudyInterrupted where a signal came.
     """
     tasks = plan.tasks(home)
@@ -105,7 +105,7 @@ def _require_one_data(found: Mapping[str, RunMeasures], home: Path) -> None:
         raise refuse(
             "data-changed",
             "its runs were trained on different data of the same name",
-            f"begin the study anew in another {Argument('out')}",
+            f"start the study again in another {Argument('out')}",
             at=home,
             exit_code=3,
         )

@@ -1,7 +1,7 @@
 """What a study hands to an engine: runs as tasks, plain enough for another process or machine, and what comes back. No torch here.
 
 An engine decides where tasks are carried out (`running.run_task`), never what they give: a task's numbers are a function of the
-task. Its folder is the result. A finished task is not repeated, and one that was begun goes on from its checkpoint.
+task. Its folder is the result. A finished task is not repeated, and one that was begun resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """News of a task: it `began`, reached `step` of `total`, or was begun once more (`again`) after its process had died; `text` says why."""
+    """News of a task: it `began`, reached `step` of `total`, or was restarted (`again`) after its process had died; `text` says why."""
 
     kind: Literal["began", "step", "again"]
     task: Task
@@ -75,7 +75,7 @@ def told(e: SpecError) -> str:
 
 
 Listener = Callable[[Event], None]
-"""Is told the news."""
+"""Receives the events."""
 Stop = Callable[[], bool]
 """Should the runs stop?"""
 
@@ -87,5 +87,5 @@ class Engine(Protocol):
         """The results as tasks end, in any order. Once `stop` says so, runs save their state and the iteration ends: tasks without
         a result are left for another time.
 
-        A task whose process dies is begun once more, from its checkpoint; if that dies too, its result is an error.
+        A task whose process dies is restarted once, from its checkpoint; if that dies too, its result is an error.
         """

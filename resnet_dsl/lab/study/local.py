@@ -114,7 +114,7 @@ class LocalEngine:
 
 @contextlib.contextmanager
 def _no_main() -> Iterator[None]:
-    """Processes started inside `with` do not run the main module, of which a worker needs nothing.
+    """Processes started inside `with` do not run the main module: a worker needs nothing of it.
 
     A script that calls `rd.study` outside of `if __name__ == "__main__"` would begin the study again in every worker.
     """

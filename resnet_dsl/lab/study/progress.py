@@ -1,4 +1,4 @@
-"""What is shown while a study goes on: each run as it ends, and, on a terminal, a live line. No torch here."""
+"""What is shown while a study runs: each run as it ends and, on a terminal, a live line. No torch here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Board:
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
-        """One line of news; silence where nobody reads any more."""
+        """One line of news."""
         self._console.print(text)
 
     def event(self, e: Event) -> None:

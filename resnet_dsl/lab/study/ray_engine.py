@@ -1,7 +1,7 @@
 """Studies on Ray: every run is a task of a cluster, and its folder the result. Ray itself is imported when an engine runs.
 
 Ray only decides where a run is carried out. The study's folder is seen by every machine under the same path, so a run that lost its
-process goes on from its checkpoint wherever Ray begins it again.
+process resumes from its checkpoint wherever Ray restarts it.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _versions() -> dict[str, str]:
 
 
 class _Ours(io.TextIOBase):
-    """Standard output without what threads of Ray print there: results go there, and what they say is told as events and results."""
+    """Standard output without what threads of Ray print there: results go there, and events and results say the same."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream, self._thread = stream, threading.current_thread()

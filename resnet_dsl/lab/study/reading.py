@@ -32,7 +32,7 @@ from resnet_dsl.language.spec import Spec
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe, plain
 
 TAIL, JUDGED = 100, 2000
-"""What `tail` and `judged` are where nobody says."""
+"""The defaults of `tail` and `judged`."""
 
 DECIDED: Mapping[str, str] = {"lr": "learning_rates", "seed": "seeds", "steps": "steps", "epochs": "steps"}
 """Keys of a recipe, and the keys of a study that decide them."""

@@ -1,4 +1,4 @@
-"""Student's t distribution, which few runs need and the standard library lacks."""
+"""Student's t distribution, which the standard library does not have."""
 
 from __future__ import annotations
 

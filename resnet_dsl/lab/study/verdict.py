@@ -71,7 +71,7 @@ def judge(h: Hypothesis, of: Sequence[float | None], other: Sequence[float | Non
 
 
 def overall(judgements: Sequence[Judgement]) -> tuple[Verdict, str]:
-    """The verdict over all comparisons, and why: supported where each is, not supported where one is not, else it cannot be told."""
+    """The verdict over all comparisons, and why: supported where each is, not supported where one is not, else undecided."""
     against = [j for j in judgements if j.verdict == NOT_SUPPORTED]
     if against:
         return NOT_SUPPORTED, f"{against[0].that}: {_lower(against[0].why)}"
