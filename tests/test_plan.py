@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from resnet_dsl.training.device import device, plan, regional
 from resnet_dsl.training.device.device import Facts
 from resnet_dsl.training.device.plan import PLAN_PARTS, Pins, Plan, candidates
 from resnet_dsl.training.device.trial import Length, decide
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 AMX = Facts("cpu", "", "matrix", "", 2)
 VECTOR = Facts("cpu", "", "vector", "", 2)
@@ -247,14 +249,6 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 SETTINGS = ["stages=[{depth: 2, width: 4}, {depth: 1, width: 8, stride: 2}]", "head={classifier: {dropout: 0.5}}"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network() -> torch.nn.Module:

@@ -406,14 +406,6 @@ stages: [{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]
 """
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def train(home: Path, folder: Path, name: str, *more: str) -> int:
     (home / "tiny.yaml").write_text(SPEC)
     small = [

@@ -29,7 +29,7 @@ from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.files import PARTIAL, discard, open_regular, sync_folder, write_atomic, write_error
 
 if TYPE_CHECKING:
-    from resnet_dsl.records.document import Document
+    from resnet_dsl.records.document import StoredDocument
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
 METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"
@@ -160,7 +160,7 @@ class RunFolder:
         """Write one of the folder's files whole."""
         write_atomic(self.path / name, text.encode())
 
-    def write_document(self, name: str, document: Document) -> None:
+    def write_document(self, name: str, document: StoredDocument) -> None:
         """Write one of the folder's JSON files whole."""
         self.write(name, json.dumps(document.to_dict(), indent=1, allow_nan=False) + "\n")
 

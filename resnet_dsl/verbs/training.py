@@ -17,8 +17,9 @@ from resnet_dsl.diagnostics import COMMAND_LINE, Argument, call, either, refuse,
 from resnet_dsl.language import Spec, changed
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.runs import Runs, find_runs
+from resnet_dsl.records.errors import Interrupted
 from resnet_dsl.records.folder import RunFolder
-from resnet_dsl.records.request import Place, Request, argument
+from resnet_dsl.records.request import FLAGS, KINDS, Place, Request, argument
 from resnet_dsl.records.results import RateSearch, Rehearsal
 from resnet_dsl.records.run import HOME, Run
 from resnet_dsl.records.summary import Metric
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from resnet_dsl.language.recipe import Recipe
     from resnet_dsl.training.loop.progress import Watcher
     from resnet_dsl.training.ranks.world import World
+
+__all__ = [
+    "FLAGS", "KINDS", "Interrupted", "Request", "carry_out", "find_lr", "rate_search", "rehearsal", "rehearse", "reports", "run", "runs", "train",
+]  # fmt: skip
 
 # Options of the command line alone, as they are written there.
 _RESUME, _DRY_RUN, _FIND_LR = (speak(str(Argument(name, True)), COMMAND_LINE) for name in ("resume", "dry_run", "find_lr"))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, refuse
-from resnet_dsl.records.document import Document
+from resnet_dsl.records.document import StoredDocument
 from resnet_dsl.records.record import Extent, Placement, PlanRecord, Precision
 from resnet_dsl.records.run import Run
 from resnet_dsl.training.device.device import Facts, find
@@ -209,7 +209,7 @@ def _stored(path: Path) -> Pins:
         raise
 
 
-class _HeldPlan(Document):
+class _HeldPlan(StoredDocument):
     """The part of run.json that a plan is read from."""
 
     plan: PlanRecord | None = None
