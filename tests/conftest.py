@@ -182,3 +182,19 @@ def one_thread_in_a_plain_terminal(one_thread: None, monkeypatch: pytest.MonkeyP
     """Numbers that do not depend on the cores, text that does not depend on the window."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of pictures in files."""
+    from streams import write_folder
+
+    return write_folder(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def no_child_left() -> Iterator[None]:
+    yield
+    import multiprocessing
+
+    assert multiprocessing.active_children() == []
