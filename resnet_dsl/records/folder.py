@@ -20,7 +20,6 @@ import fcntl
 import json
 import os
 import re
-import socket
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -132,7 +131,7 @@ class RunFolder:
                 "disk", f"cannot lock it: {e.strerror}", "use a folder on a local disk that may be written", at=path, exit_code=3
             ) from None
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        os.pwrite(self._lock, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
         # A process that reads pictures for this one may outlive it for some seconds, and must not hold the lock then.
         os.register_at_fork(after_in_child=self._unlock)
         for folder in (self.path, self.checkpoints):
