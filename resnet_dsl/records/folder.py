@@ -176,7 +176,7 @@ class Metrics:
     """metrics.jsonl, appended line by line."""
 
     def __init__(self, path: Path, keep: int) -> None:
-        """Open it and cut off what was written after the state that the run goes on from: `keep` bytes stay."""
+        """Open it and cut off what was written after the state that the run is resumed from: `keep` bytes stay."""
         self.path = path
         try:
             self._file = os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab")

@@ -65,7 +65,7 @@ def train(network: Trainable, request: Request, /) -> Run:
     """Train a network on a data set, into a run folder that is enough to repeat, resume and use it.
 
     The keywords are the options of `resnet-dsl train`, in docs/training.md: `rd.train("resnet20-digits", epochs=15, lr=0.1)`. With
-    `resume=True` the run in a folder goes on: `rd.train("runs/first", resume=True)`. Under torchrun every process gives the run.
+    `resume=True` the run in a folder is resumed: `rd.train("runs/first", resume=True)`. Under torchrun every process gives the run.
     Raises SpecError: exit 2 where network, recipe and data do not fit, 3 for data, device and disk, 1 where the loss is not finite;
     `records.errors.Interrupted` where a signal came or the time was up, with the state saved.
     """
