@@ -12,10 +12,8 @@ import typer
 from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
 from resnet_dsl.cli.output import answer, note
 from resnet_dsl.diagnostics import COMMAND_LINE, refuse, speak
-from resnet_dsl.records.errors import Interrupted
-from resnet_dsl.records.request import FLAGS, KINDS, Request
 from resnet_dsl.table import Answer
-from resnet_dsl.verbs.training import carry_out, rate_search, rehearsal, reports
+from resnet_dsl.verbs.training import FLAGS, KINDS, Interrupted, Request, carry_out, rate_search, rehearsal, reports
 
 RESUMABLE = 75
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _replace(
 ) -> None:
     """Write beside, sync, rename, sync the folder; the file gets the permissions `mode`. Raises OSError, and leaves what was there."""
     # A short name, whatever the file's own: a file system takes 255 bytes.
-    partial = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}.{os.getpid()}{PARTIAL}")
+    partial = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("wb") as f:
             half = len(content) // 2

@@ -7,8 +7,6 @@ spelled out (`<U+001B>`), and what has a meaning in the format is escaped.
 
 from __future__ import annotations
 
-import csv
-import html
 import io
 import re
 import textwrap
@@ -101,6 +99,8 @@ class Table:
         return ["" if v is None else inline(c.text(v)) for c, v in zip(self.columns, row, strict=True)]
 
     def _csv(self) -> str:
+        import csv
+
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([_bare(c.key) for c in self.columns])
@@ -202,6 +202,7 @@ def _latex(head: list[str], body: list[list[str]], total: list[list[str]], right
 
 def _html(head: list[str], body: list[list[str]], total: list[list[str]], rights: list[bool], title: str, notes: tuple[str, ...]) -> str:
     """A table that a notebook shows in its own style: numbers to the right, the title above, the notes below."""
+    import html
 
     def line(cells: Sequence[str], tag: str, strong: bool = False) -> str:
         def cell(text: str, right: bool) -> str:

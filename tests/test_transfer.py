@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import tiny
 from safetensors.torch import load_file
 
 from resnet_dsl.cli.app import main
@@ -21,23 +21,9 @@ from resnet_dsl.training.loop.run_writer import FolderWriter
 from resnet_dsl.verbs.modules import build
 from resnet_dsl.verbs.training import train
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]
-train: {epochs: 2, batch: 64, lr: 0.1, log_every: 5, checkpoint_every: 0.5, augment: {flip: false}, precision: fp32}
-"""
+pytestmark = pytest.mark.usefixtures("one_thread")
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+TINY = tiny("epochs: 2, batch: 64, lr: 0.1, log_every: 5, checkpoint_every: 0.5, augment: {flip: false}, precision: fp32")
 
 
 @pytest.fixture(scope="module")

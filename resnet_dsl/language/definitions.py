@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import resources
 
 from resnet_dsl.diagnostics import Collector, Location, Source, quote
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
+from resnet_dsl.language.files import PACKAGE
 from resnet_dsl.language.kinds import BLOCK_NAMES, POLICY_NAMES, SEQUENCE_NAMES, STEPS
 from resnet_dsl.language.reading import MAX_STEPS, Reader
 from resnet_dsl.language.source import read
@@ -36,7 +36,7 @@ def library() -> Definitions:
     """The shipped definitions, read by the same code as a user's."""
     parts = []
     for name in ("blocks", "shortcuts", "sequences"):
-        text = resources.files("resnet_dsl.language").joinpath(f"library/{name}.yaml").read_text("utf-8")
+        text = (PACKAGE / "language" / "library" / f"{name}.yaml").read_text("utf-8")
         part = read(Source(f"library/{name}.yaml", text))
         parts.append((name, part.keys_at[name], part[name]))
     tree = MappingTree(Location(Source("the standard library", "")), parts)

@@ -9,12 +9,14 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
 from resnet_dsl.diagnostics import Location, Source, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.language.source import MAX_BYTES, decode
+
+PACKAGE = Path(__file__).parent.parent
+"""The package on the disk: its data lies beside its code. `importlib.resources` takes longer to import than most commands."""
 
 
 def read_file(path: str, at: Location | None = None) -> Source:
@@ -85,7 +87,7 @@ def read_stdin() -> Source:
 @functools.cache
 def shipped_specs() -> dict[str, Path]:
     """The shipped specs by name, in order of their folders."""
-    root = Path(str(resources.files("resnet_dsl.specs")))
+    root = PACKAGE / "specs"
     found: dict[str, Path] = {}
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name not in ("recipes", "__pycache__")):
         for path in sorted(folder.glob("*.yaml")):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from resnet_dsl.diagnostics import Argument, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, refuse
 from resnet_dsl.language.document import at_value, unknown_key
-from resnet_dsl.language.files import read_file
+from resnet_dsl.language.files import PACKAGE, read_file
 from resnet_dsl.language.forms import boolean_help
 from resnet_dsl.language.recipe import Recipe, merge, part_of
 from resnet_dsl.language.source import read
@@ -23,7 +22,7 @@ from resnet_dsl.language.tree import MappingTree, Scalar, Tree, describe, plain
 
 def shipped_recipes() -> dict[str, Path]:
     """The shipped recipes by name."""
-    folder = Path(str(resources.files("resnet_dsl.specs"))) / "recipes"
+    folder = PACKAGE / "specs" / "recipes"
     return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
 
 

@@ -39,7 +39,7 @@ Text = Annotated[str, PlainValidator(_text)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 
 
-class Document(BaseModel):
+class StoredDocument(BaseModel):
     """The base of every model: strict about types, numbers are finite, values do not change."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)

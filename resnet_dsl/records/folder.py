@@ -20,7 +20,6 @@ import fcntl
 import json
 import os
 import re
-import socket
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.files import PARTIAL, discard, open_regular, sync_folder, write_atomic, write_error
 
 if TYPE_CHECKING:
-    from resnet_dsl.records.document import Document
+    from resnet_dsl.records.document import StoredDocument
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
 METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"
@@ -132,7 +131,7 @@ class RunFolder:
                 "disk", f"cannot lock it: {e.strerror}", "use a folder on a local disk that may be written", at=path, exit_code=3
             ) from None
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        os.pwrite(self._lock, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
         # A process that reads pictures for this one may outlive it for some seconds, and must not hold the lock then.
         os.register_at_fork(after_in_child=self._unlock)
         for folder in (self.path, self.checkpoints):
@@ -160,7 +159,7 @@ class RunFolder:
         """Write one of the folder's files whole."""
         write_atomic(self.path / name, text.encode())
 
-    def write_document(self, name: str, document: Document) -> None:
+    def write_document(self, name: str, document: StoredDocument) -> None:
         """Write one of the folder's JSON files whole."""
         self.write(name, json.dumps(document.to_dict(), indent=1, allow_nan=False) + "\n")
 
@@ -177,7 +176,7 @@ class Metrics:
     """metrics.jsonl, appended line by line."""
 
     def __init__(self, path: Path, keep: int) -> None:
-        """Open it and cut off what was written after the state that the run goes on from: `keep` bytes stay."""
+        """Open it and cut off what was written after the state that the run is resumed from: `keep` bytes stay."""
         self.path = path
         try:
             self._file = os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab")

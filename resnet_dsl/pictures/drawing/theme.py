@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from resnet_dsl.pictures.drawing.tree import Frame, Look
+if TYPE_CHECKING:
+    from resnet_dsl.pictures.drawing.tree import Frame, Look
 
 ThemeName = Literal["light", "dark", "print"]
 
