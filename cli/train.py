@@ -41,7 +41,7 @@ def _beside_the_table(
 def command(**given: Any) -> None:
     """Train a network on a data set, into a run folder that is enough to repeat, resume and use it.
 
-    Ctrl-C saves and prints the command that goes on. Any key of the recipe can be set: --set train.label_smoothing=0.1.
+    Ctrl-C saves and prints the command that resumes the run. Any key of the recipe can be set: --set train.label_smoothing=0.1.
     """
     spec, format, dry_run, find_lr = (given.pop(name) for name in ("spec", "format", "dry_run", "find_lr"))
     if sum((given["resume"], dry_run, find_lr)) > 1:

@@ -135,7 +135,7 @@ def test_refused_before_a_folder_is_made(
     assert message in capsys.readouterr().err
     assert not Path("refused").exists()
     assert main(["train", "--resume", "before", *args[:2]]) == 2
-    assert "a run goes on as it was begun" in capsys.readouterr().err
+    assert "a resumed run keeps the settings that it began with" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

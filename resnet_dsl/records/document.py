@@ -101,7 +101,7 @@ def damaged(at: Path, what: str, *, line: int | None = None) -> SpecError:
 
 
 SAID = "said"
-"""The type of an error of ours whose message goes on after the value's name."""
+"""The type of our own errors, whose message follows the value's name."""
 
 _WANTED = {
     "int": "a whole number", "float": "a number", "finite": "a finite number", "bool": "true or false", "string": "a text",

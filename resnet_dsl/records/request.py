@@ -213,7 +213,7 @@ class Request:
             may = ", ".join(str(Argument(name)) for name in ("data_dir", "device", "workers", "max_time"))
             raise refuse(
                 "usage",
-                "a run goes on as it was begun",
+                "a resumed run keeps the settings that it began with",
                 f"leave out all but {may}, and {Argument('epochs')} or {Argument('steps')} to make it longer; "
                 f"or begin a new run without {Argument('resume', True)}",
                 at=Argument("resume", True),
