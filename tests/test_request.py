@@ -49,6 +49,7 @@ def test_keywords_are_the_table(verb: Any) -> None:
     assert network.name == "network"
     assert {p.name: p.default for p in keywords} == {f.name: f.default for f in fields(Request)}
     assert {p.kind for p in keywords} == {inspect.Parameter.KEYWORD_ONLY}
+    assert str(next(p for p in keywords if p.name == "epochs")) == "epochs: int | None = None"
     with pytest.raises(TypeError, match="epoch"):
         verb("resnet20-digits", epoch=1)
 

@@ -177,6 +177,7 @@ def test_from_python(home: Path, tmp_path: Path) -> None:
         ("layer1",),
         json.loads((run.path / "results.json").read_text()),
     )
+    assert "freeze=('layer1',), quiet=True)" in (run.path / "command.txt").read_text()
     before, after = tensors(home / "before"), tensors(tmp_path / "run")
     moved = {k.partition(".")[0] for k in before if not torch.equal(before[k], after[k])}
     assert moved == {"conv1", "bn1", "layer2", "fc"}

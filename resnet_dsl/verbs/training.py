@@ -13,13 +13,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, call, either, refuse, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, speak
 from resnet_dsl.language import Spec, changed
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.runs import Runs, find_runs
 from resnet_dsl.records.errors import Interrupted
 from resnet_dsl.records.folder import RunFolder
-from resnet_dsl.records.request import FLAGS, KINDS, Place, Request, argument
+from resnet_dsl.records.request import FLAGS, KINDS, TYPES, Place, Request, argument
 from resnet_dsl.records.results import RateSearch, Rehearsal
 from resnet_dsl.records.run import HOME, Run
 from resnet_dsl.records.summary import Metric
@@ -53,7 +53,7 @@ def _asking(request: Callable[P, Request]) -> Callable[[Callable[[Trainable, Req
 
         own = inspect.signature(function)
         network = own.parameters["network"]
-        asked = inspect.signature(request).parameters.values()
+        asked = [p.replace(annotation=TYPES[p.name]) for p in inspect.signature(request).parameters.values()]
         verb.__signature__ = own.replace(parameters=[network, *asked])  # type: ignore[attr-defined]
         return verb
 
@@ -69,9 +69,9 @@ def train(network: Trainable, request: Request, /) -> Run:
     Raises SpecError: exit 2 where network, recipe and data do not fit, 3 for data, device and disk, 1 where the loss is not finite;
     `records.errors.Interrupted` where a signal came or the time was up, with the state saved.
     """
-    given = {f.name: getattr(request, f.name) for f in fields(request) if getattr(request, f.name) != f.default}
+    given = [f"{f.name}={value!r}" for f in fields(request) if (value := getattr(request, f.name)) != f.default]
     name = network.name if isinstance(network, Spec) else os.fspath(network)
-    return carry_out(network, request, command=[speak(call("train", name, **given))])
+    return carry_out(network, request, command=[f"rd.train({', '.join([repr(name), *given])})"])
 
 
 @_asking(Request)
