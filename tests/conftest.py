@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ def _torch_device(name: str) -> bool:
     import torch
 
     return torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
+
+
+def _builds() -> bool:
+    try:
+        return int(version("setuptools").partition(".")[0]) >= 77
+    except PackageNotFoundError:
+        return False
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -39,7 +47,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "torch": (lambda: not LIGHT, "torch is not installed (the extra torch)"),
     "pandas": (lambda: importlib.util.find_spec("pandas") is not None, "pandas is not installed"),
     "reportlab": (lambda: importlib.util.find_spec("reportlab") is not None, "reportlab is not installed (the extra pdf)"),
-    "setuptools": (lambda: importlib.util.find_spec("setuptools") is not None, "setuptools is not installed"),
+    "setuptools": (_builds, "setuptools is not installed, or older than pyproject.toml wants"),
     "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
