@@ -2,7 +2,8 @@
 
     python benchmarks/start.py [--repeat N]
 
-"Cold" is a new process with a warm page cache; times are medians. The twin of `inspect` is the least that a Python process
+"Cold" is a new process with a warm page cache; times are medians. Starts are measured in turns with `python -c pass`, so that
+what else the machine does is shared out among them, and told as multiples of it. The twin of `inspect` is the least that a Python process
 can do for the same figures: import torch, make the same module on the meta device, run it once under hooks and sum.
 """
 
@@ -55,6 +56,35 @@ stages: [{{depth: 50000, width: 16}}, {{depth: 50000, width: 32, stride: 2}}]
 """
 
 
+STARTS = (
+    ("--version", None), ("--help", 4), ("inspect --help", None), ("list data", None), ("explain merge-shape", None),
+    ("check resnet50", None), ("inspect resnet50", 5),
+)  # fmt: skip
+"""Command lines, and at most how many times as long as `python -c pass` they are to take."""
+
+
+def starts(repeat: int) -> list[tuple[str, str, str]]:
+    """Each command's time beside that of Python alone, and of completion in the shell."""
+    commands = {"python -c pass": [sys.executable, "-c", "pass"]}
+    commands |= {f"resnet-dsl {line}": [COMMAND, *line.split()] for line, _ in STARTS}
+    asked = {**os.environ, "_RESNET_DSL_COMPLETE": "complete_bash", "COMP_WORDS": "resnet-dsl inspect resnet10", "COMP_CWORD": "2"}
+    commands["completion of a spec's name"] = [COMMAND]
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for run in range(repeat + 1):
+        for name, command in commands.items():
+            start = time.perf_counter()
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env=asked if name.startswith("completion") else None)
+            if run:
+                times[name].append(time.perf_counter() - start)
+    goals = {f"resnet-dsl {line}": goal for line, goal in STARTS} | {"completion of a spec's name": 4}
+    alone, *_ = middles = {name: statistics.median(found) for name, found in times.items()}
+    rows = []
+    for name, middle in middles.items():
+        goal = goals.get(name)
+        rows.append((name, f"{1000 * middle:.0f} ms, {middle / middles[alone]:.1f} x", f"at most {goal} x" if goal else ""))
+    return rows
+
+
 def process(arguments: list[str], repeat: int) -> tuple[float, float]:
     """Median seconds and largest peak memory in MB of `repeat` new processes, after one that warms the page cache."""
     seconds, peak = [], 0
@@ -101,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="processes or calls a median is taken of (20)")
     repeat = parser.parse_args().repeat
-    rows: list[tuple[str, str, str]] = []
+    rows = starts(repeat)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         few = max(1, repeat // 4)

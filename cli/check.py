@@ -74,7 +74,7 @@ def _report(specs: list[str], overrides: list[str], format: CheckFormat, strict:
 
 
 def _say(specs: list[str], overrides: list[str], strict: bool, quiet: bool) -> int:
-    """Check one spec after the other, and say of each at once what there is to say; the exit code."""
+    """Check one spec after the other, and print each result at once. Returns the exit code."""
     codes = []
     for spec in specs:
         found = rd.check(spec, overrides=overrides, strict=strict)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-import resnet_dsl as rd
 from resnet_dsl.cli.options import QuietOption
-from resnet_dsl.cli.output import note, show, show_table
+from resnet_dsl.cli.output import answer, note
 from resnet_dsl.cli.train import RESUMABLE
-from resnet_dsl.records.errors import Interrupted
-from resnet_dsl.records.request import Request
-from resnet_dsl.records.results import results_table
-from resnet_dsl.table import Column, Table
-from resnet_dsl.verbs.training import carry_out
-
-RESIDUAL, PLAIN = "resnet56-digits", "plain56-digits"
+from resnet_dsl.verbs.reporting import demonstrate
+from resnet_dsl.verbs.training import Interrupted
 
 
 def command(
@@ -28,19 +21,9 @@ def command(
 
     The two differ in one word of the spec, the shortcut. Both have the same parameters, recipe and seed.
     """
-    request = Request(data="digits", recipe="digits", epochs=epochs, quiet=quiet)
     try:
-        runs = [carry_out(name, request, command=["resnet-dsl", "demo"]) for name in (RESIDUAL, PLAIN)]
+        found = demonstrate(epochs, quiet=quiet)
     except Interrupted as e:
         note(f"{e}\nbegin again with: resnet-dsl demo")
         raise typer.Exit(RESUMABLE) from None
-    picture = runs[0].path / "networks.svg"
-    rd.draw([rd.compile(rd.load(name)) for name in (RESIDUAL, PLAIN)]).save(picture)
-    show_table(results_table([r.results for r in runs if r.results]), "table")
-    show("\n")
-    show_table(_pointers(runs[0].path, picture), "table")
-
-
-def _pointers(folder: Path, picture: Path) -> Table:
-    rows = (("picture", picture), ("next", f"resnet-dsl evaluate {folder}"), ("", f"resnet-dsl compare {PLAIN} {RESIDUAL}"))
-    return Table((Column("what", ""), Column("where", "")), rows)
+    answer(found, "table", quiet=quiet)

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import locale
-import os
-import platform
-import sys
-import tempfile
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
-
 import typer
 
 from resnet_dsl.cli.output import show
-from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.datasets.search import cache, find
-from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.extras import EXTRAS, is_installed
-from resnet_dsl.pictures.drawing.engine import render
-from resnet_dsl.version import __version__
+from resnet_dsl.verbs.doctor import MISSING, doctor
 
 
 def command() -> None:
@@ -27,95 +13,8 @@ def command() -> None:
 
     Exit code 3 where a package that resnet-dsl needs is missing; the packages of extras may be missing.
     """
-    packages = dict(_packages())
-    lines = [
-        ("resnet-dsl", __version__),
-        ("python", f"{platform.python_version()} ({sys.executable})"),
-        ("platform", platform.platform()),
-        *packages.items(),
-        *(("extra", line) for line in _extras()),
-        *_devices(),
-        *(("data", f"{name}: {where}") for name, where in _data()),
-        ("drawing", _drawing()),
-        *_writable(),
-        ("terminal", f"{os.environ.get('TERM', 'none')}, output in {sys.stdout.encoding}, locale {locale.getlocale()[0] or 'C'}"),
-    ]
-    width = max(len(key) for key, _ in lines)
-    show("".join(f"{key:<{width}}  {value}\n" for key, value in lines))
-    if "missing" in packages.values():
+    found = doctor()
+    width = max(len(key) for key, _ in found)
+    show("".join(f"{key:<{width}}  {value}\n" for key, value in found))
+    if any(value == MISSING for _, value in found):
         raise typer.Exit(3)
-
-
-def _packages() -> Iterator[tuple[str, str]]:
-    """What we depend on, extras left out, by the package's own metadata."""
-    for line in requires("resnet-dsl") or ():
-        if "extra ==" not in line:
-            name = line.partition(";")[0].rstrip("0123456789.,<>=!~ ")
-            yield name, _installed(name)
-
-
-def _installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
-def _extras() -> Iterator[str]:
-    """What each extra brings and what of it is here."""
-    for extra, modules in EXTRAS.items():
-        found = [f"{package} {_installed(package)}" for package in modules.values()]
-        missing = any(line.endswith(" missing") for line in found)
-        yield f"{extra}: {', '.join(found)}" + (f"; pip install 'resnet-dsl[{extra}]'" if missing else "")
-
-
-def _devices() -> Iterator[tuple[str, str]]:
-    if not is_installed("torch"):
-        yield "device", "none without torch"
-        return
-    try:
-        import torch
-    except (ImportError, OSError) as e:
-        yield "device", f"torch cannot be imported: {e}"
-        return
-    yield (
-        "device",
-        f"cpu: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
-    )
-    for i in range(torch.cuda.device_count()):
-        yield "device", f"cuda:{i}: {torch.cuda.get_device_name(i)}, CUDA {torch.version.cuda}"
-    if torch.backends.mps.is_available():
-        yield "device", "mps"
-
-
-def _drawing() -> str:
-    try:
-        return f"the bundled engine works ({len(render('digraph {a -> b}', 'svg')):,} bytes of SVG)"
-    except SpecError as e:
-        return "; ".join(d.message for d in e.diagnostics)
-
-
-def _data() -> Iterator[tuple[str, str]]:
-    for name, source in SOURCES.items():
-        if source.layouts:
-            try:
-                yield name, str(find(source, None).folder)
-            except SpecError:
-                yield name, "not found"
-
-
-def _writable() -> Iterator[tuple[str, str]]:
-    home = cache()
-    for what, folder in (("this folder", Path.cwd()), *([("cache", home)] if home is not None else [])):
-        yield "writable", f"{what}: {'yes' if _may_write(folder) else 'no'} ({folder})"
-
-
-def _may_write(folder: Path) -> bool:
-    """May a file be made there, or the folder itself where it is not there yet?"""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False

@@ -53,7 +53,7 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def complain(error: SpecError) -> None:
-    """What is refused, where a command goes on with the rest."""
+    """Print what is refused, where a command continues with the rest."""
     typer.echo(render(error.diagnostics, COMMAND_LINE), err=True)
 
 

@@ -9,11 +9,8 @@ import typer
 
 from resnet_dsl.cli.options import DataDirOption, QuietOption, ThemeOption
 from resnet_dsl.cli.output import note, show, wrote
-from resnet_dsl.diagnostics import SpecError, refuse
-from resnet_dsl.files import write_output
-from resnet_dsl.pictures.page.run import METRICS, Shown, page
-from resnet_dsl.pictures.runs import find_runs, reason
-from resnet_dsl.records.assessment import Sampled
+from resnet_dsl.diagnostics import refuse
+from resnet_dsl.verbs.reporting import report
 
 
 def command(
@@ -33,34 +30,9 @@ def command(
     """
     if out != "-" and not out.lower().endswith(".html"):
         raise refuse("usage", f"a report is a page, not {out}", "name a file that ends in .html", at="--out")
-    if data_dir is not None and not predictions:
-        raise refuse("usage", "without predictions no data is read", "leave out --data-dir or --no-predictions", at="--data-dir")
-    shown = []
-    for run in find_runs(runs, lambda text: note(f"warning: {text}")):
-        try:
-            graph = run.graph
-        except SpecError as e:
-            note(f"warning: {run.path} is left out: {reason(e, run.path)}")
-            continue
-        found = _predictions(run.path, data_dir) if predictions else None
-        shown.append(Shown(run.overview, run.spec_text, graph, {m: run.curves(m) for m in METRICS}, found))
-    if not shown:
-        raise refuse("run-missing", "no runs there", "train one: resnet-dsl train SPEC", at=" ".join(map(str, runs)), exit_code=3)
-    text = page(shown, theme)
+    page = report(*runs, predictions=predictions, data_dir=data_dir, theme=theme, warn=lambda text: note(f"warning: {text}"))
     if out == "-":
-        show(text)
+        show(page.html)
     else:
-        write_output(out, text)
+        page.save(out)
         wrote(out, quiet=quiet)
-
-
-def _predictions(path: Path, data_dir: Path | None) -> Sampled | str:
-    """What a run makes of its test images, or why that is not known."""
-    from resnet_dsl.using import samples
-
-    try:
-        return samples.predictions(path, data_dir)
-    except SpecError as e:
-        first = e.diagnostics[0]
-        note(f"warning: {path}: no predictions: {first.message}")
-        return f"{first.location}: {first.message}; {first.help}"

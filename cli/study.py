@@ -75,7 +75,7 @@ def command(
     """Compare networks by many runs, and decide a claim by a rule that was fixed before them.
 
     Every arm gets the same learning rates and seeds; runs of one seed see the same batches and share initial values. The result is
-    supported, not supported, or cannot tell at this budget, and lies in study.json. Ctrl-C saves; the same command goes on. The shipped
+    supported, not supported, or cannot tell at this budget, and is in study.json. Ctrl-C saves; the same command resumes. The shipped
     studies: resnet-dsl list studies.
     """
     if quick and long:

@@ -12,10 +12,8 @@ import typer
 from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
 from resnet_dsl.cli.output import answer, note
 from resnet_dsl.diagnostics import COMMAND_LINE, refuse, speak
-from resnet_dsl.records.errors import Interrupted
-from resnet_dsl.records.request import FLAGS, KINDS, Request
 from resnet_dsl.table import Answer
-from resnet_dsl.verbs.training import carry_out, rate_search, rehearsal, reports
+from resnet_dsl.verbs.training import FLAGS, KINDS, Interrupted, Request, carry_out, rate_search, rehearsal, reports
 
 RESUMABLE = 75
 
@@ -43,7 +41,7 @@ def _beside_the_table(
 def command(**given: Any) -> None:
     """Train a network on a data set, into a run folder that is enough to repeat, resume and use it.
 
-    Ctrl-C saves and prints the command that goes on. Any key of the recipe can be set: --set train.label_smoothing=0.1.
+    Ctrl-C saves and prints the command that resumes the run. Any key of the recipe can be set: --set train.label_smoothing=0.1.
     """
     spec, format, dry_run, find_lr = (given.pop(name) for name in ("spec", "format", "dry_run", "find_lr"))
     if sum((given["resume"], dry_run, find_lr)) > 1:

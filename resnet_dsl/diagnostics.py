@@ -379,7 +379,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str], *, what: str) -> str:
-    """The help line for an unknown name: a suggestion where one is near, else what there is."""
+    """The help line for an unknown name: a suggestion where one is near, else the known names."""
     names = list(known)
     what = what.removeprefix("a ").removeprefix("an ")
     near = suggest(word, names)

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ def _torch_device(name: str) -> bool:
     import torch
 
     return torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
+
+
+def _builds() -> bool:
+    try:
+        return int(version("setuptools").partition(".")[0]) >= 77
+    except PackageNotFoundError:
+        return False
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -39,7 +47,7 @@ NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
     "torch": (lambda: not LIGHT, "torch is not installed (the extra torch)"),
     "pandas": (lambda: importlib.util.find_spec("pandas") is not None, "pandas is not installed"),
     "reportlab": (lambda: importlib.util.find_spec("reportlab") is not None, "reportlab is not installed (the extra pdf)"),
-    "setuptools": (lambda: importlib.util.find_spec("setuptools") is not None, "setuptools is not installed"),
+    "setuptools": (_builds, "setuptools is not installed, or older than pyproject.toml wants"),
     "cuda": (lambda: _torch_device("cuda"), "no CUDA device"),
     "mps": (lambda: _torch_device("mps"), "no MPS device"),
     "chromium": (lambda: CHROMIUM is not None, "no Chromium (Debian: apt-get install chromium)"),
@@ -157,14 +165,44 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
     assert [url for url in asked if not url.startswith(("file://", "data:"))] == []
 
 
+def tiny(train: str = "epochs: 3, batch: 64, lr: 0.2, augment: {flip: false}", **changes: str) -> str:
+    """A small network for the digits, as YAML: `train` holds its recipe, `changes` other values at its keys."""
+    keys = {
+        "input": "{channels: 1, height: 8, width: 8}", "classes": "10", "stem": "cifar", "block": "basic", "shortcut": "A",
+        "stages": "[{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]", **changes, "train": f"{{{train}}}",
+    }  # fmt: skip
+    return "".join(f"{key}: {value}\n" for key, value in keys.items())
+
+
 @pytest.fixture
-def one_thread_in_a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Numbers that do not depend on the cores, text that does not depend on the window."""
+def one_thread() -> Iterator[None]:
+    """Numbers that do not depend on the cores."""
     import torch
 
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread_in_a_plain_terminal(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that do not depend on the cores, text that does not depend on the window."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of pictures in files."""
+    from streams import write_folder
+
+    return write_folder(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def no_child_left() -> Iterator[None]:
+    yield
+    import multiprocessing
+
+    assert multiprocessing.active_children() == []

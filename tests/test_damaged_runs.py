@@ -11,18 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import tiny
 
 from resnet_dsl.cli.app import main
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 4}]
-train: {steps: 4, batch: 64, log_every: 2, augment: {flip: false}}
-"""
+TINY = tiny("steps: 4, batch: 64, log_every: 2, augment: {flip: false}", stages="[{depth: 1, width: 4}]")
 HUGE = "1" + "0" * 400
 
 # A key, joined by dots, the JSON in its place (None: the key is gone), and what is said of it.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import tiny
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.runtime import weights
@@ -16,15 +17,7 @@ from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.verbs.modules import build
 from resnet_dsl.verbs.trained import open as open_network
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]
-train: {batch: 64, precision: fp32}
-"""
+TINY = tiny("batch: 64, precision: fp32", stages="[{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]")
 DEEP = "[" * 10_000 + "]" * 10_000
 GONE = object()
 

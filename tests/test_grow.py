@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from resnet_dsl.analysis.transfer import plan_growth
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, speak
 from resnet_dsl.emission.initial import zeroed
 from resnet_dsl.graph.growth import growth
 from resnet_dsl.runtime import transfer
@@ -274,7 +274,7 @@ def test_what_cannot_be_grown_is_refused(name: str) -> None:
         plan_growth(compiled(a, "a"), compiled(b, "b"))
     (found,) = caught.value.diagnostics
     message, _, help = expected.partition("|")
-    assert (found.code, found.message, found.help, caught.value.exit_code) == ("grow", message, HELP[help], 2)
+    assert (found.code, found.message, speak(found.help, COMMAND_LINE), caught.value.exit_code) == ("grow", message, HELP[help], 2)
 
 
 def test_a_refusal_shows_the_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

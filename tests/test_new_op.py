@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 
+import pytest
 from test_imports import MODULES
 
 from resnet_dsl.ops.table import OPS
@@ -90,6 +91,7 @@ def run(program: str, folder: object) -> str:
     return done.stdout
 
 
+@pytest.mark.needs("torch")
 def test_one_row_is_an_operation(tmp_path: object) -> None:
     out = run(ROW + USE + TORCH, tmp_path)
     assert 'threshold,least: 1,"x, or 0 at most `least`"' in out and "flip,,the channels in reverse order" in out

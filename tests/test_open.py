@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import tiny
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -20,15 +21,10 @@ from resnet_dsl.cli.app import main
 from resnet_dsl.table import Answer
 from resnet_dsl.verbs import modules, using
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]
-train: {epochs: 1, batch: 64, lr: 0.2, augment: {flip: false}, validation: 200, precision: fp32}
-"""
+TINY = tiny(
+    "epochs: 1, batch: 64, lr: 0.2, augment: {flip: false}, validation: 200, precision: fp32",
+    stages="[{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]",
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,9 @@
-"""The device plan: tables of facts and what follows from them, the trial under a clock of its own, and compilation."""
+"""The device plan: tables of facts and what follows from them, and the trial under a clock of its own."""
 
 from __future__ import annotations
 
-import copy
 import json
-import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,15 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch.nn import functional
 
-from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, refuse
-from resnet_dsl.graph import compile
-from resnet_dsl.language import load
 from resnet_dsl.records.record import PlanRecord
-from resnet_dsl.runtime.build import build
-from resnet_dsl.training.device import device, plan, regional
+from resnet_dsl.training.device import device, plan
 from resnet_dsl.training.device.device import Facts
 from resnet_dsl.training.device.plan import PLAN_PARTS, Pins, Plan, candidates
 from resnet_dsl.training.device.trial import Length, decide
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 AMX = Facts("cpu", "", "matrix", "", 2)
 VECTOR = Facts("cpu", "", "vector", "", 2)
@@ -244,172 +239,3 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert device.find("cpu").bf16 == "matrix"
     with pytest.raises(SpecError, match="is not a device"):
         device.find("tpu")
-
-
-SETTINGS = ["stages=[{depth: 2, width: 4}, {depth: 1, width: 8, stride: 2}]", "head={classifier: {dropout: 0.5}}"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def network() -> torch.nn.Module:
-    return build(compile(load("resnet20-digits", SETTINGS)), seed=0)
-
-
-def steps(p: Plan, model: torch.nn.Module, count: int) -> None:
-    """A few steps as a run takes them."""
-    forward = p.compiled(p.place(model).train())
-    draws = torch.Generator().manual_seed(1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)
-    for step in range(count):
-        images = torch.randn(16, 1, 8, 8, generator=draws).to(memory_format=p.memory_format)
-        torch.manual_seed(step)
-        loss = functional.cross_entropy(forward(images), torch.arange(16) % 10)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-
-def test_a_real_trial_leaves_no_trace() -> None:
-    model = network()
-    before = copy.deepcopy(model.state_dict())
-    made: list[Plan] = []
-
-    def prepare(p: Plan) -> Callable[[], None]:
-        made.append(p)
-        own = network()
-        return lambda: steps(p, own, 1)
-
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    here = replace(device.find("cpu"), bf16="vector")
-    found = decide(candidates(here, Pins(compile="no")), Length(10**6, 1.0), prepare)
-    assert torch.equal(torch.rand(3), expected)
-    assert [p.precision for p in made] == ["fp32", "bf16"]
-    assert found in made
-    assert "ms a step: fp32 " in found.reason
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-
-
-def test_blocks_are_found_by_their_source() -> None:
-    model = network()
-    assert regional.blocks(model) == [*model.get_submodule("layer1").children(), *model.get_submodule("layer2").children()]
-    assert regional.compile_seconds(model, "no") == 0 < regional.compile_seconds(model, "blocks") < regional.compile_seconds(model, "whole")
-    plain = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.ReLU()))
-    assert regional.blocks(plain) == [plain]
-
-
-def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole way: torch's own error comes out as ours."""
-
-    def broken(graph: object, inputs: object) -> object:
-        raise RuntimeError("fatal error: Python.h: No such file")
-
-    real = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: real(self, backend=broken, **options))
-    torch._dynamo.reset()
-    with pytest.raises(SpecError) as e:
-        steps(Plan("cpu", "fp32", True, 1, compile="whole"), network(), 1)
-    assert e.value.diagnostics[0].code == "compile-failed"
-    assert "Python.h" in e.value.diagnostics[0].message
-    torch._dynamo.reset()
-
-
-# torch's own, while it looks at what enters a compiled block.
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-@pytest.mark.parametrize(("extent", "graphs"), [("whole", 1), ("blocks", 2)])
-def test_what_compilation_leaves_alone(extent: regional.Extent, graphs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys, copies and pickles are a network's own; it judges as it is written; equal blocks are compiled once.
-
-    Traced and differentiated by torch.compile, but not built: that takes long, and the next test does it.
-    """
-    real = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: real(self, backend="aot_eager", **options))
-    torch._dynamo.reset()
-    counters = torch._dynamo.utils.counters
-    counters.clear()
-    p = Plan("cpu", "fp32", True, 1, compile=extent)
-    first, second = network(), network()
-    steps(p, first, 3)
-    assert counters["stats"]["unique_graphs"] == graphs
-    steps(p, second, 3)
-    weights = first.state_dict()
-    assert list(weights) == list(network().state_dict())
-    assert all(torch.equal(v, second.state_dict()[k]) for k, v in weights.items())
-    images = torch.randn(5, 1, 8, 8)
-    loaded = p.place(network())
-    loaded.load_state_dict(weights)
-    with regional.eager(), torch.no_grad():
-        judged = first.eval()(images)
-        for twin in (loaded, copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
-            assert torch.equal(twin.eval()(images), judged)
-    # Neither a second network of the same source nor another size of batch is compiled again.
-    assert counters["stats"]["unique_graphs"] == graphs
-    assert counters["recompiles"] == {}
-    torch._dynamo.reset()
-
-
-@pytest.mark.needs("compiler")
-def test_compiled_steps_are_eager_ones_but_for_rounding_and_repeat_to_the_bit() -> None:
-    graph = compile(load("resnet20-digits", ["stages=[{depth: 1, width: 4}]"]))
-    eager, *others = (build(graph, seed=0) for _ in range(3))
-    steps(Plan("cpu", "fp32", True, 1), eager, 3)
-    for model in others:
-        torch._dynamo.reset()
-        steps(Plan("cpu", "fp32", True, 1, compile="whole"), model, 3)
-    for name, value in eager.state_dict().items():
-        a, b = (model.state_dict()[name] for model in others)
-        assert torch.equal(a, b), name
-        assert torch.allclose(a, value, rtol=1e-3, atol=1e-4), name
-
-
-def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
-    from resnet_dsl.using.bench import compare
-
-    small = ["bench", "resnet20-digits", "--set", "params.n=1", "--batch", "8", "--seconds", "0", "--device", "cpu"]
-    assert main([*small, "--format", "json", "--plan", "precision=bf16,compile=no"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["name"], found["batch"], found["plan"]["precision"], found["plan"]["compile"]) == ("resnet20-digits", 8, "bf16", "no")
-    for what in ("training", "inference"):
-        assert found[what]["pairs"] == 3
-        assert found[what]["low"] <= found[what]["ratio"] <= found[what]["high"]
-        assert found[what]["images_per_s"] > 0
-    assert main(small) == 0
-    assert "plan: cpu, 1 thread, " in capsys.readouterr().out
-    assert main([*small, "--fold-bn"]) == 0
-    assert capsys.readouterr().out.endswith("\nInference under the plan is with batch norms folded.\n")
-    # Work that takes 1 and 3 seconds by a clock of its own.
-    now = 0.0
-
-    def work(seconds: float) -> Callable[[], None]:
-        def step() -> None:
-            nonlocal now
-            now += seconds
-
-        return step
-
-    timing = compare([work(1), work(3)], 6, 20, torch.device("cpu"), lambda: now)
-    assert (timing.images_per_s, timing.plain_images_per_s, timing.ratio, timing.low, timing.high) == (6, 2, 3, 3, 3)
-    assert timing.pairs == 5
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        (["--plan", "precision=bf17"], 2, "precision cannot be 'bf17'"),
-        (["--plan", "precision=bf16", "--precision", "fp32"], 2, "says otherwise"),
-        (["--device", "cuda:99"], 3, "no cuda"),
-        (["--device", "gpu"], 2, "gpu is not a device"),
-    ],
-)
-def test_bench_refuses(options: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if options[-1] == "cuda:99" and torch.cuda.is_available():
-        message = "there is no cuda:99"
-    assert main(["bench", "resnet20-digits", *options]) == code
-    assert message in capsys.readouterr().err

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from resnet_dsl.cli.app import main
-from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 from resnet_dsl.lab.runs.preparing import prepare
 from resnet_dsl.lab.runs.running import run_task
 from resnet_dsl.lab.study.engine import Event, Task, TaskResult
@@ -227,7 +227,7 @@ def test_an_address_without_a_cluster(address: str, exit_code: int, said: str, t
     with pytest.raises(SpecError) as e:
         list(RayEngine(None, address).run([], quiet, never))
     assert e.value.exit_code == exit_code
-    assert str(e.value).startswith(said)
+    assert render(e.value.diagnostics, COMMAND_LINE).startswith(said)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

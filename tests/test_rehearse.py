@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from conftest import tiny
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
 from resnet_dsl.records.folder import RunFolder
 from resnet_dsl.training import rehearse
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]
-train: {epochs: 3, batch: 64, lr: 0.2, log_every: 4, augment: {flip: false}}
-"""
+TINY = tiny("epochs: 3, batch: 64, lr: 0.2, log_every: 4, augment: {flip: false}")
 
 
 @pytest.fixture(autouse=True)
-def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _at_home(one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TINY)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def asked(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import tiny
 from PIL import Image
 
 from resnet_dsl.cli.app import main
@@ -32,15 +33,10 @@ from resnet_dsl.using.assess import assess, assess_images, run_images
 from resnet_dsl.using.samples import MISTAKES, RIGHT, Guesses, predictions
 
 STORED = Path(__file__).parent / "data" / "runs"
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]
-train: {epochs: 3, batch: 64, lr: 0.2, augment: {flip: false}, precision: fp32}
-"""
+TINY = tiny(
+    "epochs: 3, batch: 64, lr: 0.2, augment: {flip: false}, precision: fp32",
+    stages="[{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]",
+)
 
 
 class Page(HTMLParser):

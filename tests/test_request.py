@@ -49,6 +49,7 @@ def test_keywords_are_the_table(verb: Any) -> None:
     assert network.name == "network"
     assert {p.name: p.default for p in keywords} == {f.name: f.default for f in fields(Request)}
     assert {p.kind for p in keywords} == {inspect.Parameter.KEYWORD_ONLY}
+    assert str(next(p for p in keywords if p.name == "epochs")) == "epochs: int | None = None"
     with pytest.raises(TypeError, match="epoch"):
         verb("resnet20-digits", epoch=1)
 
@@ -82,7 +83,7 @@ def test_a_run_that_is_resumed_stays_as_it_was_begun(name: str) -> None:
     if FLAGS[name].resumable:
         request.require_resumable()
         return
-    with pytest.raises(SpecError, match="as it was begun") as e:
+    with pytest.raises(SpecError, match="settings that it began with") as e:
         request.require_resumable()
     # Every field that may be given is named, except where the run is and what is shown.
     may = {n.replace("_", "-") for n, f in FLAGS.items() if f.resumable} - {"out", "download", "quiet"}

@@ -12,12 +12,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import tiny
 
 from resnet_dsl.cli.app import main
 from resnet_dsl.language import load
@@ -29,24 +29,12 @@ from resnet_dsl.training import session
 from resnet_dsl.training.loop import checkpoint, run_writer
 from resnet_dsl.training.loop.progress import Silent
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: {basic: {drop_path: 0.1}}
-shortcut: A
-stages: [{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]
-head: {classifier: {dropout: 0.1}}
-train: {epochs: 6, batch: 64, lr: 0.2, log_every: 5, checkpoint_every: 0.5, augment: {flip: false}, validation: 200}
-"""
+pytestmark = pytest.mark.usefixtures("one_thread")
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+TINY = tiny(
+    "epochs: 6, batch: 64, lr: 0.2, log_every: 5, checkpoint_every: 0.5, augment: {flip: false}, validation: 200",
+    block="{basic: {drop_path: 0.1}}", head="{classifier: {dropout: 0.1}}",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

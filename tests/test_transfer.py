@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import tiny
 from safetensors.torch import load_file
 
 from resnet_dsl.cli.app import main
@@ -21,23 +21,9 @@ from resnet_dsl.training.loop.run_writer import FolderWriter
 from resnet_dsl.verbs.modules import build
 from resnet_dsl.verbs.training import train
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]
-train: {epochs: 2, batch: 64, lr: 0.1, log_every: 5, checkpoint_every: 0.5, augment: {flip: false}, precision: fp32}
-"""
+pytestmark = pytest.mark.usefixtures("one_thread")
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+TINY = tiny("epochs: 2, batch: 64, lr: 0.1, log_every: 5, checkpoint_every: 0.5, augment: {flip: false}, precision: fp32")
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +135,7 @@ def test_refused_before_a_folder_is_made(
     assert message in capsys.readouterr().err
     assert not Path("refused").exists()
     assert main(["train", "--resume", "before", *args[:2]]) == 2
-    assert "a run goes on as it was begun" in capsys.readouterr().err
+    assert "a resumed run keeps the settings that it began with" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -191,6 +177,7 @@ def test_from_python(home: Path, tmp_path: Path) -> None:
         ("layer1",),
         json.loads((run.path / "results.json").read_text()),
     )
+    assert "freeze=('layer1',), quiet=True)" in (run.path / "command.txt").read_text()
     before, after = tensors(home / "before"), tensors(tmp_path / "run")
     moved = {k.partition(".")[0] for k in before if not torch.equal(before[k], after[k])}
     assert moved == {"conv1", "bn1", "layer2", "fc"}

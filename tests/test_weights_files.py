@@ -250,7 +250,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     shown = capsys.readouterr().out
     assert shown.startswith("vgg.safetensors does not fit vgg13\n")
     assert "misfit    layer3.0.conv1  features.10" not in shown
-    assert "in the network alone" in shown
+    assert "only in the network" in shown
 
 
 def test_evaluate_takes_the_names_of_another_library(

@@ -9,19 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import tiny
 from safetensors.torch import load_file
 
 from resnet_dsl.cli.app import main
 
-TINY = """
-input: {channels: 1, height: 8, width: 8}
-classes: 10
-stem: cifar
-block: basic
-shortcut: A
-stages: [{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]
-train: {epochs: 4, batch: 64, lr: 0.2, augment: {flip: false}, validation: 200, precision: fp32}
-"""
+TINY = tiny(
+    "epochs: 4, batch: 64, lr: 0.2, augment: {flip: false}, validation: 200, precision: fp32",
+    stages="[{depth: 1, width: 8}, {depth: 1, width: 16, stride: 2}]",
+)
 WIDE = TINY.replace("channels: 1", "channels: 3").replace("height: 8", "height: 6")
 
 

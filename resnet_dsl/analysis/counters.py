@@ -67,7 +67,7 @@ COUNTERS: tuple[Counter, ...] = (
 _NOTES = (
     "MACs are those of conv and linear; the other figures are elements. Unit: is a",
     "multiply-add one (MAC) or two (FLOP)? Several tools that count MACs say FLOPs.",
-    "Tools that go by module type are told of the module that `emit` writes.",
+    "Tools that count by module type are given the module that `emit` writes.",
 )
 
 

@@ -31,8 +31,8 @@ _ABOUT: Mapping[State, str] = {
     "reordered": "channels in another order",
     "filled": "counts of batches, 0",
     "misfit": "of another shape or type",
-    "missing": "in the network alone",
-    "unexpected": "in the file alone",
+    "missing": "only in the network",
+    "unexpected": "only in the file",
 }
 
 

@@ -122,7 +122,7 @@ def pixel_kernel(s: Subject) -> Iterator[Finding]:
     for at, program in s.scopes():
         for node in program.nodes:
             if _group(node) == "conv" and min(node.pair("kernel")) > 1 and program.in_shapes(node)[0][1:] == (1, 1):
-                yield s.at(node, at), f"a {_kernel(node)} conv reads a map of 1x1: all but one of its weights meet padding alone"
+                yield s.at(node, at), f"a {_kernel(node)} conv reads a map of 1x1: all but one of its weights read only padding"
 
 
 def pads_nothing(s: Subject) -> Iterator[Finding]:
@@ -207,7 +207,7 @@ def instance_norm_pixel(s: Subject) -> Iterator[Finding]:
 def batch_norm_pixel(s: Subject) -> Iterator[Finding]:
     for node, at in _one_value(s):
         if len(node.shape) == 3 and _keeps_statistics(node):
-            yield at, f"a batch norm of a map of 1x1: its mean is over the batch alone ({shape_text(node.shape)})"
+            yield at, f"a batch norm of a map of 1x1: its mean is over the batch only ({shape_text(node.shape)})"
 
 
 def batch_of_one(s: Subject) -> Iterator[Finding]:
@@ -295,7 +295,7 @@ def no_norm(s: Subject) -> Iterator[Finding]:
     depth = Costs(s.graph).network.depth
     tame = any(n.program is None and OPS[n.op].group in ("norm", "affine") and not OPS[n.op].view for _, p in s.scopes() for n in p.nodes)
     if depth >= DEEP and not tame and s.graph.init_weights != "fixup" and not s.graph.zero_last:
-        yield s.key("norm"), f"{depth} layers without a norm, a scale, or an initialization that stands in for one"
+        yield s.key("norm"), f"{depth} layers without a norm, a scale, or an initialization that replaces one"
 
 
 def act_in_body(s: Subject) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ Text = Annotated[str, PlainValidator(_text)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 
 
-class Document(BaseModel):
+class StoredDocument(BaseModel):
     """The base of every model: strict about types, numbers are finite, values do not change."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
@@ -101,7 +101,7 @@ def damaged(at: Path, what: str, *, line: int | None = None) -> SpecError:
 
 
 SAID = "said"
-"""The type of an error of ours whose message goes on after the value's name."""
+"""The type of our own errors, whose message follows the value's name."""
 
 _WANTED = {
     "int": "a whole number", "float": "a number", "finite": "a finite number", "bool": "true or false", "string": "a text",

@@ -28,7 +28,7 @@ from resnet_dsl.diagnostics import Argument, call, refuse
 from resnet_dsl.files import PARTIAL, discard, open_regular, sync_folder, write_atomic, write_error
 
 if TYPE_CHECKING:
-    from resnet_dsl.records.document import Document
+    from resnet_dsl.records.document import StoredDocument
 
 SPEC, RECIPE, REQUEST, WEIGHTS, RESULTS = "spec.yaml", "recipe.yaml", "run.json", "model.safetensors", "results.json"
 METRICS, INITIAL = "metrics.jsonl", "initial.safetensors"
@@ -159,7 +159,7 @@ class RunFolder:
         """Write one of the folder's files whole."""
         write_atomic(self.path / name, text.encode())
 
-    def write_document(self, name: str, document: Document) -> None:
+    def write_document(self, name: str, document: StoredDocument) -> None:
         """Write one of the folder's JSON files whole."""
         self.write(name, json.dumps(document.to_dict(), indent=1, allow_nan=False) + "\n")
 
@@ -176,7 +176,7 @@ class Metrics:
     """metrics.jsonl, appended line by line."""
 
     def __init__(self, path: Path, keep: int) -> None:
-        """Open it and cut off what was written after the state that the run goes on from: `keep` bytes stay."""
+        """Open it and cut off what was written after the state that the run is resumed from: `keep` bytes stay."""
         self.path = path
         try:
             self._file = os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab")

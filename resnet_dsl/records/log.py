@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from resnet_dsl.records.document import Document, Number, Text, Whole, damaged, read_bytes
+from resnet_dsl.records.document import Number, StoredDocument, Text, Whole, damaged, read_bytes
 from resnet_dsl.records.folder import METRICS
 
 MAX_BYTES = 2**30
@@ -17,7 +17,7 @@ MAX_BYTES = 2**30
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 
 
-class LogRow(Document):
+class LogRow(StoredDocument):
     """One row. `event` is train, or what was evaluated on: test, validation or batch. `step` counts batches, `epoch` passes over the data.
 
     Rows of training have lr, loss, accuracy and images_per_s since the row before; rows of evaluation loss, top1, top5 and images, and

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph.graph import Graph, Shape
 from resnet_dsl.language.stored import FORMAT, read_header
-from resnet_dsl.records.document import SAID, Document, Number, Text, Texts, wrong
+from resnet_dsl.records.document import SAID, Number, StoredDocument, Text, Texts, wrong
 from resnet_dsl.table import shape_text
 
 Rows = Annotated[tuple[Annotated[tuple[Number, ...], Field(strict=False)], ...], Field(strict=False)]
@@ -44,7 +44,7 @@ def _positive(values: Any) -> Any:
     return values
 
 
-class StoredNormalisation(Document):
+class StoredNormalisation(StoredDocument):
     """As lists: `mean` (C, 1, 1) or (C, H, W) and `std` (C, 1, 1) in units of pixels, 0 to 255; `axes` (C, C)."""
 
     mean: Annotated[Planes, AfterValidator(_regular)]
@@ -63,7 +63,7 @@ class StoredNormalisation(Document):
         return len(input) != 3 or shape_of(self.mean) in (input, (input[0], 1, 1))
 
 
-class WeightsMetadata(Document):
+class WeightsMetadata(StoredDocument):
     """`spec` is the network's, `classes` are the names of its classes, `data` is the data set it was trained on.
 
     `folded`: the weights are those of the network with its batch norms folded (`graph.folding`). `sha256` is over the tensors.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from resnet_dsl.records.document import Document, Text, Texts, Whole
+from resnet_dsl.records.document import StoredDocument, Text, Texts, Whole
 
 Precision = Literal["fp32", "bf16"]
 Placement = Literal["device", "host", "stream"]
@@ -14,7 +14,7 @@ Extent = Literal["no", "blocks", "whole"]
 Wrapper = Literal["ddp", "fsdp"]
 
 
-class PlanRecord(Document):
+class PlanRecord(StoredDocument):
     """A device plan as it is stored. Runs from before there was a choice do not have the parts with a default."""
 
     device: Text
@@ -27,7 +27,7 @@ class PlanRecord(Document):
     data: Placement = "device"
 
 
-class Extension(Document):
+class Extension(StoredDocument):
     """How a run was made longer: its steps before and after, and the SHA-256 of its recipe before."""
 
     steps_before: Whole
@@ -35,7 +35,7 @@ class Extension(Document):
     recipe_sha256: Text
 
 
-class RunRecord(Document):
+class RunRecord(StoredDocument):
     """run.json. Runs of older versions do not have every key; what the newest ones add stays when the file is written again."""
 
     model_config = ConfigDict(extra="allow")
@@ -62,7 +62,7 @@ class RunRecord(Document):
     extensions: Annotated[tuple[Extension, ...], Field(strict=False)] = ()
 
 
-class Session(Document):
+class Session(StoredDocument):
     """One process of a run: when, where and with what it computed."""
 
     from_step: Whole | None = None
@@ -82,7 +82,7 @@ class Session(Document):
     git: Text | None = None
 
 
-class Environment(Document):
+class Environment(StoredDocument):
     """env.json: a run may be trained by several processes, one after the other."""
 
     sessions: Annotated[tuple[Session, ...], Field(strict=False)] = ()

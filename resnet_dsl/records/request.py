@@ -213,7 +213,7 @@ class Request:
             may = ", ".join(str(Argument(name)) for name in ("data_dir", "device", "workers", "max_time"))
             raise refuse(
                 "usage",
-                "a run goes on as it was begun",
+                "a resumed run keeps the settings that it began with",
                 f"leave out all but {may}, and {Argument('epochs')} or {Argument('steps')} to make it longer; "
                 f"or begin a new run without {Argument('resume', True)}",
                 at=Argument("resume", True),
@@ -230,7 +230,9 @@ def _kind(hint: Any) -> Any:
 _HINTS = get_type_hints(Request, include_extras=True)
 FLAGS: Mapping[str, Flag] = {f.name: _HINTS[f.name].__metadata__[0] for f in fields(Request)}
 """The table, in the order of the help."""
-KINDS: Mapping[str, Any] = {name: _kind(_HINTS[name].__origin__) for name in FLAGS}
+TYPES: Mapping[str, Any] = {name: _HINTS[name].__origin__ for name in FLAGS}
+"""The type of each field, without its row."""
+KINDS: Mapping[str, Any] = {name: _kind(TYPES[name]) for name in FLAGS}
 """What the command line reads for each field: a type, a `Literal`, or `list` where an option may be repeated."""
 LASTING = tuple(name for name, flag in FLAGS.items() if flag.lasting)
 

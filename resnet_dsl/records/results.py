@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, speak
-from resnet_dsl.records.document import Document, Number, Text, Whole
+from resnet_dsl.records.document import Number, StoredDocument, Text, Whole
 from resnet_dsl.records.log import Seconds
 from resnet_dsl.table import Answer, Column, Layout, Table, count, duration, share, size
 
@@ -16,7 +16,7 @@ ROWS = 12
 """Rows of a curve that are shown."""
 
 
-class Scores(Document):
+class Scores(StoredDocument):
     """How good a network is on a set of images: mean cross-entropy (natural logarithm; None where it is not finite), and the shares of
     images whose class is the first guess, and among the first five.
     """
@@ -35,7 +35,7 @@ class Scores(Document):
 _SOMETIMES = frozenset(("stopped_early", "best_step", "overfit_batch", "validation"))
 
 
-class Results(Answer, Document):
+class Results(Answer, StoredDocument):
     """results.json: what a training has come to. `test` is of the weights that the run ended with, on the test images; train_loss and
     train_accuracy are means over the last stretch between two evaluations. Keys that do not apply are None. Accuracies are shares.
     """
@@ -61,7 +61,7 @@ class Results(Answer, Document):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as results.json holds them: what does not apply is left out."""
-        return {key: value for key, value in Document.to_dict(self).items() if value is not None or key not in _SOMETIMES}
+        return {key: value for key, value in StoredDocument.to_dict(self).items() if value is not None or key not in _SOMETIMES}
 
     def tables(self, format: Layout = "table") -> Sequence[Table]:
         """As `train` prints it."""

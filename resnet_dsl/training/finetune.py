@@ -64,7 +64,7 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path) -> Start
 
 
 def from_copy(file: Path) -> Start:
-    """The start of a run that goes on, from the copy in its folder. Raises SpecError (exit 3)."""
+    """The start of a run that is resumed, from the copy in its folder. Raises SpecError (exit 3)."""
     kept = weights.load(file)
     return Start(kept.tensors, kept.normalisation, "")
 
@@ -72,8 +72,8 @@ def from_copy(file: Path) -> Start:
 def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights.Artifact, at: Path) -> Taken:
     """Copy weights into the network of `graph`: every tensor that fits by name and shape; the names may be those of another library.
 
-    What is left over may be the head's alone (the nodes after the last stage): its modules stay as they are where a tensor
-    lacks or has another shape, and so does the layer that gives the classes where these are others (their names or their order).
+    Only tensors of the head (the nodes after the last stage) may be left over: a module of it stays as it is where a tensor
+    is missing or has another shape, and so does the layer that gives the classes where these are others (their names or their order).
     Raises SpecError (exit 2) that names the first difference elsewhere.
     """
     matched = match(graph, source.tensors, at)

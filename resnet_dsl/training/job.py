@@ -61,7 +61,7 @@ class Job:
         return {"spec": digest(self.spec_text), "recipe": digest(self.recipe_text), "data": self.data.sha256}
 
     def with_recipe(self, recipe: Recipe) -> Job:
-        """The same but for its recipe."""
+        """The same job with another recipe."""
         return replace(self, recipe=recipe, recipe_text=write(recipe))
 
     def prepare(self, world: World | None = None) -> tuple[Batches, EvaluationSet]:

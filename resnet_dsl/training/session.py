@@ -61,7 +61,7 @@ def begin(
 ) -> Run:
     """Train a network in a new run folder: the request's `out`, or a numbered one under runs/.
 
-    With `resume` the run goes on if `out` holds this very one already; `max_time`: it stops, with the state saved, when that has gone by.
+    With `resume`, a run that `out` holds already is resumed if it is this one. After `max_time` the run stops, with its state saved.
     Raises SpecError: exit 2 where spec, recipe and data do not fit, 3 for data and disk, 1 where the loss is not finite;
     Interrupted where a signal came or the time was up, with the state saved.
     """
@@ -112,7 +112,7 @@ def _held(find: Callable[[], RunFolder], world: World) -> Iterator[RunFolder]:
 
 
 def _require_same(run: Run, spec: Spec, recipe: Recipe, request: Request) -> None:
-    """Refuse to go on with a run as if it were another. Raises SpecError (exit 2)."""
+    """Refuse to resume a run with another spec, recipe or request. Raises SpecError (exit 2)."""
     held, asked = run.record.to_dict(), request.lasting()
     pairs = [(str(argument(name)), held.get(name), value) for name, value in asked.items()]
     pairs += [(SPEC, run.spec_text, without_recipe(spec)), (RECIPE, run.recipe_text, write(recipe))]
@@ -134,7 +134,7 @@ def _first_difference(held: object, asked: object) -> str:
 
 
 def resume(path: Path, request: Request, *, watcher: Watcher, world: World | None = None) -> Run:
-    """Go on with a run from its newest whole checkpoint; one that has ended stays as it is.
+    """Resume a run from its newest whole checkpoint; a run that has ended stays as it is.
 
     What was decided when it began stays: data, precision, device. Of the request count data_dir, device, workers and max_time. With `epochs`
     or `steps` the run is made longer, even one that has ended: its schedule is then the recipe's for the new length, entered at the step

@@ -13,12 +13,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, call, either, refuse, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, speak
 from resnet_dsl.language import Spec, changed
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.runs import Runs, find_runs
+from resnet_dsl.records.errors import Interrupted
 from resnet_dsl.records.folder import RunFolder
-from resnet_dsl.records.request import Place, Request, argument
+from resnet_dsl.records.request import FLAGS, KINDS, TYPES, Place, Request, argument
 from resnet_dsl.records.results import RateSearch, Rehearsal
 from resnet_dsl.records.run import HOME, Run
 from resnet_dsl.records.summary import Metric
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from resnet_dsl.language.recipe import Recipe
     from resnet_dsl.training.loop.progress import Watcher
     from resnet_dsl.training.ranks.world import World
+
+__all__ = [
+    "FLAGS", "KINDS", "Interrupted", "Request", "carry_out", "find_lr", "rate_search", "rehearsal", "rehearse", "reports", "run", "runs", "train",
+]  # fmt: skip
 
 # Options of the command line alone, as they are written there.
 _RESUME, _DRY_RUN, _FIND_LR = (speak(str(Argument(name, True)), COMMAND_LINE) for name in ("resume", "dry_run", "find_lr"))
@@ -48,7 +53,7 @@ def _asking(request: Callable[P, Request]) -> Callable[[Callable[[Trainable, Req
 
         own = inspect.signature(function)
         network = own.parameters["network"]
-        asked = inspect.signature(request).parameters.values()
+        asked = [p.replace(annotation=TYPES[p.name]) for p in inspect.signature(request).parameters.values()]
         verb.__signature__ = own.replace(parameters=[network, *asked])  # type: ignore[attr-defined]
         return verb
 
@@ -60,13 +65,13 @@ def train(network: Trainable, request: Request, /) -> Run:
     """Train a network on a data set, into a run folder that is enough to repeat, resume and use it.
 
     The keywords are the options of `resnet-dsl train`, in docs/training.md: `rd.train("resnet20-digits", epochs=15, lr=0.1)`. With
-    `resume=True` the run in a folder goes on: `rd.train("runs/first", resume=True)`. Under torchrun every process gives the run.
+    `resume=True` the run in a folder is resumed: `rd.train("runs/first", resume=True)`. Under torchrun every process gives the run.
     Raises SpecError: exit 2 where network, recipe and data do not fit, 3 for data, device and disk, 1 where the loss is not finite;
     `records.errors.Interrupted` where a signal came or the time was up, with the state saved.
     """
-    given = {f.name: getattr(request, f.name) for f in fields(request) if getattr(request, f.name) != f.default}
+    given = [f"{f.name}={value!r}" for f in fields(request) if (value := getattr(request, f.name)) != f.default]
     name = network.name if isinstance(network, Spec) else os.fspath(network)
-    return carry_out(network, request, command=[speak(call("train", name, **given))])
+    return carry_out(network, request, command=[f"rd.train({', '.join([repr(name), *given])})"])
 
 
 @_asking(Request)

@@ -21,12 +21,12 @@ from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.files import write_atomic
 from resnet_dsl.lab.study.engine import Task
 from resnet_dsl.lab.study.records import RegisteredRuns, RunMeasures
-from resnet_dsl.records.document import Document
+from resnet_dsl.records.document import StoredDocument
 
 MEASURES_FILE, PLAN, RESULT = "measures.json", "plan.json", "study.json"
 
 
-_Kind = TypeVar("_Kind", bound=Document)
+_Kind = TypeVar("_Kind", bound=StoredDocument)
 
 
 def measured(task: Task) -> RunMeasures | None:
@@ -66,7 +66,7 @@ def read(kind: type[_Kind], path: Path) -> _Kind | None:
         raise SpecError([replace(d, help=help) for d in e.diagnostics], e.exit_code) from None
 
 
-def write(path: Path, document: Document) -> None:
+def write(path: Path, document: StoredDocument) -> None:
     """A document, whole. Raises SpecError (exit 3)."""
     text = json.dumps(document.to_dict(), indent=1, allow_nan=False)
     # Numbers side by side: a curve on sixty lines is nothing to read.

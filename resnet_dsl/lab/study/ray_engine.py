@@ -264,7 +264,7 @@ def _connect(address: str, options: Mapping[str, Any]) -> None:
     host, _, port = address.rpartition(":")
     if address != "auto" and not (host and port.isdecimal() and "/" not in host):
         raise refuse(
-            "usage", f"{address!r} is no address of a cluster", "HOST:PORT as `ray start --head` prints it, or auto", at=Argument("address")
+            "usage", f"{address!r} is no address of a cluster", "HOST:PORT as `ray start` prints it, or auto", at=Argument("address")
         )
     try:
         if address != "auto":

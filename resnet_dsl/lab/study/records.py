@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from resnet_dsl.lab.study.form import Rule, Setting
-from resnet_dsl.records.document import Document, Number, Text, Texts, Whole
+from resnet_dsl.records.document import Number, StoredDocument, Text, Texts, Whole
 
 FORMAT = 1
 
@@ -30,14 +30,14 @@ Points = Annotated[tuple[Point, ...], Field(strict=False)]
 """Training error in percent over steps."""
 
 
-class RegisteredRuns(Document):
+class RegisteredRuns(StoredDocument):
     """plan.json: the digest of the rule that stood when the first run was begun, and of each run by its name."""
 
     rule: Text
     runs: Mapping[Text, Text]
 
 
-class RunMeasures(Document):
+class RunMeasures(StoredDocument):
     """measures.json, of a finished run. `diverged` says why where its loss was not finite; `identity` is its task's."""
 
     identity: Text
@@ -49,14 +49,14 @@ class RunMeasures(Document):
     weights_sha256: Text | None
 
 
-class Citation(Document):
+class Citation(StoredDocument):
     """Where a claim is made."""
 
     note: Text | None
     paper: Text | None
 
 
-class StudyData(Document):
+class StudyData(StoredDocument):
     """The data set, and how many of its training images are used (None: all)."""
 
     name: Text
@@ -65,7 +65,7 @@ class StudyData(Document):
     sha256: Text | None
 
 
-class Judgement(Document):
+class Judgement(StoredDocument):
     """A comparison that was decided. `pairs` are the differences (the rule between: ratios) of runs of one seed, `interval` is
     Student's 95 % interval of their mean, and `why` says in one sentence where it lies.
     """
@@ -92,7 +92,7 @@ class Judgement(Document):
         return str(self.minus if self.minus is not None else self.over)
 
 
-class ArmMean(Document):
+class ArmMean(StoredDocument):
     """The mean of a measure over an arm's seeds, the standard deviation and the 95 % interval of the mean."""
 
     mean: float
@@ -106,7 +106,7 @@ class ArmMean(Document):
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-class ArmResult(Document):
+class ArmResult(StoredDocument):
     """A network of a study, at the learning rate that it is judged at (None while runs of it are missing)."""
 
     name: Text
@@ -123,7 +123,7 @@ class ArmResult(Document):
         return {"params": self.params, "macs": self.macs, "block_params": self.block_params, "block_macs": self.block_macs}[measure]
 
 
-class StudyRun(Document):
+class StudyRun(StoredDocument):
     """One run. `chosen`: at the learning rate that its arm is judged at. A run that is `missing` has no measures."""
 
     name: Text
@@ -138,14 +138,14 @@ class StudyRun(Document):
     weights_sha256: Text | None = None
 
 
-class StudyCost(Document):
+class StudyCost(StoredDocument):
     """Finished runs, and the seconds that they trained."""
 
     runs: Whole
     seconds: Number
 
 
-class Provenance(Document):
+class Provenance(StoredDocument):
     """How a result came about: the command without the folders of the machine, runs side by side (None: as a cluster saw fit), the
     engine, the device, cores and versions.
     """
@@ -158,7 +158,7 @@ class Provenance(Document):
     versions: Mapping[Text, Text]
 
 
-class StudyDocument(Document):
+class StudyDocument(StoredDocument):
     """study.json."""
 
     format: Whole

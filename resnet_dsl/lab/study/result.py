@@ -34,7 +34,7 @@ from resnet_dsl.lab.study.records import (
 )
 from resnet_dsl.lab.study.verdict import best_rate, estimate, judge, overall
 from resnet_dsl.pictures.picture import Picture
-from resnet_dsl.records.document import Document
+from resnet_dsl.records.document import StoredDocument
 from resnet_dsl.table import Answer, Layout, Table
 from resnet_dsl.version import __version__
 
@@ -42,7 +42,7 @@ Found = Mapping[str, RunMeasures]
 """What was measured of each finished task, by its name."""
 
 
-class Failure(Document):
+class Failure(StoredDocument):
     """A run that could not be made: why, and the exit code that it stands for."""
 
     run: str

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from resnet_dsl.diagnostics import either, refuse, setting
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, setting, speak
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.seeds import generator
@@ -138,7 +138,7 @@ def require_fit(data: Dataset, input: Shape, classes: int, at: str) -> None:
         fixes["classes"] = str(len(data.classes))
     if wrong:
         quoted = (f"{key}='{value}'" if key == "input" else f"{key}={value}" for key, value in fixes.items())
-        help = either(f"overrides={fixes}", " ".join(f"--set {text}" for text in quoted))
+        help = either(f"overrides={fixes}", " ".join(speak(str(Argument("overrides", text, "set")), COMMAND_LINE) for text in quoted))
         raise refuse("data-fit", f"does not fit {data.name}: {' and '.join(wrong)}", f"add {help}", at=at)
 
 

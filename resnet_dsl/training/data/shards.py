@@ -28,7 +28,7 @@ from resnet_dsl.datasets.catalog import DataSource
 from resnet_dsl.diagnostics import Argument, SpecError, either, refuse
 from resnet_dsl.extras import require
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.records.document import SAID, Document, Text, wrong
+from resnet_dsl.records.document import SAID, StoredDocument, Text, wrong
 from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.pictures import SAMPLE, Fault, default_workers, work
@@ -127,14 +127,14 @@ def load(source: DataSource, where: Path | None, input: Shape, crop: int | None,
     return Dataset(source.name, parts[0], parts[1], classes, str(where), _fingerprint(classes, (train, test)), exact=False)
 
 
-class ShardEntry(Document):
+class ShardEntry(StoredDocument):
     """One shard of an index, `url` relative to it, and the number of its pictures."""
 
     url: Text
     nsamples: Annotated[int, Field(ge=1, le=10**12)]
 
 
-class ShardIndex(Document):
+class ShardIndex(StoredDocument):
     """index.json: class names, and the shards for training and for evaluation (`val`, or else `test`)."""
 
     classes: Annotated[tuple[Text, ...], Field(strict=False, min_length=2)]

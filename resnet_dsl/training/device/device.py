@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -122,3 +123,11 @@ def _no_triton() -> str:
     if not any(map(shutil.which, filter(None, (os.environ.get("CC"), "clang", "gcc")))):
         return "no C compiler, which Triton needs"
     return ""
+
+
+def described() -> list[str]:
+    """One line for each device that torch can use."""
+    processor = platform.processor() or platform.machine()
+    lines = [f"cpu: {processor}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"]
+    lines += [f"cuda:{i}: {torch.cuda.get_device_name(i)}, CUDA {torch.version.cuda}" for i in range(torch.cuda.device_count())]
+    return [*lines, "mps"] if torch.backends.mps.is_available() else lines

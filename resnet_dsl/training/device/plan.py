@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, refuse
-from resnet_dsl.records.document import Document
+from resnet_dsl.records.document import StoredDocument
 from resnet_dsl.records.record import Extent, Placement, PlanRecord, Precision
 from resnet_dsl.records.run import Run
 from resnet_dsl.training.device.device import Facts, find
@@ -35,7 +35,7 @@ class Plan:
     `compile`: how much of the network training takes through torch.compile at once. `fused`: the optimizer is one kernel. `data` lies on the
     device as bytes, in the host's memory, or is streamed from files. `reason` says why.
 
-    Equal plans (but for `reason`) give equal bits on the CPU, for an equal torch build, C++ compiler and processor.
+    Equal plans (whatever their `reason`) give equal bits on the CPU, for the same torch build, C++ compiler and processor.
     """
 
     device: str
@@ -148,7 +148,7 @@ PLAN_PARTS: Mapping[str, PlanPart] = {
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """The parts of a plan that a person, or the run that is gone on with, has decided; None is open."""
+    """The parts of a plan that a person, or the run that is resumed, has decided; None is open."""
 
     device: str | None = None
     precision: Precision | None = None
@@ -209,7 +209,7 @@ def _stored(path: Path) -> Pins:
         raise
 
 
-class _HeldPlan(Document):
+class _HeldPlan(StoredDocument):
     """The part of run.json that a plan is read from."""
 
     plan: PlanRecord | None = None
@@ -299,7 +299,7 @@ def by_rule(asked: Pins, *, data_bytes: int | None = 0) -> Plan:
 
 
 def resumed_plan(plan: Plan, device: str | None) -> Plan:
-    """The plan of a run that is gone on with, on the device that it had or on another. Raises SpecError as `device.find`.
+    """The plan of a run that is resumed, on the device that it had or on another. Raises SpecError as `device.find`.
 
     On another kind of device only the precision stays.
     """

@@ -1,7 +1,7 @@
 """Where a run's log goes beside metrics.jsonl: metrics.csv always, TensorBoard and the loggers of other packages where asked for.
 
 metrics.jsonl is the log. Everything here is made from its rows: a logger is given those that are there already when it
-opens, and each further one after it was written. So a run that was killed and went on has the same log everywhere.
+opens, and each further one after it was written. So a run that was killed and resumed has the same log everywhere.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def table(rows: Iterable[LogRow]) -> str:
 
 
 class GuardedLogger:
-    """A logger of another package. Where it fails it is not called again, and the run goes on: `say` is told once."""
+    """A logger of another package. When it fails it is not called again, and the run continues: `say` is told once."""
 
     def __init__(self, name: str, make: Maker, folder: Path, rows: Sequence[LogRow], say: Callable[[str], None]) -> None:
         self._name, self._say = name, say

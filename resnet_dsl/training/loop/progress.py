@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a live line on a terminal, a plain line every few seconds elsewhere, or nothing."""
+"""What is shown during a run: a live line on a terminal, a plain line every few seconds elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Silent:
 
 
 class Lines:
-    """A line every few seconds, for logs. Goes quiet where nobody reads any more: training goes on."""
+    """A line every few seconds, for logs. Says nothing more once nobody reads; training continues."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream: IO[str] | None = stream

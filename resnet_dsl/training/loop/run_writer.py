@@ -77,7 +77,7 @@ def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, nor
 def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) -> dict[str, Any] | None:
     """The state to go on from; `renewed` in it says that it is from before the run was made longer.
 
-    All ranks must call it; rank 0 reads for all, but for what is sharded (`sharded.read`). Raises SpecError (exit 3) where it belongs to another spec, recipe or data.
+    All ranks must call it; rank 0 reads for all, except what is sharded (`sharded.read`). Raises SpecError (exit 3) where it belongs to another spec, recipe or data.
     """
     if world.main:
         folder.make(CHECKPOINTS)

@@ -35,7 +35,7 @@ class StopWish:
         return self._end is not None and time.monotonic() >= self._end
 
     def __enter__(self) -> StopWish:
-        """Take over the signals, but for those that are ignored (nohup). Outside the main thread Python has none to give."""
+        """Take over the signals, except those that are ignored (nohup). Python gives none outside the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._before = {s: signal.signal(s, self._note) for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
         return self

@@ -152,7 +152,7 @@ def load_full(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 def broadcast_buffers(model: nn.Module, world: World) -> None:
     """Give every rank the buffers of rank 0: running statistics of batch norm, which each rank takes of its own images.
 
-    Rank 0's are those that are saved, so a run that goes on from a checkpoint goes on with the same.
+    Rank 0's are saved, so a run that is resumed from a checkpoint continues with the same ones.
     """
     if world.size == 1:
         return

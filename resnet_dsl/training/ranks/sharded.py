@@ -6,7 +6,7 @@ step-000000100.sharded/
   manifest.json                                size and SHA-256 of each of these
 
 It is written beside, and gets its name when all is there. Two are kept. They are read with another number of ranks as well, and
-with one. torch reads .metadata as a pickle, which can run programs: go on with runs of people you trust alone.
+with one. torch reads .metadata as a pickle, which can run programs: resume only runs of people you trust.
 """
 
 from __future__ import annotations
