@@ -15,6 +15,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
+@pytest.fixture(autouse=True)
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script finds the modules beside it."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+
 def load(name: str) -> dict[str, Any]:
     return runpy.run_path(str(BENCHMARKS / name))
 
