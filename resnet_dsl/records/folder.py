@@ -109,6 +109,11 @@ class RunFolder:
         """Does a folder hold a run that can be resumed?"""
         return all((path / name).is_file() for name in _COMPLETE)
 
+    @staticmethod
+    def was_run(path: Path) -> bool:
+        """Does a folder hold a run, or a part of one?"""
+        return any((path / name).exists() for name in (*_COMPLETE, METRICS, RESULTS))
+
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints lie."""

@@ -45,8 +45,8 @@ class Target:
 def find(target: str | os.PathLike[str]) -> Target:
     """What `target` is: a folder that holds a run, a `.safetensors` file, or else a spec (a path, `-`, a shipped name).
 
-    A shipped name wins over a folder of that name which holds no run.
-    Raises SpecError (exit 3) for a folder that holds no run.
+    A shipped name wins over a folder of that name which holds no run. Any other folder without one is refused as a file would be.
+    Raises SpecError (exit 3) for a folder that holds a part of a run.
     """
     name = os.fspath(target)
     path = Path(name)
@@ -54,7 +54,7 @@ def find(target: str | os.PathLike[str]) -> Target:
         return Target(name, "run", str(path / SPEC))
     if name.endswith(ENDING):
         return Target(name, "weights", name)
-    if path.is_dir() and name not in shipped_specs():
+    if RunFolder.was_run(path) and name not in shipped_specs():
         RunFolder.open(path)
     return Target(name, "spec", name)
 
@@ -68,6 +68,8 @@ def find_trained(target: str | os.PathLike[str], weights: str | os.PathLike[str]
     if weights is not None and found.kind == "run":
         raise refuse("usage", f"{quote(found.name)} has its own weights", f"leave out {Argument('weights')}", at=Argument("weights"))
     if weights is None and found.kind == "spec":
+        if Path(found.name).is_dir():
+            RunFolder.open(Path(found.name))
         raise refuse(
             "usage",
             f"{found.name} is not a run's folder",
