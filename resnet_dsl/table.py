@@ -15,9 +15,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, inline, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, did_you_mean, either, inline, quote, refuse, speak
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -254,6 +254,14 @@ class Answer(ABC):
 
     def to_text(self, format: Layout = "table", width: int = 80) -> str:
         """The text in a format: a table for a terminal of `width` columns, csv, markdown, latex or html."""
+        if format not in get_args(Layout):
+            known = get_args(Layout)
+            raise refuse(
+                "unknown-name",
+                f"no such format: {quote(str(format))}",
+                did_you_mean(str(format), known, what="a format"),
+                at=Argument("format"),
+            )
         return speak(self.render(format, width=width))
 
     def __str__(self) -> str:

@@ -197,6 +197,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a seed for given weights": (lambda: rd.export("run", "net.pt2", seed=1), "seed=: error[usage]: seed is for initial weights, and these are given"),
     "the wrong network": (lambda: rd.open("run").into("resnet50").save("x.safetensors"), "`rd.diff('run/spec.yaml', 'resnet50')` shows what sets them apart"),
     "a plan with weights": (lambda: rd.transfer("tiny.yaml", "deeper.yaml", weights="w.pth"), "without out= there is only a plan"),
+    "a metric that is none": (lambda: rd.run("run").curves("acc"), "metric=: error[unknown-name]: no such metric: 'acc'"),  # type: ignore[arg-type]
+    "a format that is none": (lambda: rd.inspect("resnet20").to_text("cvs"), "no such format: 'cvs'\n  help: did you mean 'csv'?"),  # type: ignore[arg-type]
+    "a row of what is none": (lambda: rd.inspect("resnet20", by="banana"), "by= cannot be 'banana'"),  # type: ignore[arg-type]
+    "a study in a run": (lambda: rd.study("null", "quick", out="run"), "run: error[run-exists]: holds a run, not a study"),
+    "steps in words": (lambda: rd.probe("gradients", "run", steps="0,1"), "steps=: error[usage]: ''0,1'' is not a list of steps"),  # type: ignore[arg-type]
     "a network that shrinks": (lambda: rd.open("deeper.yaml").into("tiny.yaml", grow=True), "error[grow"),
 }  # fmt: skip
 
@@ -213,3 +218,20 @@ def test_a_mistake_is_said_in_python(mistake: str) -> None:
 def test_an_option_that_is_none_is_pythons_own_error() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'confusions'"):
         rd.open("run").evaluate(confusions=True)  # type: ignore[call-arg]
+
+
+def test_a_run_stands_for_its_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    run = rd.run("run")
+    assert rd.inspect(run).params == rd.inspect("run").params
+    assert rd.evaluate(run).to_dict() == rd.evaluate("run").to_dict()
+
+
+@pytest.mark.parametrize("vary", [{"shortcut": ["A", "B"]}, {"shortcut": "A,B"}, ["shortcut=A,B"], "shortcut=A,B"])
+def test_what_varies_is_said_in_any_of_four_ways(vary: Any) -> None:
+    assert [e.label for e in rd.compare("resnet20", vary=vary).entries] == ["shortcut=A", "shortcut=B"]
+
+
+def test_a_misspelt_keyword_gets_the_right_one() -> None:
+    with pytest.raises(TypeError, match=re.escape("train() has no argument 'epoch': did you mean 'epochs'?")):
+        rd.train("resnet20-digits", epoch=1)  # type: ignore[call-arg]

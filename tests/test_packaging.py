@@ -76,7 +76,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(place: Path, command: list[str], cwd: Path) -> str:
     """What a command prints that finds the package in `place`."""
-    env = {**os.environ, "PYTHONPATH": str(place)}
+    # What is compared afterwards is what was packed, not what Python caches there.
+    env = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

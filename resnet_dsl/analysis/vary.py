@@ -10,13 +10,19 @@ from resnet_dsl.diagnostics import Argument, refuse
 
 MAX_NETWORKS = 1_000
 
-Varied = Mapping[str, Sequence[object]] | Iterable[str]
-"""`{"shortcut": ["A", "B"]}`, or `["shortcut=A,B"]`."""
+Varied = Mapping[str, Sequence[object] | object] | Iterable[str]
+"""`{"shortcut": ["A", "B"]}`, or `["shortcut=A,B"]`, or the same as one text."""
 
 
 def combinations(vary: Varied, networks: int) -> list[list[str]]:
     """The `KEY=VALUE` settings of every combination of values. Raises SpecError where `networks` of each would be too many."""
-    axes = [(key, [_text(v) for v in values]) for key, values in vary.items()] if isinstance(vary, Mapping) else [*map(_axis, vary)]
+    if isinstance(vary, Mapping):
+        axes = [
+            (key, [_text(v) for v in values]) if isinstance(values, list | tuple) else _axis(f"{key}={_text(values)}")
+            for key, values in vary.items()
+        ]
+    else:
+        axes = [_axis(text) for text in ([vary] if isinstance(vary, str) else vary)]
     total = networks * prod(len(values) for _, values in axes)
     if total > MAX_NETWORKS:
         raise refuse(

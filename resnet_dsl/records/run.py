@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from resnet_dsl.analysis.inspect import Report, inspect
-from resnet_dsl.diagnostics import Argument, refuse, visible
+from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse, visible
 from resnet_dsl.files import open_regular
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec, load
@@ -54,6 +54,10 @@ class Run(Answer):
         folder = RunFolder.open(Path(path)).path
         holder = _holder(folder)
         return Run(folder, "training" if holder else "finished" if (folder / RESULTS).is_file() else "interrupted", holder)
+
+    def __fspath__(self) -> str:
+        """Its folder: a run stands wherever a network is named."""
+        return str(self.path)
 
     def whole(self) -> Run:
         """The run itself, once all of its files are read. Raises SpecError where one is damaged."""
@@ -187,6 +191,14 @@ class Run(Answer):
 
     def curves(self, metric: Metric = "accuracy") -> list[Curve]:
         """What the log says of a metric: accuracy, loss, lr or throughput (images a second). A row without the value is no point."""
+        if metric not in get_args(Metric):
+            known = get_args(Metric)
+            raise refuse(
+                "unknown-name",
+                f"no such metric: {quote(str(metric))}",
+                did_you_mean(str(metric), known, what="a metric"),
+                at=Argument("metric"),
+            )
         if metric in _OF_STEPS:
             return _curves(metric, _OF_STEPS[metric], [r for r in self.rows if r.event == "train"])
         on = self.evaluations

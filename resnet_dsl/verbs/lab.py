@@ -144,6 +144,8 @@ def studies() -> list[str]:
 
 def _moments(steps: Iterable[int]) -> tuple[int, ...]:
     """The steps in order, each once."""
+    if isinstance(steps, str | int):
+        raise refuse("usage", f"{quote(repr(steps))} is not a list of steps", "write steps=(0, 1, 3, 10), say", at=Argument("steps"))
     found = sorted(set(steps))
     if any(type(n) is not int or n < 0 for n in found):
         raise refuse("usage", f"{quote(repr(found))} is not a list of steps", "write steps=(0, 1, 3, 10), say", at=Argument("steps"))

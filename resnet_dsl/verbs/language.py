@@ -74,7 +74,10 @@ def format(spec: str | os.PathLike[str]) -> Formatted:
         return Formatted("the text", spec, text, text != spec)
     if name != "-" and not is_path(name):
         raise refuse(
-            "not-a-file", f"{quote(name)} is a name, and fmt writes files", "give a path that ends in .yaml", at=either("spec=", "FILE")
+            "not-a-file",
+            f"{quote(name)} is a name, and only files have a normal form",
+            "give a path that ends in .yaml",
+            at=either("spec=", "FILE"),
         )
     return format_file(name)
 

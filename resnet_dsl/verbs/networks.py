@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from resnet_dsl.diagnostics import Argument, Speech, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.language import Spec
+from resnet_dsl.verbs.checks import one_of
 from resnet_dsl.verbs.targets import Network, Settings, each, graph_of, listed, load, name_of, spec_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def inspect(
     from resnet_dsl.graph.outputs import select
 
     settings = [*listed(overrides), *([] if input is None else [input_setting(input)])]
+    one_of("by", by, get_args(analysis.By))
     loaded = graph_of(network, settings) if isinstance(network, Graph) else spec_of(network, settings)
     # A mistake in what is asked for shows before the network is compiled.
     if max_memory is not None:

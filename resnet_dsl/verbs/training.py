@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, speak, suggest
 from resnet_dsl.language import Spec, changed
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.runs import Runs, find_runs
@@ -49,6 +49,12 @@ def _asking(request: Callable[P, Request]) -> Callable[[Callable[[Trainable, Req
     def wrap(function: Callable[[Trainable, Request], R]) -> Callable[Concatenate[Trainable, P], R]:
         @functools.wraps(function)
         def verb(network: Trainable, /, *args: P.args, **asked: P.kwargs) -> R:
+            known = inspect.signature(request).parameters
+            for name in asked:
+                if name not in known:
+                    near = suggest(name, known)
+                    hint = f"did you mean {near!r}?" if near else f"`help(rd.{function.__name__})` lists them"
+                    raise TypeError(f"{function.__name__}() has no argument {name!r}: {hint}")
             return function(network, request(*args, **asked))
 
         own = inspect.signature(function)

@@ -17,6 +17,7 @@ from resnet_dsl.lab.study.form import Setting
 from resnet_dsl.lab.study.planning import Choice, StudyPlan, options, plan
 from resnet_dsl.lab.study.reading import read_study
 from resnet_dsl.lab.study.result import Invocation, StudyResult
+from resnet_dsl.records.folder import RunFolder
 
 EngineName = Literal["local", "ray"]
 MAX_SEEDS, MAX_JOBS = 1000, 1024
@@ -45,6 +46,8 @@ def launch(study: str, choice: Choice, how: Launch) -> StudyResult:
     _require_valid(choice, how)
     planned = plan(read_study(study), choice)
     home = how.out if how.out is not None else how.home / folder_name(planned)
+    if RunFolder.was_run(home):
+        raise refuse("run-exists", "holds a run, not a study", f"choose another {Argument('out')}", at=home)
     # A cluster knows itself how much fits on it.
     jobs = how.jobs or (None if how.engine == "ray" else _cores() if choice.device == "cpu" else 1)
     invocation = Invocation(command_line(study, choice), jobs, how.engine, choice.device)
