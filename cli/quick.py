@@ -36,6 +36,9 @@ def quicken(command: Any) -> Any:
 
 
 def _process(param: Any, slow: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+    if value is None and ctx.resilient_parsing:
+        # Completion in the shell: what is missing may be what is typed next.
+        return None
     found = plain(param, value)
     if found is _UNSURE:
         return slow(ctx, value)

@@ -170,6 +170,20 @@ def test_a_strict_check_asks_networkx_and_needs_no_torch(tmp_path: Path) -> None
     assert names & HEAVY == set()
 
 
+def test_completion_in_the_shell_needs_no_converter(tmp_path: Path) -> None:
+    program = (
+        "import sys; from resnet_dsl.cli.app import main\n"
+        "try:\n    main([])\nexcept SystemExit:\n    pass\n"
+        "print(*sorted({m.split('.')[0] for m in sys.modules} & {'pydantic', 'rich'}), file=sys.stderr)"
+    )
+    asked = {"_RESNET_DSL_COMPLETE": "complete_bash", "COMP_WORDS": "resnet-dsl inspect resnet10", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path, env={**os.environ, **asked}
+    )
+    assert "resnet101" in done.stdout.split()
+    assert done.stderr.split() == []
+
+
 def test_importing_the_package_imports_nothing(tmp_path: Path) -> None:
     program = (
         "import sys; before = set(sys.modules); import resnet_dsl; new = set(sys.modules) - before\n"
