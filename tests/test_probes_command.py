@@ -112,7 +112,7 @@ def test_a_network_that_fits_no_data_is_shown_noise() -> None:
         (ProbeRequest("TINY", steps=(7,)), 2, "step 7 is after the end of the training, which takes 6 steps"),
         (ProbeRequest("TINY", data="fashion-mnist"), None, "fashion-mnist"),
         (ProbeRequest("TINY", data="nothing"), 2, "is not a data set"),
-        (ProbeRequest("FOLDER"), 3, "run"),
+        (ProbeRequest("FOLDER"), 2, "a directory, not a regular file"),
         (ProbeRequest("TINY", weights=Path("no.safetensors")), 3, "cannot be read"),
         (ProbeRequest("TINY", device="tpu"), 2, "tpu is not a device"),
         (ProbeRequest("TINY", overrides=("train.lr=1e6",), steps=(6,)), 1, "not-finite"),

@@ -50,7 +50,8 @@ def open_file(path: str, at: Location | None = None) -> Iterator[tuple[BinaryIO,
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-            raise refuse("not-a-file", f"{named}{what}, not a regular file", "give the path of a .yaml file", at=at or path)
+            help = "give the path of a .yaml file" + (", or a run's folder" if at is None and stat.S_ISDIR(status.st_mode) else "")
+            raise refuse("not-a-file", f"{named}{what}, not a regular file", help, at=at or path)
         with os.fdopen(fd, "rb", closefd=False) as file:
             yield file, status.st_size
     except OSError as e:
