@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,7 +19,6 @@ import typer
 
 from resnet_dsl.cli import groups
 from resnet_dsl.cli.quick import quicken
-from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 from resnet_dsl.version import __version__
 
 ENVIRONMENT, BUG, INTERRUPTED = 3, 70, 130
@@ -198,21 +196,26 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return quicken(typer.main.get_command(app)).main(args, prog_name="resnet-dsl", standalone_mode=False) or 0
-    except SpecError as e:
-        return _fail(render(e.diagnostics, COMMAND_LINE), e.exit_code)
-    except typer.TyperException as e:
-        return _fail(_usage(e), e.exit_code)
-    except OSError as e:
-        return _fail(f"resnet-dsl: error[environment]: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", ENVIRONMENT)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as e:  # noqa: BLE001 - the one edge where a bug of ours becomes an exit code
-        return _fail(_bug(e), BUG)
+        message, exit_code = _told(e)
+        typer.echo(message, err=True)
+        return exit_code
 
 
-def _fail(message: str, exit_code: int) -> int:
-    typer.echo(message, err=True)
-    return exit_code
+def _told(e: Exception) -> tuple[str, int]:
+    """What is said of an error, and the exit code. What says it is imported now: most command lines go well."""
+    from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
+
+    match e:
+        case SpecError():
+            return render(e.diagnostics, COMMAND_LINE), e.exit_code
+        case typer.TyperException():
+            return _usage(e), e.exit_code
+        case OSError():
+            return f"resnet-dsl: error[environment]: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", ENVIRONMENT
+    return _bug(e), BUG
 
 
 def _usage(e: typer.TyperException) -> str:
@@ -224,6 +227,8 @@ def _usage(e: typer.TyperException) -> str:
 
 
 def _bug(e: Exception) -> str:
+    import traceback
+
     if os.environ.get("RESNET_DSL_DEBUG"):
         return "".join(traceback.format_exception(e)).rstrip()
     at = traceback.extract_tb(e.__traceback__)[-1]

@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperGroup
 
 from resnet_dsl.cli.quick import quicken
-from resnet_dsl.diagnostics import did_you_mean, quote
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -57,6 +56,8 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first argument names."""
         if args[0] not in self.rows() and not ctx.resilient_parsing:
+            from resnet_dsl.diagnostics import did_you_mean, quote
+
             ctx.fail(f"there is no {self.what} {quote(args[0])}: {did_you_mean(args[0], self.rows(), what=f'a {self.what}')}")
         return super().resolve_command(ctx, args)
 
