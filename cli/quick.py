@@ -25,7 +25,7 @@ def quicken(command: Any) -> Any:
     def params(ctx: Any) -> list[Any]:
         found: list[Any] = own(ctx)
         for param in found:
-            # `--help` is made anew by typer, not listed by the command.
+            # `--help` is made again by typer, not listed by the command.
             if not any(param is s for s in seen):
                 seen.append(param)
                 param.process_value = partial(_process, param, param.process_value)

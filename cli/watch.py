@@ -21,7 +21,7 @@ Stamp = tuple[int, int, int]
 def watch(files: Callable[[], Iterable[Path]], act: Callable[[], object], *, quiet: bool = False) -> None:
     """Call `act`, and again each time one of the files changes, appears or goes; Ctrl-C ends it.
 
-    `files` is asked anew after each change, so that what a changed file names is watched too.
+    `files` is asked again after each change, so that what a changed file names is watched too.
     """
     try:
         while True:

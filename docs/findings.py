@@ -342,7 +342,7 @@ def limits() -> Iterator[str]:
 
 - **Sizes of effects.** Widths of 8 to 32, grey images of 28x28, some hundred steps, three seeds. The sign of an effect carries over to the paper's networks as far as theory says so; its size does not, and no figure here is comparable with one of the paper.
 - **Gains from depth.** That a deeper residual network becomes *better* than a shallower one takes tens of epochs. "No degradation" is all that a short study can say.
-- **Where curves end.** Rates are constant, nothing is annealed: a network that is slower is not told from one that ends worse. The paper's answer is that three times the steps do not mend a plain network.
+- **Where curves end.** Rates are constant, nothing is annealed: a network that learns more slowly cannot be told from one that ends worse. The paper's answer is that three times the steps do not repair a plain network.
 - **Small differences.** With three seeds an interval is about five standard errors wide. Differences such as those between options A, B and C in the paper, below one point, are out of reach.
 - **Batch norm's scale.** It begins at 1 and hardly moves in some hundred steps, so everything that lives on it (small responses, blocks near the identity, flat minima) shows weakly or not at all.
 - **Other data and losses.** One data set of clothes and one of digits.

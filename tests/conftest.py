@@ -1,7 +1,7 @@
-"""What tests may need that pip does not bring, by name, and the rule that a required thing that lacks is a failure.
+"""What tests may need that pip does not bring, by name, and the rule that a missing required thing is a failure.
 
-`RESNET_DSL_REQUIRE` lists names that must be there, with commas; while it is set, every skip but for those names that it
-leaves out fails the test. `.ci/run` sets it.
+`RESNET_DSL_REQUIRE` lists names that must be there, with commas. While it is set, a test that is skipped fails, unless it is
+skipped for a name that the list leaves out. `.ci/run` sets it.
 """
 
 from __future__ import annotations

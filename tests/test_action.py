@@ -1,6 +1,6 @@
 """The action for pull requests: what it says of a repository that is made here, and that it keeps to one comment.
 
-RESNET_DSL_ACCEPT=1 in the environment writes the golden file anew; read the difference before you keep it.
+RESNET_DSL_ACCEPT=1 in the environment rewrites the golden file; read the difference before you keep it.
 """
 
 from __future__ import annotations

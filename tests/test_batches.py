@@ -149,15 +149,15 @@ def test_ranks_and_parts_together_see_the_whole_batch(recipe: dict[str, Any], ra
 
 
 @pytest.mark.parametrize(
-    ("recipe", "ranks", "mend"),
+    ("recipe", "ranks", "fix"),
     [
         ({"batch": 8, "accumulate": 2}, 3, "'train.batch': '6'"),
         ({"batch": 12, "accumulate": 2, "augment": {"mixup": 1.0}}, 2, "'train.batch': '16'"),
     ],
 )
-def test_a_batch_that_cannot_be_divided_is_refused(recipe: dict[str, Any], ranks: int, mend: str) -> None:
+def test_a_batch_that_cannot_be_divided_is_refused(recipe: dict[str, Any], ranks: int, fix: str) -> None:
     train = part()
-    with pytest.raises(SpecError, match=mend) as refused:
+    with pytest.raises(SpecError, match=fix) as refused:
         Batches(train, Recipe.model_validate(recipe), measure(train, "channel"), PLAN, Share(0, ranks))
     assert refused.value.exit_code == 2
     assert [d.code for d in refused.value.diagnostics] == ["batch-split"]

@@ -1,6 +1,6 @@
 """Commands and what they print: each file of data/cli/*.txt is a command line, its output on both streams and its exit code.
 
-RESNET_DSL_ACCEPT=1 in the environment writes the files anew; read the difference before you keep it.
+RESNET_DSL_ACCEPT=1 in the environment rewrites the files; read the difference before you keep it.
 """
 
 from __future__ import annotations

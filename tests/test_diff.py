@@ -1,6 +1,6 @@
 """Differences between networks: pairs of specs with the text that tells them apart, and what must hold of every pair.
 
-RESNET_DSL_ACCEPT=1 in the environment writes the golden files anew; read the difference before you keep it.
+RESNET_DSL_ACCEPT=1 in the environment rewrites the golden files; read the difference before you keep it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Files of pictures: golden files, what each format holds, and the same bytes every time.
 
-RESNET_DSL_ACCEPT=1 in the environment writes the golden files anew; look at the pictures before you keep them.
+RESNET_DSL_ACCEPT=1 in the environment rewrites the golden files; look at the pictures before you keep them.
 """
 
 from __future__ import annotations

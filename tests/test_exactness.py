@@ -110,7 +110,7 @@ def put(model: torch.nn.Module, fills: Sequence[tuple[str, Fill]]) -> None:
 
 
 def same_numbers(x: Tensor, y: Tensor) -> bool:
-    """Bit for bit, but for the sign of a zero."""
+    """Bit for bit, except for the sign of a zero."""
     return torch.equal((x + 0.0).view(torch.int32), (y + 0.0).view(torch.int32))
 
 

@@ -1,8 +1,8 @@
 """`import`: from names and shapes back to a spec.
 
 The networks of other libraries are written by hand (tests/foreign), torchvision's keys are its own (data/torchvision_keys.json);
-everything else is a round trip, spec to tensors to spec, compared as graphs. RESNET_DSL_ACCEPT=1 in the environment writes
-data/import anew; read the difference before you keep it.
+everything else is a round trip, spec to tensors to spec, compared as graphs. RESNET_DSL_ACCEPT=1 in the environment rewrites
+data/import; read the difference before you keep it.
 """
 
 from __future__ import annotations

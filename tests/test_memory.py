@@ -24,7 +24,7 @@ BATCH = 3
 
 @contextmanager
 def counted(model: nn.Module) -> Iterator[dict[int, int]]:
-    """The bytes of every storage that is saved meanwhile, but for the model's own; it is kept alive, so that no two share an address."""
+    """The bytes of every storage that is saved meanwhile, except the model's own; it is kept alive, so that no two share an address."""
     own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     found: dict[int, int] = {}
     kept = []

@@ -92,7 +92,7 @@ def test_error_counts_wrong_images_and_what_is_not_finite() -> None:
 
 
 def test_lesion_of_a_network_with_one_block_that_matters() -> None:
-    """Four blocks x + F(x) whose F is 0, but for the third, which turns every answer round."""
+    """Four blocks x + F(x) whose F is 0, except in the third, which turns every answer round."""
     s = noise_shown(stack(2, 4, ["act", {"linear": {"out": 2}}], act="identity"))
     with torch.no_grad():
         for p in s.model.parameters():

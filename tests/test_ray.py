@@ -61,7 +61,7 @@ def quiet(event: Event) -> None: ...
 
 
 def numbers(outcomes: Sequence[TaskResult]) -> dict[str, Any]:
-    """All that was measured but for times, by the run's name."""
+    """All that was measured, without times, by the run's name."""
     assert [o.error for o in outcomes if o.measured is None] == []
     return {
         o.task.name: o.measured.to_dict() | {"measures": {k: v for k, v in o.measured.measures.items() if k not in TIMES}}

@@ -99,7 +99,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.parametrize("out", ["ddp", "fsdp"])
 def test_two_processes_train_what_one_does(place: Place, out: str) -> None:
-    """Equal but for rounding: a gradient is the mean of two halves' means, where one process sums all images in another order.
+    """Equal up to rounding: a gradient is the mean of two halves' means, where one process sums all images in another order.
 
     In fp32 a sum of 32 differs by some 1e-7 of itself; 14 steps at a high rate carry that to the fifth digit at most.
     """

@@ -56,7 +56,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
 
 
 def assert_same(run: Path, other: Path) -> None:
-    """Weights and optimizer to the bit, the log but for times."""
+    """Weights and optimizer to the bit, the log without its times."""
     assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
     times = {"seconds", "images_per_s"}
     assert [{k: v for k, v in r.items() if k not in times} for r in rows(run)] == [

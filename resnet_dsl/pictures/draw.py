@@ -131,7 +131,7 @@ class Drawing:
         return to_networkx(self._only)
 
     def graphviz(self) -> Source:
-        """The picture as a `graphviz.Source`, to style it anew, or to render it with a Graphviz of your own.
+        """The picture as a `graphviz.Source`, to restyle it, or to render it with a Graphviz of your own.
 
         Raises SpecError (exit code 3) without the extra `graphviz`.
         """

@@ -37,6 +37,11 @@ class Target:
         file = Path(self.name) / WEIGHTS if self.kind == "run" else Path(self.name)
         return file if self.kind == "weights" or (self.kind == "run" and file.is_file()) else None
 
+    def refuse_folder(self) -> None:
+        """Raises SpecError (exit 3) where this names a folder that holds no run, and no shipped spec of that name."""
+        if self.kind == "spec" and self.name not in shipped_specs() and Path(self.name).is_dir():
+            RunFolder.open(Path(self.name))
+
     def load(self, overrides: Mapping[str, str] | Iterable[str] = (), *, recipe: str | None = None) -> Spec:
         """The spec, with `KEY=VALUE` settings. Raises SpecError."""
         return load(self.text, overrides, recipe=recipe)
@@ -68,8 +73,7 @@ def find_trained(target: str | os.PathLike[str], weights: str | os.PathLike[str]
     if weights is not None and found.kind == "run":
         raise refuse("usage", f"{quote(found.name)} has its own weights", f"leave out {Argument('weights')}", at=Argument("weights"))
     if weights is None and found.kind == "spec":
-        if Path(found.name).is_dir():
-            RunFolder.open(Path(found.name))
+        found.refuse_folder()
         raise refuse(
             "usage",
             f"{found.name} is not a run's folder",

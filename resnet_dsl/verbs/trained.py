@@ -16,11 +16,10 @@ from resnet_dsl.diagnostics import OVERRIDES, Argument, call, either, quote, ref
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec
-from resnet_dsl.language.files import shipped_specs
 from resnet_dsl.language.stored import ENDING
 from resnet_dsl.records.assessment import Assessment, Part
 from resnet_dsl.records.exported import Exported
-from resnet_dsl.records.folder import RunFolder, weights_file
+from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.records.prediction import Predictions
 from resnet_dsl.records.run import Run
@@ -288,8 +287,7 @@ def open(target: Name, weights: Name | None = None, overrides: Settings = ()) ->
     file, and `overrides`. Raises SpecError: exit 2 for a spec that is refused, 3 for a folder that holds no run.
     """
     found = find(target)
-    if found.kind == "spec" and Path(found.name).is_dir() and found.name not in shipped_specs():
-        RunFolder.open(Path(found.name))
+    found.refuse_folder()
     if found.kind == "run":
         if weights is not None:
             find_trained(target, weights)

@@ -98,7 +98,7 @@ def curve(rows: Sequence[LogRow]) -> list[tuple[int, float]]:
 def _held(value: float | None) -> float:
     """A figure that every row of training has. Raises SpecError (exit 3) where a damaged log has none."""
     if value is None:
-        raise refuse("run-damaged", "a row of training is without its figures", "begin the run anew", at=METRICS, exit_code=3)
+        raise refuse("run-damaged", "a row of training lacks its figures", "start the run again", at=METRICS, exit_code=3)
     return value
 
 

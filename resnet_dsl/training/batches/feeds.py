@@ -72,7 +72,7 @@ class FromMemory:
 
 
 class FromFiles:
-    """Pictures in files. Workers read ahead along the steps; to ask for another step than the next begins anew there."""
+    """Pictures in files. Workers read ahead along the steps; a step that is not the next one starts them again from there."""
 
     def __init__(self, train: Pictures, recipe: Recipe, share: Share, plan: Plan) -> None:
         self.train, self.device, self.parts = train, plan.torch_device, recipe.accumulate
@@ -109,7 +109,7 @@ class FromFiles:
 
 
 class FromShards:
-    """Images from shards, as they come. Another step than the next begins anew, with other images: nothing here is repeated to the bit."""
+    """Images from shards, as they come. A step that is not the next one starts again, with other images: nothing here is repeated to the bit."""
 
     def __init__(self, train: Shards, recipe: Recipe, share: Share, plan: Plan) -> None:
         require_batch(len(train), recipe, share)

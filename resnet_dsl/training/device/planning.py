@@ -25,7 +25,7 @@ def planned(job: Job) -> Job:
     """A job under the plan that is fastest over its whole length, in what its request leaves open.
 
     The recipe's `precision` counts as asked for where the job leaves it open. Where the images grow on the way, nothing is compiled
-    unless it is asked for: every size would be compiled anew. Raises SpecError (exit 3) where compilation is asked for and there is none.
+    unless it is asked for: every size would be compiled again. Raises SpecError (exit 3) where compilation is asked for and there is none.
     """
     recipe = job.recipe
     asked = job.pins.over(Pins(

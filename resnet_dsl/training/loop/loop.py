@@ -77,7 +77,7 @@ class Sums:
             self.values.copy_(values.sum(0) * world.main)
 
     def take(self, world: World) -> tuple[float, float]:
-        """Mean loss and accuracy over all ranks; begins anew."""
+        """Mean loss and accuracy over all ranks; starts from zero again."""
         loss, hits, images = world.sum(self.values.clone()).tolist()
         self.values.zero_()
         return loss / images, hits / images

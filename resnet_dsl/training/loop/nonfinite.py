@@ -13,7 +13,7 @@ def first_bad(model: torch.nn.Module, images: torch.Tensor, loss: Callable[[], t
     """In words, the first thing that is not finite: images, weights, an activation (inner modules before those that hold
     them), the loss, a gradient (from the end backwards), the gradient of a weight. None where all is finite this time.
 
-    `loss` does the forward pass of `model` on `images`; its gradients are made anew and dropped.
+    `loss` does the forward pass of `model` on `images`; its gradients are computed again and dropped.
     """
     if not bool(images.isfinite().all()):
         return f"the batch's images hold {_kind(images)}"
