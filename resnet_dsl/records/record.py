@@ -35,6 +35,13 @@ class Extension(StoredDocument):
     recipe_sha256: Text
 
 
+class HeldOutRecord(StoredDocument):
+    """What a run held out for the test of data that has no test part: the share of each class, and the seed that chose it."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    seed: Whole
+
+
 class RunRecord(StoredDocument):
     """run.json. Runs of older versions do not have every key; what the newest ones add stays when the file is written again."""
 
@@ -42,6 +49,8 @@ class RunRecord(StoredDocument):
 
     format: Whole = 1
     data: Text
+    test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    held_out: HeldOutRecord | None = None
     limit_train: Whole | None = None
     limit_batches: Whole | None = None
     overfit_batch: bool = False

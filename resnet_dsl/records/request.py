@@ -92,6 +92,10 @@ class Request:
         int | None,
         Flag("Processes that decode picture files; default: one for each core except one.", metavar="N", least=0, resumable=True),
     ] = None
+    test_share: Annotated[
+        float | None,
+        Flag("The share of each class that is held out for the test of data without a test part; default: 0.2.", metavar="X", lasting=True),
+    ] = None
     limit_train: Annotated[int | None, Flag("Use only N training images.", metavar="N", least=1, lasting=True)] = None
     limit_batches: Annotated[int | None, Flag("An epoch is at most N batches.", metavar="N", least=1, lasting=True)] = None
     overfit_batch: Annotated[
@@ -160,6 +164,8 @@ class Request:
                 raise refuse("usage", f"{quote(str(value))} is not one of {', '.join(choices)}", "choose one of them", at=argument(name))
             elif value is not None and flag.least is not None and value < flag.least:
                 raise refuse("usage", f"{value} is below {flag.least}", f"use at least {flag.least}", at=argument(name))
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise refuse("usage", f"{self.test_share} is no share of the images", "use one between 0 and 1", at=argument("test_share"))
 
     @property
     def settings(self) -> list[str]:

@@ -17,7 +17,7 @@ from resnet_dsl.language.augment import Augment
 from resnet_dsl.language.droppath import with_drop_path
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
-from resnet_dsl.records.request import Request
+from resnet_dsl.records.request import Request, argument
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.training.batches.batches import Batches
@@ -25,6 +25,7 @@ from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.batches.order import Order, Share
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
+from resnet_dsl.training.data.split import SHARE, HeldOut
 from resnet_dsl.training.device.plan import Pins, Plan, by_rule, pins_of
 from resnet_dsl.training.finetune import Start, freeze, start
 from resnet_dsl.training.loop.loggers import makers
@@ -153,8 +154,12 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
         world.barrier()
     assert request.data is not None  # `settle` names it
     data = open_dataset(
-        request.data, graph.input, request.data_home, request.download, watcher.say, crop=recipe.augment.crop, workers=request.workers
-    )
+        request.data, graph.input, request.data_home, request.download, watcher.say, crop=recipe.augment.crop, workers=request.workers,
+        held_out=HeldOut(request.test_share or SHARE),
+    )  # fmt: skip
+    if request.test_share is not None and data.held_out is None:
+        at = argument("test_share")
+        raise refuse("usage", f"{data.name} has a test part of its own, and nothing is held out of it", f"leave out {at}", at=at)
     if world.main:
         world.barrier()
     require_fit(data, graph.input, graph.classes, spec.name)

@@ -37,6 +37,7 @@ from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
+from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.plan import Plan, resumed_plan
 from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job, digest, make, pinned, settle, without_recipe
@@ -167,7 +168,10 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     device = asked.device or before.device
     request = Request.of(held, data_dir=asked.data_dir, device=device, workers=asked.workers)
     plan = resumed_plan(before, world.device(device))
-    data = open_dataset(held.data, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers)
+    data = open_dataset(
+        held.data, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers,
+        held_out=HeldOut.of(held.held_out),
+    )  # fmt: skip
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
             "data-changed",

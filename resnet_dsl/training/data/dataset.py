@@ -17,6 +17,7 @@ from resnet_dsl.graph.graph import Shape
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.reading import damaged
+from resnet_dsl.training.data.split import HeldOut
 
 _HELD_OUT = 0
 """The seed of the split into training and validation: fixed, so that runs with different seeds compare on the same images."""
@@ -94,7 +95,7 @@ class Dataset:
     """Training and test images. `origin` is where they were read; `sha256` covers every byte and label.
 
     Of own pictures it covers names, sizes in bytes and labels. `exact`: the same seed gives the same batches, so that a run
-    can be repeated and resumed to the bit.
+    can be repeated and resumed to the bit. `held_out`: what of it became the test part, where it has none of its own.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Dataset:
     origin: str
     sha256: str
     exact: bool = True
+    held_out: HeldOut | None = None
 
     @property
     def shape(self) -> Shape:

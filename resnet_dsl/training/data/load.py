@@ -13,6 +13,7 @@ from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.data import cifar, digits, idx, imagefolder, shards
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.download import fetch
+from resnet_dsl.training.data.split import HeldOut
 
 _FROM_FILES: Mapping[str, Callable[[DataSource, Found], Dataset]] = {
     "fashion-mnist": idx.load,
@@ -34,10 +35,11 @@ def open_dataset(
     *,
     crop: int | None = None,
     workers: int | None = None,
+    held_out: HeldOut = HeldOut(),  # noqa: B008
 ) -> Dataset:
     """Read a data set; `input` is what the network reads, which decides only whether own pictures are grey or in colour.
 
-    `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and how many
+    `held_out` says what becomes the test part of data that has none. `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and how many
     processes decode them (None: one for each core but one).
     Raises SpecError: exit 2 for an unknown name, 3 where the data is missing or damaged.
     """

@@ -18,7 +18,7 @@ import torch
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.records.folder import CHECKPOINTS, ENVIRONMENT, WEIGHTS, Metrics, RunFolder
 from resnet_dsl.records.log import LogRow
-from resnet_dsl.records.record import Environment, RunRecord, Session
+from resnet_dsl.records.record import Environment, HeldOutRecord, RunRecord, Session
 from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
@@ -120,6 +120,7 @@ def record(job: Job) -> RunRecord:
             "data_dir": str(job.request.data_dir) if job.request.data_dir else None,
             "origin": job.data.origin,
             "data_sha256": job.data.sha256,
+            "held_out": None if (part := job.data.held_out) is None else HeldOutRecord(share=part.share, seed=part.seed),
             "classes": job.data.classes,
             "frozen": job.frozen,
             "plan": job.plan.record(),
