@@ -37,7 +37,7 @@ from resnet_dsl.table import Column, Table
 from resnet_dsl.training.data.dataset import Dataset, InMemory
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.device.device import find
-from resnet_dsl.training.device.plan import Pins, by_rule
+from resnet_dsl.training.device.plan import Pins, Plan, by_rule
 from resnet_dsl.training.device.planning import planned
 from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop.loop import Loop
@@ -96,6 +96,9 @@ class Nowhere:
         pass
 
     def save_weights(self) -> None:
+        pass
+
+    def save_plan(self, plan: Plan) -> None:
         pass
 
 
@@ -169,7 +172,8 @@ def ours(job: Job) -> tuple[Steps, Callable[[int], object]]:
     def steps(count: int) -> None:
         nonlocal left
         left = count
-        loop.run()
+        with job.plan.computing():
+            loop.run()
 
     def load_only(count: int) -> None:
         for step in range(count):

@@ -14,17 +14,32 @@ Extent = Literal["no", "blocks", "whole"]
 Wrapper = Literal["ddp", "fsdp"]
 
 
+Threads = Annotated[int, Field(ge=1, le=4096)]
+
+
+class ThreadChange(StoredDocument):
+    """From `step` (from 0) on, a run computes with so many threads."""
+
+    step: Whole
+    threads: Threads
+
+
 class PlanRecord(StoredDocument):
-    """A device plan as it is stored. Runs from before there was a choice do not have the parts with a default."""
+    """A device plan as it is stored. Runs from before there was a choice do not have the parts with a default.
+
+    `threads` is their number at the first step, `changes` says when it was changed, and `seconds` what a step took when it was timed.
+    """
 
     device: Text
     precision: Precision
     channels_last: bool
-    threads: Annotated[int, Field(ge=1, le=4096)]
+    threads: Threads
     reason: Text = ""
     compile: Extent = "no"
     fused: bool = True
     data: Placement = "device"
+    changes: Annotated[tuple[ThreadChange, ...], Field(strict=False)] = ()
+    seconds: Annotated[float, Field(gt=0, le=1e9)] | None = None
 
 
 class Extension(StoredDocument):

@@ -52,7 +52,8 @@ def dry_run(spec: Spec, recipe: Recipe, request: Request, *, watcher: Watcher) -
             at=job.plan.device,
             exit_code=3,
         )
-    seconds = _seconds_a_step(Stepper(network, job.recipe, job.plan, alone()), batches)
+    with job.plan.computing():
+        seconds = _seconds_a_step(Stepper(network, job.recipe, job.plan, alone()), batches)
     batches.close()
     total = total_steps(job.recipe, batches.per_epoch)
     return Rehearsal(
@@ -79,7 +80,8 @@ def find_lr(spec: Spec, recipe: Recipe, request: Request, *, watcher: Watcher, s
     the loss is about to rise. `steepest` is the rate at which the loss falls fastest along the logarithm of the rate.
     """
     job, batches, network = _made(spec, recipe, request, watcher)
-    curve = Ramp(*RATES[job.recipe.optimizer], SEARCH_STEPS).climb(Stepper(network, job.recipe, job.plan, alone()), batches, stop)
+    with job.plan.computing():
+        curve = Ramp(*RATES[job.recipe.optimizer], SEARCH_STEPS).climb(Stepper(network, job.recipe, job.plan, alone()), batches, stop)
     batches.close()
     return read_curve(curve, name=job.graph.name, data=job.data.name, optimizer=job.recipe.optimizer, batch=job.recipe.batch)
 

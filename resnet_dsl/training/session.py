@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.plan import Plan, resumed_plan
-from resnet_dsl.training.device.planning import planned
+from resnet_dsl.training.device.planning import planned, timed_again
 from resnet_dsl.training.job import Job, digest, make, pinned, settle, without_recipe
 from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.loggers import Logger, makers, open_loggers
@@ -222,13 +223,15 @@ def _execute(
     state = newest_state(job, folder, watcher, world)
     if world.main:
         note_session(job, folder, state["step"] if state else 0, world)
-    job.plan.take_threads()
-    network = job.network(world)
+    most = torch.get_num_threads()
     with contextlib.ExitStack() as closing:
+        closing.enter_context(job.plan.computing())
+        network = job.network(world)
         closing.callback(batches.close)
         writer = _writer(job, folder, state, network.model, batches, watcher, world, closing)
         closing.callback(watcher.close)
-        loop = Loop(network, batches, evaluation, writer, watcher, stop, depth=job.depth, world=world)
+        again = None if job.plan.seconds is None else functools.partial(timed_again, job, most)
+        loop = Loop(network, batches, evaluation, writer, watcher, stop, depth=job.depth, world=world, time_again=again)
         if state is not None:
             loop.restore(sharded.read(state, loop.state(), world) if job.layout.parallel == "fsdp" else state)
             if state["renewed"]:

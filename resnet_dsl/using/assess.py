@@ -14,8 +14,8 @@ from resnet_dsl.records.assessment import Assessment, Part, by_class
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.device.plan import choose
-from resnet_dsl.training.loop.evaluate import score
+from resnet_dsl.training.device.threads import choose
+from resnet_dsl.training.loop.evaluate import BATCH, score
 from resnet_dsl.using.crops import score_scales, score_ten_crops
 from resnet_dsl.using.trained import LoadedNetwork, from_run
 
@@ -112,7 +112,8 @@ def assess_images(
     """
     normalisation = trained.artifact.normalisation or measure(data.train, "channel")
     require_fit(data, trained.graph.input, trained.graph.classes, trained.graph.name)
-    plan = choose(device, precision or trained.precision)
+    seen_of_each = (views.crops if views.crops > 1 else len(views.scales) or 1) * (2 if trained.recipe.test_flip else 1)
+    plan = choose(device, precision or trained.precision, trained.graph, min(BATCH, len(images)), len(images) * seen_of_each)
     model = trained.model(plan)
     confusion = Confusion(trained.graph.classes)
 
@@ -120,12 +121,13 @@ def assess_images(
         confusion(outputs, labels)
         watch(outputs, labels)
 
-    if views.crops == 10:
-        scores = score_ten_crops(model, images, normalisation, plan, trained.graph.input[-1], seen=seen)
-    elif views.scales:
-        scores = score_scales(model, images, normalisation, plan, views.scales, seen=seen)
-    else:
-        scores = score(model, images, normalisation, plan, flip=trained.recipe.test_flip, seen=seen)
+    with plan.computing():
+        if views.crops == 10:
+            scores = score_ten_crops(model, images, normalisation, plan, trained.graph.input[-1], seen=seen)
+        elif views.scales:
+            scores = score_scales(model, images, normalisation, plan, views.scales, seen=seen)
+        else:
+            scores = score(model, images, normalisation, plan, flip=trained.recipe.test_flip, seen=seen)
     assert scores is not None  # nothing asked it to stop
     counts = confusion.counts.view(trained.graph.classes, -1).tolist()
     return Assessment(

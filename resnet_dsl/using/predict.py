@@ -20,7 +20,8 @@ from resnet_dsl.training.data.dataset import require_fit
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.reading import blame
 from resnet_dsl.training.data.views import ENDINGS, GREY, CentreCrop, Pixels, View, open_picture, pixels, require_pillow, scaled
-from resnet_dsl.training.device.plan import Plan, choose
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.device.threads import choose
 from resnet_dsl.using.trained import LoadedNetwork
 
 if TYPE_CHECKING:
@@ -164,9 +165,10 @@ def predict(
     classes, normalisation = _classes_and_normalisation(trained, data, data_dir)
     require_pillow(at="predict")
     read = preprocessing(trained, resize)
-    plan = choose(device, precision or trained.precision)
+    plan = choose(device, precision or trained.precision, trained.graph, min(BATCH, len(pictures)), len(pictures))
     model = trained.model(plan).eval()
-    found = list(_predict(model, normalisation.to(plan.torch_device), plan, read, pictures, classes, min(top, len(classes))))
+    with plan.computing():
+        found = list(_predict(model, normalisation.to(plan.torch_device), plan, read, pictures, classes, min(top, len(classes))))
     return Predictions(tuple(p for p in found if isinstance(p, Prediction)), tuple(e for e in found if isinstance(e, SpecError)))
 
 

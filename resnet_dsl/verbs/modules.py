@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,7 +74,10 @@ def bench(
     if not seconds >= 0:
         raise refuse("usage", f"{Argument('seconds')} cannot be {seconds!r}", "give 0 or more", at=Argument("seconds"))
     graph = graph_of(network, overrides)
-    from resnet_dsl.training.device.plan import by_rule, pins_of
+    from resnet_dsl.training.device.plan import pins_of
+    from resnet_dsl.training.device.threads import unless_asked
     from resnet_dsl.using.bench import bench
 
-    return bench(graph, by_rule(pins_of(device, precision, compile, plan)), batch, seconds, fold_bn=fold_bn)
+    chosen = unless_asked(pins_of(device, precision, compile, plan), graph, batch, math.inf)
+    with chosen.computing():
+        return bench(graph, chosen, batch, seconds, fold_bn=fold_bn)

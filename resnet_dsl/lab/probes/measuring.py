@@ -13,6 +13,7 @@ from resnet_dsl.lab.probes.probed import ProbeRequest, moments
 from resnet_dsl.lab.table import Probe, Value
 from resnet_dsl.language import Spec
 from resnet_dsl.records.target import find
+from resnet_dsl.training.device.plan import on_threads
 
 Options = Mapping[str, Value]
 """A probe's own options by name."""
@@ -32,7 +33,9 @@ def measure(probe: Probe, asked: ProbeRequest, options: Options) -> Finding:
 def measure_specs(probe: Probe, specs: Sequence[Spec | str | os.PathLike[str]], overrides: Sequence[str], options: Options) -> Finding:
     """What a probe of specs finds of those that are given, else of its own. Raises SpecError."""
     loaded = [s if isinstance(s, Spec) else find(s).load(overrides) for s in specs or probe.default]
-    return _function(probe)([compile(spec) for spec in loaded], **options)
+    # Its networks read vectors of a few numbers: there is nothing to share.
+    with on_threads(1):
+        return _function(probe)([compile(spec) for spec in loaded], **options)
 
 
 def _function(probe: Probe) -> Callable[..., Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,9 @@ from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.batches import total_steps
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.dataset import Images
-from resnet_dsl.training.device.plan import Plan, choose
+from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.device.planning import shared_steps
+from resnet_dsl.training.device.threads import choose
 from resnet_dsl.training.job import Job, make, settle
 from resnet_dsl.training.loop.loop import Loop
 from resnet_dsl.training.loop.progress import Silent
@@ -39,6 +42,9 @@ from resnet_dsl.using.trained import from_weights
 
 NOISE = "noise"
 """The name of a data set that fits every network: images and labels drawn at random."""
+
+PASSES = 20
+"""About how many forward passes of its images a probe takes."""
 
 Drawn = Callable[[int], tuple[Tensor, Tensor]]
 """So many images (N, *input), normalised, on the device, and their labels (N,)."""
@@ -121,7 +127,7 @@ def _of_spec(trained: tuple[Spec, Recipe], asked: ProbeRequest) -> Iterator[Prob
     spec, recipe = trained
     name = f"{spec.name} ({', '.join(asked.overrides)})" if asked.overrides else spec.name
     if (source := _data(spec, asked)) == NOISE:
-        yield _on_noise(spec, recipe, asked, name)
+        yield from _on_noise(spec, recipe, asked, name)
         return
     request = Request(data=source, data_dir=asked.data_dir, device=asked.device, plan=_FP32, weights=asked.weights)
     try:
@@ -129,7 +135,7 @@ def _of_spec(trained: tuple[Spec, Recipe], asked: ProbeRequest) -> Iterator[Prob
     except SpecError as e:
         # Nobody has asked for this data set by name, and what fits is not on this machine.
         if asked.data is None and not any(asked.steps) and e.diagnostics[0].code == "data-missing":
-            yield _on_noise(spec, recipe, asked, name)
+            yield from _on_noise(spec, recipe, asked, name)
             return
         raise
     yield from _trained(job, asked, name)
@@ -142,7 +148,7 @@ def _data(spec: Spec, asked: ProbeRequest) -> str:
     return found.name if found is not None else NOISE
 
 
-def _on_noise(spec: Spec, recipe: Recipe, asked: ProbeRequest, name: str) -> ProbedNetwork:
+def _on_noise(spec: Spec, recipe: Recipe, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork]:
     if any(asked.steps):
         other = "" if asked.data else f", and no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes"
         raise refuse(
@@ -151,8 +157,8 @@ def _on_noise(spec: Spec, recipe: Recipe, asked: ProbeRequest, name: str) -> Pro
             f"leave out {Argument('steps')}, or name a data set with {Argument('data')}",
             at=Argument("steps"),
         )
-    plan = choose(asked.device, "fp32")
     graph = compile(spec)
+    plan = choose(asked.device, "fp32", graph, asked.images, PASSES * asked.images)
     model = (
         plan.place(build(graph, seed=recipe.seed)) if asked.weights is None else from_weights(spec, weights_file(asked.weights)).model(plan)
     )
@@ -165,7 +171,8 @@ def _on_noise(spec: Spec, recipe: Recipe, asked: ProbeRequest, name: str) -> Pro
     images, labels = drawn(asked.images, "train")
     began = f"the weights of {asked.weights}" if asked.weights is not None else f"initial weights of seed {recipe.seed}"
     said = f"{began}; {asked.images} images of standard normal noise, with random labels"
-    return ProbedNetwork(name, graph, model, images, labels, recipe.seed, said, None if asked.weights else 0, lambda n: drawn(n, "test"))
+    with plan.computing():
+        yield ProbedNetwork(name, graph, model, images, labels, recipe.seed, said, None if asked.weights else 0, lambda n: drawn(n, "test"))
 
 
 # --- from a run ---
@@ -186,14 +193,15 @@ def _of_run(path: Path, asked: ProbeRequest) -> Iterator[ProbedNetwork]:
     normalisation = trained.artifact.normalisation
     assert normalisation is not None  # `from_run` refuses weights without
     seed = trained.recipe.seed if asked.seed is None else asked.seed
-    plan = choose(asked.device, "fp32")
+    plan = choose(asked.device, "fp32", trained.graph, asked.images, PASSES * asked.images)
     view = _View(normalisation, plan, seed)
     pixels, labels = view(images, asked.images, "train")
     said = f"the weights of {path}; {_images(len(labels), data.name)}"
     test = data.test
-    yield ProbedNetwork(
-        trained.graph.name, trained.graph, trained.model(plan), pixels, labels, seed, said, None, lambda n: view(test, n, "test")
-    )
+    with plan.computing():
+        yield ProbedNetwork(
+            trained.graph.name, trained.graph, trained.model(plan), pixels, labels, seed, said, None, lambda n: view(test, n, "test")
+        )
 
 
 def _job(path: Path, asked: ProbeRequest) -> Job:
@@ -217,6 +225,7 @@ def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork
     if job.recipe.schedule != "plateau":
         # Nobody looks at what is evaluated on the way.
         job = job.with_recipe(job.recipe.model_copy(update={"eval_every": 1e9, "stop_early": None, "best": None}))
+    job = replace(job, plan=shared_steps(job, job.plan, max(asked.steps, default=0) + PASSES).on(job.plan))
     batches, evaluation = job.prepare()
     network = job.network()
     target = 0
@@ -234,7 +243,7 @@ def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork
     test = job.data.test
     # What was taken of a file is said as it was found: a head may be new.
     began = job.start.said if job.start is not None else f"initial weights of seed {job.recipe.seed}"
-    try:
+    with job.plan.computing(), contextlib.closing(batches):
         for target in sorted(set(asked.steps)) or [0]:
             if target > loop.step:
                 loop.run()
@@ -244,8 +253,6 @@ def _trained(job: Job, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork
                 name or job.graph.name, job.graph, network.model, images, labels, job.recipe.seed,
                 f"{began}; {_images(len(labels), job.data.name)}", target, lambda n: view(test, n, "test"),
             )  # fmt: skip
-    finally:
-        batches.close()
 
 
 class _NoWriter:
@@ -258,6 +265,9 @@ class _NoWriter:
         """Nothing."""
 
     def save_weights(self) -> None:
+        """Nothing."""
+
+    def save_plan(self, plan: Plan) -> None:
         """Nothing."""
 
 

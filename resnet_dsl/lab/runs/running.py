@@ -100,8 +100,8 @@ def _judged(task: Task) -> float:
     trained, _, images = run_images(task.folder, data=None, data_dir=task.data_dir, part="train")
     order = torch.randperm(len(images), generator=generator(0, "judged"))[: task.judged].sort().values
     plan = Plan.of(Run.open(task.folder).plan)
-    plan.take_threads()
     assert trained.artifact.normalisation is not None  # from_run refuses weights without
-    found = score(trained.model(plan), images.take(order), trained.artifact.normalisation, plan)
+    with plan.computing():
+        found = score(trained.model(plan), images.take(order), trained.artifact.normalisation, plan)
     assert found is not None  # nothing asked it to stop
     return found.top1

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 
 from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, refuse
 from resnet_dsl.records.document import StoredDocument
-from resnet_dsl.records.record import Extent, Placement, PlanRecord, Precision
+from resnet_dsl.records.record import Extent, Placement, PlanRecord, Precision, ThreadChange
 from resnet_dsl.records.run import Run
 from resnet_dsl.training.device.device import Facts, find
 from resnet_dsl.training.device.regional import NOT_COMPILED, Compiled, eager, extent
@@ -31,6 +31,9 @@ DEVICE_SHARE = 0.4
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`device` is torch's name for it; `precision` bf16 means autocast, weights stay fp32; `threads` counts the CPU's.
+
+    `changes` are those of the number of threads on the way (`threads.StepWatch`), and `seconds` what a step took when the number was last timed: None
+    where it was not, and then it never changes.
 
     `compile`: how much of the network training takes through torch.compile at once. `fused`: the optimizer is one kernel. `data` lies on the
     device as bytes, in the host's memory, or is streamed from files. `reason` says why.
@@ -46,6 +49,8 @@ class Plan:
     compile: Extent = "no"
     fused: bool = True
     data: Placement = "device"
+    changes: tuple[ThreadChange, ...] = ()
+    seconds: float | None = dataclasses.field(default=None, compare=False)
 
     @property
     def torch_device(self) -> torch.device:
@@ -61,10 +66,17 @@ class Plan:
         """The model itself, moved to the device and laid out as planned."""
         return model.to(self.torch_device, memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
 
-    def take_threads(self) -> None:
-        """Make torch compute with the planned number of the CPU's threads."""
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
+    def computing(self) -> contextlib.AbstractContextManager[None]:
+        """Inside `with`, torch computes with the planned number of the CPU's threads."""
+        return on_threads(self.threads)
+
+    def threads_at(self, step: int) -> int:
+        """The threads that compute a step of a run (from 0)."""
+        return next((c.threads for c in reversed(self.changes) if c.step <= step), self.threads)
+
+    def because(self, why: str, **changed: Any) -> Plan:
+        """The plan with other values, and one more reason."""
+        return replace(self, reason="; ".join(filter(None, (self.reason, why))), **changed)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """What a forward pass runs under."""
@@ -86,12 +98,12 @@ class Plan:
 
     def record(self) -> PlanRecord:
         """What run.json holds of it."""
-        return PlanRecord(**asdict(self))
+        return PlanRecord(**{f.name: getattr(self, f.name) for f in fields(self)})
 
     @staticmethod
     def of(record: PlanRecord) -> Plan:
         """The plan that a run was begun with."""
-        return Plan(**record.model_dump())
+        return Plan(**{f.name: getattr(record, f.name) for f in fields(Plan)})
 
     def text(self) -> str:
         """Everything but the device, as `--plan` reads it."""
@@ -105,6 +117,23 @@ class Plan:
         if self.device == "cpu":
             words.insert(1, "1 thread" if self.threads == 1 else f"{self.threads} threads")
         return ", ".join(words) + (f" ({self.reason})" if self.reason else "")
+
+
+@contextlib.contextmanager
+def on_threads(threads: int) -> Iterator[None]:
+    """Inside `with`, torch computes with so many of the CPU's threads."""
+    before = torch.get_num_threads()
+    take_threads(threads)
+    try:
+        yield
+    finally:
+        take_threads(before)
+
+
+def take_threads(threads: int) -> None:
+    """Make torch compute with so many of the CPU's threads from now on."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 _COMPILED: Mapping[str, str] = {"no": "eager", "blocks": "compiled block by block", "whole": "compiled whole"}
@@ -157,6 +186,7 @@ class Pins:
     fused: bool | None = None
     data: Placement | None = None
     threads: int | None = None
+    changes: tuple[ThreadChange, ...] | None = None
 
     @staticmethod
     def read(text: str) -> Pins:
@@ -237,7 +267,7 @@ def candidates(facts: Facts, pins: Pins, *, data_bytes: int | None = 0) -> tuple
     return tuple(
         Plan(
             facts.device, precision, _first(pins.channels_last, facts.kind != "mps"), pins.threads or facts.threads,
-            "; ".join(reasons), compiled, _first(pins.fused, facts.kind != "mps"), placement,
+            "; ".join(reasons), compiled, _first(pins.fused, facts.kind != "mps"), placement, pins.changes or (),
         )
         for precision in precisions for compiled in compiles
     )  # fmt: skip
@@ -256,14 +286,6 @@ def _precisions(facts: Facts) -> tuple[tuple[Precision, ...], str]:
         return ("fp32", "bf16"), "the CPU has avx512_bf16 but no amx_bf16"
     # Without either, oneDNN converts bf16 back and forth, which costs more than it saves.
     return ("fp32",), "the CPU has no amx_bf16"
-
-
-def choose(device: str, precision: str) -> Plan:
-    """The plan by the rules alone, eager: for evaluation, and for runs too short to time anything.
-
-    `device` as in `device.find`, `precision` as in a recipe. Raises SpecError as `device.find`.
-    """
-    return by_rule(pins_of(device, precision, False, None))
 
 
 def pins_of(device: str, precision: str | None, compiled: bool | None, plan: str | None) -> Pins:

@@ -50,14 +50,14 @@ def decide(plans: Sequence[Plan], length: Length, prepare: Prepare, clock: Clock
         return first
     alike = [p for p in plans if p.compile == first.compile]
     if len(alike) * (ROUNDS + 1) > length.steps * SHARE:
-        return _because(first, f"{length.steps:,} steps are too few to time others")
-    with _undisturbed(first):
+        return first.because(f"{length.steps:,} steps are too few to time others")
+    with undisturbed(first):
         steps = [prepare(p) for p in alike]
         best, seconds = _race(alike, steps, clock)
         plan, step = alike[best], steps[best]
         if len(alike) > 1:
             other = [f"{p.precision} {1000 * s:,.1f}" for p, s in zip(alike, seconds, strict=True)]
-            plan = _because(plan, f"ms a step: {', '.join(other)}")
+            plan = plan.because(f"ms a step: {', '.join(other)}")
         compiled = next((p for p in plans if p.compile != first.compile and p.precision == plan.precision), None)
         if compiled is None:
             return plan
@@ -70,8 +70,8 @@ def _compile(
     """A plan, or the same compiled."""
     saved = length.steps * seconds * GAIN
     if saved < length.compile_seconds:
-        return _because(
-            plan, f"eager: compiling takes about {length.compile_seconds:,.0f} s, of a run of about {length.steps * seconds:,.0f} s"
+        return plan.because(
+            f"eager: compiling takes about {length.compile_seconds:,.0f} s, of a run of about {length.steps * seconds:,.0f} s"
         )
     start = clock()
     try:
@@ -80,11 +80,11 @@ def _compile(
     except SpecError as e:
         if e.diagnostics[0].code != "compile-failed":
             raise
-        return _because(plan, f"eager: {e.diagnostics[0].message}")
+        return plan.because(f"eager: {e.diagnostics[0].message}")
     took = clock() - start
     best, (before, after) = _race((plan, compiled), (step, other), clock)
     timed = f"{1000 * before:,.1f} ms a step eager, {1000 * after:,.1f} compiled in {took:,.0f} s"
-    return replace(compiled, reason=f"{plan.reason}; {timed}") if best else _because(plan, timed)
+    return replace(compiled, reason=f"{plan.reason}; {timed}") if best else plan.because(timed)
 
 
 def _race(plans: Sequence[Plan], steps: Sequence[Callable[[], object]], clock: Clock) -> tuple[int, list[float]]:
@@ -104,11 +104,7 @@ def _race(plans: Sequence[Plan], steps: Sequence[Callable[[], object]], clock: C
     return best, seconds
 
 
-def _because(plan: Plan, why: str) -> Plan:
-    return replace(plan, reason=f"{plan.reason}; {why}" if plan.reason else why)
-
-
-def _undisturbed(plan: Plan) -> contextlib.AbstractContextManager[object]:
-    """Torch's generators come out as they went in."""
+def undisturbed(plan: Plan) -> contextlib.AbstractContextManager[object]:
+    """Inside `with`, torch's generators may be used; they come out as they went in."""
     cuda = plan.torch_device.type == "cuda"
     return torch.random.fork_rng(devices=[plan.torch_device.index or torch.cuda.current_device()] if cuda else [])

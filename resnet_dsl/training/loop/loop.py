@@ -1,6 +1,6 @@
 """The training loop: steps, the schedule, evaluation, the log, checkpoints. Reads top to bottom in `Loop.run`.
 
-Exact on one device type, torch build and thread count: a run that was stopped anywhere and resumed ends with the same
+Exact on one device type and torch build, with the threads that the run's plan tells: a run that was stopped anywhere and resumed ends with the same
 bits, since every random number is a function of (seed, step, rank) and the state holds all the rest.
 """
 
@@ -17,17 +17,19 @@ import torch
 from resnet_dsl.diagnostics import SpecError, refuse, setting
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.records.log import LogRow
+from resnet_dsl.records.record import ThreadChange
 from resnet_dsl.records.results import Scores
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.batches.batches import Batches, every, total_steps
 from resnet_dsl.training.data.dataset import Images
-from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.device.plan import Plan, take_threads
+from resnet_dsl.training.device.threads import StepWatch, Threads
 from resnet_dsl.training.loop import faults
 from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.optim import Pace, learning_rate
 from resnet_dsl.training.loop.progress import Snapshot, Watcher
 from resnet_dsl.training.loop.records import Record
-from resnet_dsl.training.loop.step import Outcome, Stepper
+from resnet_dsl.training.loop.step import Outcome, Stepper, TimedFeed
 from resnet_dsl.training.ranks.parallel import ParallelModel, broadcast_buffers, local_part
 from resnet_dsl.training.ranks.world import World
 
@@ -43,6 +45,9 @@ class RunWriter(Protocol):
 
     def save_weights(self) -> None:
         """The model's weights of this moment as the run's."""
+
+    def save_plan(self, plan: Plan) -> None:
+        """The device plan, which has another number of threads from now on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +93,7 @@ class Loop:
 
     def __init__(
         self, network: ParallelModel, batches: Batches, evaluation: EvaluationSet, writer: RunWriter, watcher: Watcher, stop: Callable[[], bool],
-        *, depth: int, world: World,
+        *, depth: int, world: World, time_again: Callable[[], Threads] | None = None,
     ) -> None:  # fmt: skip
         self.model, self.batches, self.evaluation, self.writer, self.watcher = network.model, batches, evaluation, writer, watcher
         self.recipe: Recipe = batches.recipe
@@ -100,6 +105,9 @@ class Loop:
         self.pace = Pace.beginning(self.recipe, depth)
         self.best = Record(self.recipe.best) if self.recipe.best is not None else None
         self.early = Record(self.recipe.stop_early.metric) if self.recipe.stop_early is not None else None
+        # Of several processes each would choose for itself.
+        self._time_again = time_again if world.size == 1 else None
+        self._watch = StepWatch(self.plan.seconds)
         self.step = 0
         self.evaluated = 0
         self.seconds = 0.0
@@ -113,6 +121,7 @@ class Loop:
     def run(self) -> bool:
         """Train to the end, or until `stop`; False if stopped. The state is saved either way. Raises SpecError."""
         self.model.train()
+        take_threads(self.plan.threads_at(self.step))
         self._began, self._began_step = time.monotonic(), self.step
         evaluate_every, save_every = (every(e, self.batches.per_epoch) for e in (self.recipe.eval_every, self.recipe.checkpoint_every))
         saved = (self.step, self.evaluated)
@@ -187,7 +196,8 @@ class Loop:
         faults.reach("step", self.step)
         began = time.monotonic()
         lr = self._lr(self.step)
-        found = self.stepper(self.batches, self.step, lr)
+        feed = TimedFeed(self.batches)
+        found = self.stepper(feed, self.step, lr)
         for sums in (self._since_log, self._since_evaluation):
             sums.add(found)
         self.step += 1
@@ -195,7 +205,8 @@ class Loop:
         # Reading the flag waits for the device, which costs nothing on the CPU and a queue's worth of work elsewhere.
         if log_due or self.plan.device == "cpu":
             self._refuse_bad()
-        self._busy += time.monotonic() - began
+        took = time.monotonic() - began
+        self._busy += took
         self._rate = (self.step - self._began_step) * self.recipe.batch / max(1e-9, self._busy)
         if log_due:
             mean_loss, accuracy = self._shown = self._since_log.take(self.world)
@@ -206,7 +217,27 @@ class Loop:
                     images_per_s=round(self._rate, 1), seconds=round(self.elapsed(), 3),
                 )
             )  # fmt: skip
+        self._choose_threads(took - feed.seconds)
         self._show(lr)
+
+    def _choose_threads(self, seconds: float) -> None:
+        """Those of the next step: what the plan says, or what a new trial says where the last steps were slow. One took so many seconds."""
+        before = self.plan.threads_at(self.step)
+        # Steps that are done again after a stop were watched when they were done first.
+        done_again = any(change.step > self.step for change in self.plan.changes)
+        times = None if self._time_again is None or done_again else self._watch.slowed(seconds)
+        if times is not None and self._time_again is not None:
+            found = self._time_again()
+            self._watch.renew(found.seconds or 0.0, found.number != before)
+            if found.number != before:
+                change = ThreadChange(step=self.step, threads=found.number)
+                self.plan = replace(self.plan, changes=(*self.plan.changes, change), seconds=self._watch.trial)
+                self.writer.save_plan(self.plan)
+            self.watcher.say(
+                f"note: a step takes {times:,.1f} times what it took when threads were timed, so they are timed again ({found.why}): "
+                f"{found.number} from step {self.step + 1:,} on, {before} before"
+            )
+        take_threads(self.plan.threads_at(self.step))
 
     def _evaluate(self) -> bool:
         self._refuse_bad()

@@ -16,13 +16,14 @@ import numpy
 import torch
 
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.records.folder import CHECKPOINTS, ENVIRONMENT, WEIGHTS, Metrics, RunFolder
+from resnet_dsl.records.folder import CHECKPOINTS, ENVIRONMENT, REQUEST, WEIGHTS, Metrics, RunFolder
 from resnet_dsl.records.log import LogRow
 from resnet_dsl.records.record import Environment, HeldOutRecord, RunRecord, Session
 from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.device.device import find
+from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop import checkpoint
 from resnet_dsl.training.loop.loggers import Logger
@@ -60,6 +61,12 @@ class FolderWriter:
             sharded.save(self.folder.checkpoints, step, state, self.world)
         elif self.world.main:
             checkpoint.save(self.folder.checkpoints, step, state)
+
+    def save_plan(self, plan: Plan) -> None:
+        """The plan in run.json, so that a step that is done again after a stop is done on as many threads."""
+        if self.world.main:
+            held = Run.open(self.folder.path).record
+            self.folder.write_document(REQUEST, held.model_copy(update={"plan": plan.record()}))
 
     def save_weights(self) -> None:
         """The model's weights of this moment as model.safetensors."""

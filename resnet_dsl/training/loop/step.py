@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.training.batches.batches import Batch, Batches
+from resnet_dsl.training.batches.batches import Batch
 from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.loop.average import Average
@@ -28,6 +30,27 @@ class Outcome:
     images: int
 
 
+class Feed(Protocol):
+    """Gives the batches of a run."""
+
+    def __call__(self, step: int, part: int = 0) -> Batch:
+        """Part `part` of the batch of a step (both from 0)."""
+
+
+class TimedFeed:
+    """A feed that counts the seconds that are spent in it: what a step waits for its images."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed, self.seconds = feed, 0.0
+
+    def __call__(self, step: int, part: int = 0) -> Batch:
+        """As the feed."""
+        began = time.monotonic()
+        batch = self._feed(step, part)
+        self.seconds += time.monotonic() - began
+        return batch
+
+
 class Stepper:
     """Takes the steps of a run.
 
@@ -42,7 +65,7 @@ class Stepper:
         self.average = Average(self.model, recipe.ema) if recipe.ema is not None else None
         self.bad = torch.full((), -1, dtype=torch.int64, device=plan.torch_device)
 
-    def __call__(self, batches: Batches, step: int, lr: float) -> Outcome:
+    def __call__(self, batches: Feed, step: int, lr: float) -> Outcome:
         """Step `step` (from 0)."""
         self._seed(step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -60,7 +83,7 @@ class Stepper:
         self._update(step, lr, loss)
         return Outcome(loss, hits[0] if parts == 1 else torch.stack(hits).sum(), images)
 
-    def refusal(self, batches: Batches, step: int) -> str | None:
+    def refusal(self, batches: Feed, step: int) -> str | None:
         """The first thing in a bad step that was not finite, in words: the step done again by the model itself."""
         self._seed(step)
         for part in range(self.recipe.accumulate):
