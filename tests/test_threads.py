@@ -17,7 +17,7 @@ from resnet_dsl.graph import compile
 from resnet_dsl.records.record import ThreadChange
 from resnet_dsl.training.device import planning
 from resnet_dsl.training.device.plan import Plan
-from resnet_dsl.training.device.threads import SHORT, SMALL, Amount, StepWatch, Threads, choose, shared, timed
+from resnet_dsl.training.device.threads import SHORT, SMALL, StepWatch, Threads, Work, choose, shared, timed
 from resnet_dsl.training.loop import faults
 
 TWO = Plan("cpu", "fp32", True, 2)
@@ -53,17 +53,17 @@ def clocked(seconds: dict[int, list[float]]) -> tuple[Callable[[Plan], Callable[
 
 
 @pytest.mark.parametrize(
-    ("plan", "amount", "expected"),
+    ("plan", "work", "expected"),
     [
-        (TWO, Amount(SMALL - 1, 1e30), Threads(1, "one thread: the layers are small")),
-        (TWO, Amount(1e30, SHORT - 1), Threads(1, "one thread: the work is short")),
-        (replace(TWO, threads=1), Amount(1e30, 1e30), Threads(1)),
-        (Plan("cuda", "bf16", True, 8), Amount(0, 0), Threads(8)),
-        (Plan("mps", "fp32", False, 8), Amount(1e30, 1e30), Threads(8)),
+        (TWO, Work(SMALL - 1, 1e30), Threads(1, "one thread: the layers are small")),
+        (TWO, Work(1e30, SHORT - 1), Threads(1, "one thread: the work is short")),
+        (replace(TWO, threads=1), Work(1e30, 1e30), Threads(1)),
+        (Plan("cuda", "bf16", True, 8), Work(0, 0), Threads(8)),
+        (Plan("mps", "fp32", False, 8), Work(1e30, 1e30), Threads(8)),
     ],
 )
-def test_what_is_small_or_short_is_not_timed(plan: Plan, amount: Amount, expected: Threads) -> None:
-    assert shared(plan, amount, never) == expected
+def test_what_is_small_or_short_is_not_timed(plan: Plan, work: Work, expected: Threads) -> None:
+    assert shared(plan, work, never) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_faster_are_taken(one: list[float], several: list[float], expected: 
 def test_how_much_there_is_to_compute() -> None:
     """ResNet-20 on 32x32: 40,551,040 multiply-accumulates in 20 weighted layers."""
     graph = compile(rd.load("resnet20"))
-    assert Amount.of(graph, 100, 7) == Amount(40_551_040 * 100 / 20, 40_551_040 * 7)
+    assert Work.of(graph, 100, 7) == Work(40_551_040 * 100 / 20, 40_551_040 * 7)
     assert choose("cpu", "fp32", graph, 1, 10).threads == 1
 
 
@@ -124,7 +124,7 @@ def slowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., lis
     spec = tmp_path / "net.yaml"
     spec.write_text(tiny("steps: 14, batch: 64, lr: 0.1, checkpoint_every: 0.5, augment: {flip: false}"))
     # Nothing is left in this process for a run to find: each sees torch's own number.
-    monkeypatch.setattr(planning, "shared", lambda plan, amount, prepare: Threads(2, "chosen for the test", 1e-9))
+    monkeypatch.setattr(planning, "shared", lambda plan, work, prepare: Threads(2, "chosen for the test", 1e-9))
 
     def run(out: str, die: int | None = None, again: bool = True, **asked: Any) -> list[int]:
         seen: list[int] = []

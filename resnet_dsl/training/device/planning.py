@@ -14,7 +14,7 @@ from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.device.device import find, wait
 from resnet_dsl.training.device.plan import Pins, Plan, candidates
 from resnet_dsl.training.device.regional import compile_seconds, extent
-from resnet_dsl.training.device.threads import TRAINED, Amount, Threads, shared, timed
+from resnet_dsl.training.device.threads import TRAINED, Threads, Work, shared, timed
 from resnet_dsl.training.device.trial import Length, decide
 from resnet_dsl.training.job import Job
 from resnet_dsl.training.loop.step import Stepper
@@ -57,8 +57,8 @@ def shared_steps(job: Job, plan: Plan, steps: int) -> Threads:
     """The threads for so many steps of a job. Where they are few, the trial is of an eighth of the images."""
     whole = job.recipe.batch // job.recipe.accumulate
     rows = whole if steps >= ENOUGH else min(whole, max(2, whole // 8))
-    amount = Amount.of(job.graph, whole, TRAINED * job.recipe.batch * steps)
-    found = shared(plan, amount, lambda plan: rehearsal(replace(job, plan=plan), rows))
+    work = Work.of(job.graph, whole, TRAINED * job.recipe.batch * steps)
+    found = shared(plan, work, lambda plan: rehearsal(replace(job, plan=plan), rows))
     return found if found.seconds is None else replace(found, seconds=found.seconds * whole / rows)
 
 

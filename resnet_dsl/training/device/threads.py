@@ -42,17 +42,17 @@ TRAINED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class Work:
     """What is to be computed, in multiply-accumulates: `layer` of a mean weighted layer in one forward pass of a batch, `whole` of it all."""
 
     layer: float
     whole: float
 
     @staticmethod
-    def of(graph: Graph, rows: int, passes: float) -> Amount:
+    def of(graph: Graph, rows: int, passes: float) -> Work:
         """Of a network that sees batches of `rows` images, and does as much as `passes` forward passes of one image."""
         cost = Costs(graph).network
-        return Amount(cost.macs * rows / max(1, cost.depth), cost.macs * passes)
+        return Work(cost.macs * rows / max(1, cost.depth), cost.macs * passes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +68,16 @@ class Threads:
         return plan.because(self.why, threads=self.number, seconds=self.seconds)
 
 
-def shared(plan: Plan, amount: Amount, prepare: Prepare, clock: Clock = time.perf_counter) -> Threads:
+def shared(plan: Plan, work: Work, prepare: Prepare, clock: Clock = time.perf_counter) -> Threads:
     """One thread where work is small or short; otherwise one thread and the plan's are timed, and the faster are taken.
 
     `prepare` as in `trial.decide`. Raises what the steps raise.
     """
     if plan.torch_device.type != "cpu" or plan.threads == 1:
         return Threads(plan.threads)
-    if amount.layer < SMALL:
+    if work.layer < SMALL:
         return Threads(1, "one thread: the layers are small")
-    if amount.whole < SHORT:
+    if work.whole < SHORT:
         return Threads(1, "one thread: the work is short")
     return timed(plan, plan.threads, prepare, clock)
 
@@ -105,7 +105,7 @@ def timed(plan: Plan, most: int, prepare: Prepare, clock: Clock = time.perf_coun
 def choose(device: str, precision: str, graph: Graph, rows: int, passes: float) -> Plan:
     """The plan for evaluation and whatever else is no training: by the rules, eager, and on as many threads as `shared` says.
 
-    `device` as in `device.find`, `precision` as in a recipe, `rows` and `passes` as in `Amount.of`. Raises SpecError as `device.find`.
+    `device` as in `device.find`, `precision` as in a recipe, `rows` and `passes` as in `Work.of`. Raises SpecError as `device.find`.
     """
     return unless_asked(pins_of(device, precision, False, None), graph, rows, passes)
 
@@ -115,7 +115,7 @@ def unless_asked(asked: Pins, graph: Graph, rows: int, passes: float) -> Plan:
     plan = by_rule(asked)
     if asked.threads is not None:
         return plan
-    return shared(plan, Amount.of(graph, rows, passes), forward_passes(graph, rows)).on(plan)
+    return shared(plan, Work.of(graph, rows, passes), forward_passes(graph, rows)).on(plan)
 
 
 def forward_passes(graph: Graph, rows: int) -> Prepare:

@@ -29,7 +29,7 @@ from resnet_dsl.training.loop.evaluate import score
 from resnet_dsl.training.loop.optim import Pace, learning_rate
 from resnet_dsl.training.loop.progress import Snapshot, Watcher
 from resnet_dsl.training.loop.records import Record
-from resnet_dsl.training.loop.step import Outcome, Stepper, TimedFeed
+from resnet_dsl.training.loop.step import Outcome, Stepper, TimedBatches
 from resnet_dsl.training.ranks.parallel import ParallelModel, broadcast_buffers, local_part
 from resnet_dsl.training.ranks.world import World
 
@@ -196,7 +196,7 @@ class Loop:
         faults.reach("step", self.step)
         began = time.monotonic()
         lr = self._lr(self.step)
-        feed = TimedFeed(self.batches)
+        feed = TimedBatches(self.batches)
         found = self.stepper(feed, self.step, lr)
         for sums in (self._since_log, self._since_evaluation):
             sums.add(found)

@@ -30,17 +30,17 @@ class Outcome:
     images: int
 
 
-class Feed(Protocol):
+class BatchSource(Protocol):
     """Gives the batches of a run."""
 
     def __call__(self, step: int, part: int = 0) -> Batch:
         """Part `part` of the batch of a step (both from 0)."""
 
 
-class TimedFeed:
+class TimedBatches:
     """A feed that counts the seconds that are spent in it: what a step waits for its images."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: BatchSource) -> None:
         self._feed, self.seconds = feed, 0.0
 
     def __call__(self, step: int, part: int = 0) -> Batch:
@@ -65,7 +65,7 @@ class Stepper:
         self.average = Average(self.model, recipe.ema) if recipe.ema is not None else None
         self.bad = torch.full((), -1, dtype=torch.int64, device=plan.torch_device)
 
-    def __call__(self, batches: Feed, step: int, lr: float) -> Outcome:
+    def __call__(self, batches: BatchSource, step: int, lr: float) -> Outcome:
         """Step `step` (from 0)."""
         self._seed(step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -83,7 +83,7 @@ class Stepper:
         self._update(step, lr, loss)
         return Outcome(loss, hits[0] if parts == 1 else torch.stack(hits).sum(), images)
 
-    def refusal(self, batches: Feed, step: int) -> str | None:
+    def refusal(self, batches: BatchSource, step: int) -> str | None:
         """The first thing in a bad step that was not finite, in words: the step done again by the model itself."""
         self._seed(step)
         for part in range(self.recipe.accumulate):
