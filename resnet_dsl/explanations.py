@@ -327,6 +327,9 @@ _RUNS = {
     "weights-fit": _E("weights of another network",
         "Names or shapes of the tensors are not those of the spec, or the library that they come from computes something else with them. "
         "`resnet-dsl weights SPEC FILE` shows every tensor."),
+    "weights-prefix": _E("weights that may be read in several ways",
+        "The file holds a network under each of several prefixes, as the two encoders of a contrastive training, or none under the prefix "
+        "that was asked for. `--prefix` says which is meant."),
     "study": _E("a study file that is not valid",
         "A key has a value that is not allowed, or two keys exclude each other. A shipped study is a good example to start from: "
         "`resnet-dsl list studies`, and docs/studies.md."),

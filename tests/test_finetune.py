@@ -106,7 +106,7 @@ def test_elsewhere_nothing_may_differ(settings: tuple[str, ...], message: str, t
     with pytest.raises(SpecError) as e:
         take(model, graph, names(3), source(old), HERE)
     assert message in str(e.value)
-    assert "some.file: error[weights-fit]: does not fit the network: " in str(e.value)
+    assert "some.file: error[weights-fit]: does not fit net: " in str(e.value)
     assert e.value.exit_code == 2
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 

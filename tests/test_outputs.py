@@ -231,7 +231,7 @@ def test_weights_load_by_name(tmp_path: Path) -> None:
         assert all(torch.equal(found[k], expected[k]) for k in expected)
     for wrong, message in (
         ({k: v for k, v in expected.items() if k != "layer1.1.conv1.weight"}, "lacks layer1.1.conv1.weight"),
-        (expected | {"neck.weight": torch.zeros(1)}, "has neck.weight"),
+        (expected | {"layer1.2.weight": torch.zeros(1)}, "has layer1.2.weight"),
     ):
         with pytest.raises(SpecError, match=message):
             build(graph, weights=saved(tmp_path, wrong), outputs=names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 
 import yaml
@@ -46,7 +46,11 @@ class Padding(_Model):
 
 
 class NameTable(_Model):
-    """The names of one library for one family. `sign` is a tensor that every file in these names has."""
+    """The names of one library for one family. `sign` is a tensor that every file in these names has.
+
+    `imagenet`: what this library publishes for ImageNet in these names reads its pictures with ImageNet's mean and deviation. `says` is what
+    a user should know of it.
+    """
 
     family: str
     library: str
@@ -56,6 +60,12 @@ class NameTable(_Model):
     block: tuple[Mapping[str, str], ...]
     requires: Requirement | None = None
     pads_both_sides: Padding | None = None
+    imagenet: bool = False
+    says: str | None = None
+
+    def signs(self, names: Collection[str]) -> bool:
+        """Is its sign among the names of a file, whatever stands before it?"""
+        return any(name == self.sign or name.endswith(f".{self.sign}") for name in names)
 
     def __str__(self) -> str:
         return f"{self.family} in {self.library}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,32 +13,52 @@ from typing import Any
 import torch
 from torch import nn
 
+from resnet_dsl.analysis.adaptation import PLAIN, Adaptation
 from resnet_dsl.emission.source import class_name, emit
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.graph.network import checked
 from resnet_dsl.graph.outputs import select
 from resnet_dsl.graph.tensors import tensors as tensors_of
-from resnet_dsl.runtime.fitting import fitted
+from resnet_dsl.runtime.fitting import FittedWeights, fitted
 from resnet_dsl.runtime.weights import load as load_weights
 
 
-def build(graph: Graph, *, seed: int | None = None, weights: Path | str | None = None, outputs: str | Iterable[str] = ()) -> nn.Module:
+def build(
+    graph: Graph,
+    *,
+    seed: int | None = None,
+    weights: Path | str | None = None,
+    outputs: str | Iterable[str] = (),
+    adapt: Adaptation = PLAIN,
+    tell: Callable[[str], object] = lambda text: None,
+) -> nn.Module:
     """The module of a graph: see `verbs.modules.build`. Raises SpecError."""
-    return _made(select(graph, outputs), seed) if weights is None else _loaded(graph, Path(weights), outputs)
-
-
-def _loaded(graph: Graph, file: Path, outputs: str | Iterable[str]) -> nn.Module:
+    if weights is None:
+        return _made(select(graph, outputs), seed)
+    file = Path(weights)
     artifact = load_weights(file)
     whole = fold(graph) if artifact.folded else graph
     graph = select(whole, outputs)
-    tensors = fitted(whole, artifact.tensors, file, wanted=tensors_of(graph))
+    found = fitted(whole, artifact.tensors, file, adapt, wanted=tensors_of(graph))
+    if found.match.said:
+        tell(f"{file}: {found.match.said}")
+    return loaded(graph, found, seed)
+
+
+def loaded(graph: Graph, found: FittedWeights, seed: int | None) -> nn.Module:
+    """The module of a graph with the tensors of a file; what is new in it is drawn from `seed`."""
     device = torch.get_default_device()
+    if found.match.new:
+        model = _made(graph, seed)
+        if device.type != "meta":
+            model.load_state_dict({**model.state_dict(), **found.tensors})
+        return model
     # Nothing is drawn that the file replaces.
     with torch.device("meta"):
         model = _made(graph, None)
     if device.type != "meta":
-        model.to_empty(device=device).load_state_dict(tensors)
+        model.to_empty(device=device).load_state_dict(found.tensors)
     return model
 
 

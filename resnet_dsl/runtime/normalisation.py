@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue are to a grey picture."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Normalisation:
@@ -24,6 +27,22 @@ class Normalisation:
     def to(self, device: torch.device) -> Normalisation:
         """On a device."""
         return Normalisation(self.mean.to(device), self.std.to(device), None if self.axes is None else self.axes.to(device))
+
+    def for_channels(self, channels: int) -> Normalisation | None:
+        """For another number of channels; None where nothing tells it.
+
+        A grey picture is 0.299 R + 0.587 G + 0.114 B of the colours (ITU-R BT.601, as Pillow makes it), so its mean is that of their means;
+        their deviations are weighted alike, which holds where the colours vary together. Colours of a grey picture have its own values.
+        """
+        held = len(self.mean)
+        if held == channels:
+            return self
+        if (held, channels) == (3, 1):
+            weights = torch.tensor(LUMA)[:, None, None]
+            return Normalisation((self.mean * weights).sum(0, keepdim=True), (self.std * weights).sum(0, keepdim=True))
+        if (held, channels) == (1, 3):
+            return Normalisation(self.mean.expand(3, -1, -1).clone(), self.std.expand(3, -1, -1).clone())
+        return None
 
     def everywhere(self) -> Normalisation:
         """The same for images of any size: of a mean image the mean colour is left."""

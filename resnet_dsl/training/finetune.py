@@ -7,7 +7,7 @@ a file that was not made here brings none, and the new data's are measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,28 +16,27 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnet_dsl.analysis.matching import FITS
-from resnet_dsl.diagnostics import Argument, SpecError, call, did_you_mean, quote, refuse
-from resnet_dsl.emission.naming import owner
+from resnet_dsl.analysis.adaptation import PLAIN, Adaptation
+from resnet_dsl.diagnostics import Argument, call, did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.records.folder import weights_file
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
-from resnet_dsl.runtime.fitting import match, renamed
+from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.runtime.normalisation import Normalisation
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was copied: how many tensors, and the paths of the head's modules that keep their new weights."""
+    """What was copied: how many tensors, the paths of the head's modules that keep their new weights, and what else is to be said."""
 
     tensors: int
     new: tuple[str, ...]
+    said: str = ""
 
     def __str__(self) -> str:
-        if not self.new:
-            return f"all {self.tensors:,} tensors taken"
-        return f"{self.tensors:,} tensors taken, the head ({', '.join(self.new)}) is new"
+        count = f"{self.tensors:,} tensors taken" if self.new else f"all {self.tensors:,} tensors taken"
+        return ", ".join([count, *([self.said] if self.said else [])])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +48,7 @@ class Start:
     said: str
 
 
-def start(graph: Graph, seed: int, classes: Sequence[str], given: Path) -> Start:
+def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: Adaptation = PLAIN) -> Start:
     """The network of `graph` with the weights of a file or a run; what is new in it is drawn from `seed`.
 
     Raises SpecError: exit 3 where the file cannot be read, 2 where it does not fit.
@@ -57,8 +56,8 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path) -> Start
     file = weights_file(given)
     source = weights.load(file)
     model = build(graph, seed=seed)
-    taken = take(model, graph, classes, source, file)
-    own = normalisation_of(source, graph)
+    taken = take(model, graph, classes, source, file, adapt)
+    own = normalisation_of(source, graph, adapt)
     means = "mean and deviation are kept" if own is not None else "mean and deviation are measured on the new data"
     return Start(model.state_dict(), own, f"{file}: {taken}; {means}")
 
@@ -69,54 +68,26 @@ def from_copy(file: Path) -> Start:
     return Start(kept.tensors, kept.normalisation, "")
 
 
-def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights.Artifact, at: Path) -> Taken:
+def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights.Artifact, at: Path, adapt: Adaptation = PLAIN) -> Taken:
     """Copy weights into the network of `graph`: every tensor that fits by name and shape; the names may be those of another library.
 
     Only tensors of the head (the nodes after the last stage) may be left over: a module of it stays as it is where a tensor
     is missing or has another shape, and so does the layer that gives the classes where these are others (their names or their order).
     Raises SpecError (exit 2) that names the first difference elsewhere.
     """
-    matched = match(graph, source.tensors, at)
-    wanted, found = model.state_dict(), renamed(matched, source.tensors)
-    heads = tuple(n.path for n in graph.root.nodes if n.role == "head")
-    bad = [r for r in matched.rows if r.state not in FITS]
-    if outside := [r for r in bad if not _inside(r.key or r.source, heads)]:
-        raise _misfit(f"{outside[0]}{_more(outside)}", at)
-    matched.require_settings()
-    wrong = [r.key for r in bad if r.key is not None]
-    new = {owner(k) for k in wrong}
-    if source.classes is not None and tuple(classes) != source.classes:
-        new |= _last_layer(wanted, heads)
-    copied = [k for k in wanted if owner(k) not in new]
-    if not copied:
-        raise _misfit("has nothing that the network could take", at)
-    model.load_state_dict({**wanted, **{k: found[k] for k in copied}})
-    # In the order of the network, not of the alphabet.
-    return Taken(len(copied), tuple(dict.fromkeys(owner(k) for k in wanted if owner(k) in new)))
+    others = source.classes is not None and tuple(classes) != source.classes
+    found = fitted(graph, source.tensors, at, replace(adapt, lenient=True, head="new" if others else adapt.head))
+    if not found.tensors:
+        raise refuse("weights-fit", f"has nothing that {graph.name} could take", "give weights of a network with the same stages", at=at)
+    model.load_state_dict({**model.state_dict(), **found.tensors})
+    return Taken(len(found.tensors), found.match.new, found.match.said)
 
 
-def _inside(key: str, heads: Sequence[str]) -> bool:
-    return any(key.startswith(f"{head}.") for head in heads)
-
-
-def _last_layer(wanted: dict[str, torch.Tensor], heads: Sequence[str]) -> set[str]:
-    """The head's last layer with parameters, which gives the classes."""
-    owners = [owner(k) for k in wanted if _inside(k, heads)]
-    return set(owners[-1:])
-
-
-def _more(keys: Sequence[object]) -> str:
-    return f" (and {len(keys) - 1:,} more)" if len(keys) > 1 else ""
-
-
-def _misfit(problem: str, at: Path) -> SpecError:
-    help = "use a spec whose stem and stages are those of the weights; only the head may differ"
-    return refuse("weights-fit", f"does not fit the network: {problem}", help, at=at)
-
-
-def normalisation_of(source: weights.Artifact, graph: Graph) -> Normalisation | None:
-    """The mean and deviation that come with weights; None where they bring none, or one of images of another size."""
+def normalisation_of(source: weights.Artifact, graph: Graph, adapt: Adaptation = PLAIN) -> Normalisation | None:
+    """The mean and deviation that come with weights, for the network's channels; None where they bring none, or one of images of another size."""
     own = source.normalisation
+    if own is not None and adapt.first_conv is not None:
+        own = own.for_channels(graph.input[0])
     if own is None or own.mean.shape[0] != graph.input[0]:
         return None
     return own if own.mean.shape[1:] in ((1, 1), graph.input[1:]) else None

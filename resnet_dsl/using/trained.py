@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from resnet_dsl.analysis.adaptation import PLAIN, Adaptation
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
@@ -16,15 +17,16 @@ from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.records.record import RunRecord
 from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
-from resnet_dsl.runtime.build import build
+from resnet_dsl.runtime.build import build, loaded
 from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.training.device.plan import Plan
+from resnet_dsl.training.finetune import normalisation_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedNetwork:
     """A network with its weights, read from `file`. `record` is run.json of the run that made them, None for a spec with a
-    file of weights; `recipe` is the run's, or the spec's.
+    file of weights; `recipe` is the run's, or the spec's. `said` is what was left out or changed of the file.
     """
 
     graph: Graph
@@ -32,6 +34,7 @@ class LoadedNetwork:
     file: Path
     recipe: Recipe
     record: RunRecord | None
+    said: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,10 +69,17 @@ def from_run(path: Path) -> LoadedNetwork:
     return LoadedNetwork(run.graph, artifact, file, run.recipe, record)
 
 
-def from_weights(spec: Spec, file: Path) -> LoadedNetwork:
+def from_weights(spec: Spec, file: Path, adapt: Adaptation = PLAIN) -> LoadedNetwork:
     """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
     artifact, graph = weights.load(file), compile(spec)
+    recipe = recipe_of(spec)
     graph = fold(graph) if artifact.folded else graph
+    found = fitted(graph, artifact.tensors, file, adapt)
+    tensors = loaded(graph, found, recipe.seed).state_dict() if found.match.new else found.tensors
+    # The names are not those of a new head.
+    artifact = replace(artifact, classes=None, metadata=None) if found.match.new else artifact
+    if adapt.first_conv is not None:
+        artifact = replace(artifact, normalisation=normalisation_of(artifact, graph, adapt), metadata=None)
     artifact.require_fit(graph, file)
-    artifact = replace(artifact, tensors=fitted(graph, artifact.tensors, file))
-    return LoadedNetwork(graph, artifact, file, recipe_of(spec), None)
+    said = (f"{file}: {found.match.said}",) if found.match.said else ()
+    return LoadedNetwork(graph, replace(artifact, tensors=tensors), file, recipe, None, said)

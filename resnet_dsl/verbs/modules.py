@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet_dsl.analysis.adaptation import Adaptation, FirstConv, Head
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.records.folder import weights_file
 from resnet_dsl.verbs.checks import whole
 from resnet_dsl.verbs.targets import Network, Settings, graph_of
+
+
+def silent(text: str) -> None:
+    """What is said is not shown."""
+
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +32,10 @@ def build(
     seed: int | None = None,
     weights: str | os.PathLike[str] | None = None,
     outputs: str | Iterable[str] = (),
+    prefix: str | None = None,
+    head: Head | None = None,
+    first_conv: FirstConv | None = None,
+    tell: Callable[[str], object] = silent,
 ) -> nn.Module:
     """The network as a module, its weights initialised as the spec says: for those of a run, `open(run).module()`.
 
@@ -38,7 +48,10 @@ def build(
     each its `module`, `num_chs` and `reduction` (the stride against the input), in timm's words.
 
     With `weights`, a `.safetensors` file, a state_dict that torch.save wrote, or a run's folder, all its tensors come from there; the file may have
-    the names of another library. With `outputs` too, the file's tensors for what is left out are not read, whatever
+    the names of another library, and other tensors beside the network. `prefix` is what stands before the network's names, where the file holds
+    several networks. `head="new"`: the layer that gives the classes is new, drawn from `seed`, with what else of the head does not fit.
+    `first_conv="sum"`: the kernels that read the input are summed for one channel, or repeated and scaled for more than the file has. What is
+    left out, new or changed is told to `tell` in a sentence (`tell=print`). With `outputs` too, the file's tensors for what is left out are not read, whatever
     their shapes, and need not be there.
 
     The module and each block in it can be pickled: the pickle carries the source, which loading executes, so load
@@ -50,7 +63,11 @@ def build(
     from resnet_dsl.runtime.build import build
 
     file = None if weights is None else weights_file(Path(weights))
-    return build(graph_of(network, overrides), seed=seed, weights=file, outputs=outputs)
+    adapt = Adaptation(prefix, head, first_conv)
+    if file is None and adapt.asked:
+        named = next(name for name in ("prefix", "head", "first_conv") if getattr(adapt, name) is not None)
+        raise refuse("usage", f"{Argument(named)} is for given weights", f"add {Argument('weights', 'FILE')}", at=Argument(named))
+    return build(graph_of(network, overrides), seed=seed, weights=file, outputs=outputs, adapt=adapt, tell=tell)
 
 
 def bench(
