@@ -16,6 +16,8 @@ LUMA = (0.299, 0.587, 0.114)
 class Normalisation:
     """What makes numbers of pixels 0..255: (pixel - mean) / std. `mean` is (C, 1, 1) or (C, H, W); `std` is (C, 1, 1).
 
+    Arrays that people bring may have pixels on another scale, and be vectors of features, which are channels here.
+
     `axes` (C, C) are the principal axes of the training images' colours as columns, times their eigenvalues, in units of pixels
     (see `augment.color_noise`); None where they were never measured.
     """
@@ -49,8 +51,11 @@ class Normalisation:
         return Normalisation(self.mean.mean((1, 2), keepdim=True), self.std, self.axes)
 
     def apply(self, pixels: torch.Tensor, layout: torch.memory_format, shift: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, C, H, W) uint8 to float32, in a memory format; `shift` (N, C, 1, 1) is added to the pixels before."""
-        numbers = pixels.to(torch.float32)
+        """(N, C, H, W) or (N, F), uint8 or float32, to float32, images in a memory format; `shift` (N, C, 1, 1) is added to the pixels before."""
+        # A copy: pixels that are float32 already are the data set's own.
+        numbers = pixels.to(torch.float32, copy=True)
+        if numbers.ndim == 2:
+            return numbers.sub_(self.mean[:, 0, 0]).div_(self.std[:, 0, 0])
         if shift is not None:
             numbers = numbers.add_(shift)
         # Laid out last: the mean of a channel is slow to subtract where channels lie side by side.

@@ -37,6 +37,7 @@ from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
+from resnet_dsl.training.data.items import Items
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.plan import Plan, resumed_plan
@@ -268,7 +269,8 @@ def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: Evaluat
     watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
     watcher.say(f"device plan: {job.plan}")
     if not job.data.exact:
-        watcher.say("note: shards are read as they come: a resumed or repeated run sees other batches, and ends with other weights")
+        why = "an item is not the same each time it is read" if isinstance(job.data.train, Items) else "shards are read as they come"
+        watcher.say(f"note: {why}: a resumed or repeated run sees other batches, and ends with other weights")
     if evaluation.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
         watcher.say(f"note: {chosen} goes by the test set, which flatters the result; set validation to hold training images out for it")
 

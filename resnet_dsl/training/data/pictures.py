@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import generator
+from resnet_dsl.training.data.numbers import Scale
 from resnet_dsl.training.data.views import AsItIs, CentreCrop, View, look, open_fitting
 
 SAMPLE = 2048
@@ -66,6 +67,11 @@ class Pictures:
     def shape(self) -> Shape:
         """(channels, height, width) of what is seen of a picture."""
         return self.channels, *self.view.shape
+
+    @property
+    def scale(self) -> Scale:
+        """Bytes, 0 black and 255 white."""
+        return "bytes"
 
     def path(self, position: int) -> Path:
         """One picture's file."""
@@ -118,7 +124,7 @@ def stream(pictures: Pictures, view: View, requests: Iterable[PictureRequest], p
     return work(_Reader(pictures, view), requests, pictures.workers, pin, pictures.root)
 
 
-def work(source: Dataset[T | Fault], requests: Iterable[PictureRequest] | None, workers: int, pin: bool, at: Path) -> Generator[T]:
+def work(source: Dataset[T | Fault], requests: Iterable[object] | None, workers: int, pin: bool, at: Path | str) -> Generator[T]:
     """What `source` makes of each request, or gives by itself where there are none, in processes that run ahead. To be closed.
 
     Raises SpecError: the one that a `Fault` stands for, or exit 3 for a worker that died.
@@ -145,7 +151,7 @@ def work(source: Dataset[T | Fault], requests: Iterable[PictureRequest] | None, 
                     raise
                 raise refuse(
                     "workers-died",
-                    f"a process that reads pictures died: {str(e).splitlines()[0][:160]}",
+                    f"a process that reads images died: {str(e).splitlines()[0][:160]}",
                     f"it may have run out of memory or of /dev/shm; try fewer: {Argument('workers', workers // 2)}",
                     at=at,
                     exit_code=3,

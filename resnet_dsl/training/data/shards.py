@@ -31,6 +31,7 @@ from resnet_dsl.graph.graph import Shape
 from resnet_dsl.records.document import SAID, StoredDocument, Text, wrong
 from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.data.dataset import Dataset
+from resnet_dsl.training.data.numbers import Scale
 from resnet_dsl.training.data.pictures import SAMPLE, Fault, default_workers, work
 from resnet_dsl.training.data.reading import blame, damaged
 from resnet_dsl.training.data.views import ENDINGS, GREY, AsItIs, CentreCrop, View, look, open_picture, require_pillow
@@ -94,6 +95,11 @@ class Shards:
     def sample(self) -> Shards:
         """The first ones."""
         return replace(self, most=SAMPLE)
+
+    @property
+    def scale(self) -> Scale:
+        """Bytes, 0 black and 255 white."""
+        return "bytes"
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Pixels (N, C, H, W) uint8 and labels of all, each once, `size` at a time at most. Raises SpecError (exit 3)."""
