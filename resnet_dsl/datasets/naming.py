@@ -27,6 +27,9 @@ FORMS: Mapping[str, str] = {
 
 METAVAR = "NAME|PATH|MODULE:NAME"
 
+DATA = f"{', '.join(SOURCES)}, a folder of pictures, FILE.npz, x.npy,y.npy, or your own code, MODULE:NAME, which is run"
+"""The help of an option that names data."""
+
 _CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _BRACES = re.compile(r"\{\d+\.\.\d+\}")
 
@@ -41,8 +44,9 @@ class Given:
     value: object
 
     def __str__(self) -> str:
-        plain = isinstance(self.value, tuple | list | dict)
-        return ARRAYS if plain or hasattr(self.value, "shape") else DATASET
+        inner = list(self.value.values()) if isinstance(self.value, Mapping) else [self.value]
+        plain = all(isinstance(v, tuple | list | str) or v is None or hasattr(v, "__array__") or hasattr(v, "shape") for v in inner)
+        return ARRAYS if plain else DATASET
 
 
 Data = str | Given

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.datasets.naming import recorded
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.emission.source import emit
 from resnet_dsl.language import Spec
@@ -168,17 +170,18 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     """The job that a run's folder holds. Raises SpecError."""
     path, held, before, graph, recipe = run.path, run.record, Plan.of(run.plan), run.graph, run.recipe
     device = asked.device or before.device
-    request = Request.of(held, data_dir=asked.data_dir, device=device, workers=asked.workers)
+    request = Request.of(held, data=asked.data, data_dir=asked.data_dir, device=device, workers=asked.workers)
     plan = resumed_plan(before, world.device(device))
+    given = recorded(held.data) if asked.data is None else asked.data
     data = open_dataset(
-        held.data, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers,
-        held_out=HeldOut.of(held.held_out),
+        given, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers,
+        held_out=HeldOut.of(held.held_out), names=() if run.record.classes is None else run.record.classes,
     )  # fmt: skip
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
             "data-changed",
             f"{data.origin} is not what the run began with: SHA-256 {data.sha256[:16]}..., then {expected[:16]}...",
-            f"give the original data with {Argument('data_dir')}",
+            f"give the original data with {Argument('data_dir' if held.data in SOURCES else 'data')}",
             at=path,
             exit_code=3,
         )

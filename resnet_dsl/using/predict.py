@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from resnet_dsl.datasets.naming import Data
 from resnet_dsl.diagnostics import Argument, SpecError, either, refuse
 from resnet_dsl.records.prediction import Guess, Prediction, Predictions
 from resnet_dsl.runtime.normalisation import Normalisation
@@ -126,7 +127,7 @@ def files(given: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _classes_and_normalisation(trained: LoadedNetwork, data: str | None, data_dir: Path | None) -> tuple[Sequence[str], Normalisation]:
+def classes_and_normalisation(trained: LoadedNetwork, data: Data | None, data_dir: Path | None) -> tuple[Sequence[str], Normalisation]:
     """Class names, and how pixels become numbers: the weights' own, or else those of a data set.
 
     Raises SpecError: exit 2 where the weights bring neither and no data set is named, and as `open_dataset`.
@@ -150,7 +151,7 @@ def predict(
     trained: LoadedNetwork,
     pictures: Sequence[Path],
     *,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | None = None,
     top: int = 3,
     resize: Resize | None = None,
@@ -162,7 +163,11 @@ def predict(
     `data` names the data set whose class names, mean and deviation are used where the weights bring none.
     Raises SpecError: exit 2 where they bring neither and no data is named, and where the network reads no pictures; 3 where Pillow is missing.
     """
-    classes, normalisation = _classes_and_normalisation(trained, data, data_dir)
+    classes, normalisation = classes_and_normalisation(trained, data, data_dir)
+    if normalisation.scale == "numbers":
+        help = "give arrays of such numbers: a .npy or .npz file, or from Python rd.predict(RUN, X)"
+        problem = "was trained on numbers on a scale of their own, and the pixels of pictures are bytes, 0 to 255"
+        raise refuse("data-fit", problem, help, at=trained.file)
     require_pillow(at="predict")
     read = preprocessing(trained, resize)
     plan = choose(device, precision or trained.precision, trained.graph, min(BATCH, len(pictures)), len(pictures))
@@ -185,9 +190,9 @@ def _predict(
     while chunk := list(islice(left, BATCH)):
         seen = [_seen(read, path) for path in chunk]
         whole = [s[0] for s in seen if not isinstance(s, SpecError)]
-        guesses = iter(_guesses(model, normalisation, plan, whole, classes, top) if whole else [])
+        found = iter(guesses(model, normalisation, plan, torch.from_numpy(np.stack(whole)), classes, top) if whole else [])
         for path, answer in zip(chunk, seen, strict=True):
-            yield answer if isinstance(answer, SpecError) else Prediction(str(path), next(guesses), answer[1] or None)
+            yield answer if isinstance(answer, SpecError) else Prediction(str(path), next(found), answer[1] or None)
 
 
 def _seen(read: Preprocessing, path: Path) -> tuple[Pixels, str] | SpecError:
@@ -197,10 +202,11 @@ def _seen(read: Preprocessing, path: Path) -> tuple[Pixels, str] | SpecError:
         return e
 
 
-def _guesses(
-    model: torch.nn.Module, normalisation: Normalisation, plan: Plan, whole: Sequence[Pixels], classes: Sequence[str], top: int
+def guesses(
+    model: torch.nn.Module, normalisation: Normalisation, plan: Plan, pixels: torch.Tensor, classes: Sequence[str], top: int
 ) -> list[tuple[Guess, ...]]:
-    batch = torch.from_numpy(np.stack(whole)).to(plan.torch_device)
+    """The `top` likeliest classes of each of a batch of images, as they are held: (N, *input)."""
+    batch = pixels.to(plan.torch_device)
     with torch.inference_mode(), plan.autocast():
         logits = model(normalisation.apply(batch, plan.memory_format))
     shares, indices = logits.float().softmax(1).topk(top, dim=1)

@@ -13,11 +13,11 @@ from resnet_dsl.diagnostics import Argument, refuse, setting
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, draw
 from resnet_dsl.training.batches.order import Order, Share, require_batch
+from resnet_dsl.training.data.arrayrows import ArrayRows
 from resnet_dsl.training.data.dataset import Images, InMemory
 from resnet_dsl.training.data.items import Items, drawn
 from resnet_dsl.training.data.pictures import PictureRequest, Pictures, stream
 from resnet_dsl.training.data.shards import Shards
-from resnet_dsl.training.data.stored import Stored
 from resnet_dsl.training.data.views import AsItIs, RandomCrop, View, evaluation_side
 from resnet_dsl.training.device.plan import Plan
 
@@ -46,7 +46,7 @@ def feed(train: Images, recipe: Recipe, share: Share, plan: Plan) -> Feed:
     """The feed for a training set. Raises SpecError (exit 2) where recipe and data do not fit."""
     if isinstance(train, InMemory):
         return FromMemory(train, recipe, share, plan)
-    if isinstance(train, Stored):
+    if isinstance(train, ArrayRows):
         return FromArray(train, recipe, share, plan)
     if isinstance(train, Items):
         return FromItems(train, recipe, share, plan)
@@ -82,7 +82,7 @@ class FromMemory:
 class FromArray:
     """Rows of an array that is not copied: each step reads its own."""
 
-    def __init__(self, train: Stored, recipe: Recipe, share: Share, plan: Plan) -> None:
+    def __init__(self, train: ArrayRows, recipe: Recipe, share: Share, plan: Plan) -> None:
         self.train, self.device = train, plan.torch_device
         self.order = Order(len(train), recipe, share, torch.device("cpu"))
         self.per_epoch = self.order.per_epoch

@@ -69,7 +69,7 @@ def _of_numbers(train: Images, kind: str) -> Normalisation:
         middle, std = total / (count // (h * w)), np.ones(channels)
     else:
         middle = mean[:, None, None]
-    return Normalisation(torch.from_numpy(middle).float(), torch.from_numpy(std).float()[:, None, None])
+    return Normalisation(torch.from_numpy(middle).float(), torch.from_numpy(std).float()[:, None, None], scale=train.scale)
 
 
 def _axes(covariance: torch.Tensor) -> torch.Tensor:

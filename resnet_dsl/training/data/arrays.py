@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 
 from resnet_dsl.diagnostics import inline
+from resnet_dsl.training.data.arrayrows import ArrayRows
 from resnet_dsl.training.data.dataset import Asked, Dataset, InMemory, Labelled, digest_of
 from resnet_dsl.training.data.keys import sort
-from resnet_dsl.training.data.layout import Reading, read_as
+from resnet_dsl.training.data.layout import AxisReading, read_as
 from resnet_dsl.training.data.numbers import Array, array, labels, pixels, scale
 from resnet_dsl.training.data.reading import damaged
 from resnet_dsl.training.data.split import held_out
-from resnet_dsl.training.data.stored import Stored
 
 LARGE = 2 << 30
 """Bytes above which arrays are not copied: their rows are read as they are needed. By size alone, so that a resumed run decides the same."""
@@ -28,7 +28,7 @@ PROBED = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pair:
+class ArrayPart:
     """Images and labels of a part as they were given, and what each is called in a message."""
 
     images: object
@@ -40,8 +40,8 @@ class Pair:
 class Arrays:
     """A data set as arrays: a training part, a test part if there is one, names of the classes and the layout if they are said."""
 
-    train: Pair
-    test: Pair | None = None
+    train: ArrayPart
+    test: ArrayPart | None = None
     names: object = None
     layout: str | None = None
     unused: Sequence[str] = field(default=())
@@ -51,8 +51,8 @@ def by_name(given: Mapping[str, object], at: str) -> Arrays:
     """Arrays sorted by their names. Raises SpecError (exit 3) where images or labels are missing among them."""
     found = sort(given, at)
 
-    def pair(names: tuple[str, str]) -> Pair:
-        return Pair(given[names[0]], given[names[1]], (f"{at}[{names[0]}]", f"{at}[{names[1]}]"))
+    def pair(names: tuple[str, str]) -> ArrayPart:
+        return ArrayPart(given[names[0]], given[names[1]], (f"{at}[{names[0]}]", f"{at}[{names[1]}]"))
 
     layout = None if found.layout is None else str(given[found.layout])
     test = None if found.test is None else pair(found.test)
@@ -122,7 +122,7 @@ def class_names(
     return tuple(map(str, range(len(seen))))
 
 
-def _pairs(given: Arrays) -> list[Pair]:
+def _pairs(given: Arrays) -> list[ArrayPart]:
     return [given.train, *([given.test] if given.test is not None else [])]
 
 
@@ -135,7 +135,7 @@ def _names(given: object, at: str) -> tuple[str, ...]:
     return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in found.tolist())
 
 
-def _read_as(x: Array, pair: Pair, layout: str | None, asked: Asked) -> Reading:
+def _read_as(x: Array, pair: ArrayPart, layout: str | None, asked: Asked) -> AxisReading:
     if x.ndim == 0 or len(x) == 0:
         raise damaged(pair.at[0], "holds no images", "give an array of N images, and N labels")
     scale(x.dtype, pair.at[0])
@@ -146,20 +146,20 @@ def _bytes(x: Array) -> int:
     return x.size * (1 if x.dtype.itemsize == 1 and x.dtype.kind in "bu" else 4)
 
 
-def _part(x: Array, reading: Reading, y: torch.Tensor, at: str, large: bool) -> InMemory | Stored:
+def _part(x: Array, reading: AxisReading, y: torch.Tensor, at: str, large: bool) -> InMemory | ArrayRows:
     if large:
-        return Stored(x, np.arange(len(x)), y, reading, at)
+        return ArrayRows(x, np.arange(len(x)), y, reading, at)
     return InMemory(torch.from_numpy(np.ascontiguousarray(reading(pixels(x, at).numpy()))), y)
 
 
-def _fingerprint(parts: Sequence[InMemory | Stored]) -> str:
+def _fingerprint(parts: Sequence[InMemory | ArrayRows]) -> str:
     """SHA-256 over every number and label; of arrays that stay where they are, over type, shape, every label and `PROBED` rows, evenly spread."""
     held = [p for p in parts if isinstance(p, InMemory)]
     if len(held) == len(parts):
         return digest_of(held)
     digest = hashlib.sha256()
     for part in parts:
-        assert isinstance(part, Stored)
+        assert isinstance(part, ArrayRows)
         digest.update(f"{part.source.dtype.str} {part.reading.shape} {len(part)}\n".encode())
         digest.update(part.labels.numpy().tobytes())
         where = np.unique(np.linspace(0, len(part) - 1, min(PROBED, len(part))).round().astype(np.int64))
@@ -173,7 +173,7 @@ def unlabelled(value: object, name: str, asked: Asked) -> torch.Tensor:
     x = array(value, name)
     if x.ndim and not _fits(x.shape, asked) and _fits((1, *x.shape), asked):
         x = x[None]
-    reading = _read_as(x, Pair(x, None, (name, name)), None, asked)
+    reading = _read_as(x, ArrayPart(x, None, (name, name)), None, asked)
     return torch.from_numpy(np.ascontiguousarray(reading(pixels(x, name).numpy())))
 
 

@@ -39,7 +39,7 @@ class Asked:
 
 
 class Images(Protocol):
-    """A part of a data set, wherever it lies: `InMemory` in memory, `Stored` in an array elsewhere, `Pictures` in files, `Shards` in
+    """A part of a data set, wherever it lies: `InMemory` in memory, `ArrayRows` in an array elsewhere, `Pictures` in files, `Shards` in
     archives, `Items` in a Dataset of torch.
     """
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.training.data import arrays, items
-from resnet_dsl.training.data.arrays import Arrays, Pair
+from resnet_dsl.training.data.arrays import ArrayPart, Arrays
 from resnet_dsl.training.data.dataset import Asked, Dataset
 
 _FORMS = "give (X, y), {'train': (X, y), 'test': (X, y)}, or a Dataset of (image, label)"
@@ -99,8 +99,8 @@ def _parts(given: Sequence[Any], name: str, origin: str, asked: Asked) -> Datase
     return arrays.assembled(name, parts, classes, origin, items.fingerprint(parts), asked, exact)
 
 
-def _pair(value: Sequence[object], at: str) -> Pair:
-    return Pair(value[0], value[1], (f"{at}, images", f"{at}, labels"))
+def _pair(value: Sequence[object], at: str) -> ArrayPart:
+    return ArrayPart(value[0], value[1], (f"{at}, images", f"{at}, labels"))
 
 
 def _is_array(value: object) -> bool:

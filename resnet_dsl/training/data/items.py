@@ -22,7 +22,7 @@ from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import derive, generator
 from resnet_dsl.training.data.keys import meaning
-from resnet_dsl.training.data.layout import Reading, read_as
+from resnet_dsl.training.data.layout import AxisReading, read_as
 from resnet_dsl.training.data.numbers import Array, Scale, array, pixels, scale
 from resnet_dsl.training.data.pictures import Fault, work
 
@@ -52,7 +52,7 @@ class Items:
     source: Any
     index: npt.NDArray[np.int64]
     labels: torch.Tensor
-    reading: Reading
+    reading: AxisReading
     scale: Scale
     workers: int
     at: str

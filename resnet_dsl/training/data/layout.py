@@ -19,7 +19,7 @@ CHANNELS_AT_MOST = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AxisReading:
     """One way to read an array (N, *`item`): `axes` brings an item's axes into the order channel, height, width; `shape` is what comes out.
 
     `name` is how the layout is commonly called: NCHW, NHWC, NHW, NCL, NLC, NL, NF.
@@ -35,23 +35,23 @@ class Reading:
         return rows.transpose(0, *(1 + a for a in self.axes)).reshape(len(rows), *self.shape)
 
 
-def readings(input: Shape) -> tuple[Reading, ...]:
+def readings(input: Shape) -> tuple[AxisReading, ...]:
     """All layouts of arrays that a network of this input reads."""
     if len(input) == 1:
-        return (Reading("NF", input, (0,), input),)
+        return (AxisReading("NF", input, (0,), input),)
     c, h, w = input
-    found = [Reading("NCHW", (c, h, w), (0, 1, 2), input), Reading("NHWC", (h, w, c), (2, 0, 1), input)]
+    found = [AxisReading("NCHW", (c, h, w), (0, 1, 2), input), AxisReading("NHWC", (h, w, c), (2, 0, 1), input)]
     if c == 1:
-        found.append(Reading("NHW", (h, w), (0, 1), input))
+        found.append(AxisReading("NHW", (h, w), (0, 1), input))
     if h == 1:
-        found += [Reading("NCL", (c, w), (0, 1), input), Reading("NLC", (w, c), (1, 0), input)]
+        found += [AxisReading("NCL", (c, w), (0, 1), input), AxisReading("NLC", (w, c), (1, 0), input)]
     if c == 1:
         # Pictures as rows of a table, as OpenML gives them: only of one channel is the order of pixels beyond doubt.
-        found.append(Reading("NL", (h * w,), (0,), input))
+        found.append(AxisReading("NL", (h * w,), (0,), input))
     return tuple(found)
 
 
-def read_as(shape: tuple[int, ...], input: Shape, layout: str | None, at: str) -> Reading:
+def read_as(shape: tuple[int, ...], input: Shape, layout: str | None, at: str) -> AxisReading:
     """The reading of an array of this shape (N, ...) for a network of this input.
 
     Raises SpecError (exit 2) where none fits, and where several do that give other images.
@@ -71,7 +71,7 @@ def read_as(shape: tuple[int, ...], input: Shape, layout: str | None, at: str) -
     return fitting[0]
 
 
-def _order(reading: Reading) -> bytes:
+def _order(reading: AxisReading) -> bytes:
     """What tells apart readings that give other images: where each number goes."""
     places = np.arange(int(np.prod(reading.item)), dtype=np.int64).reshape(1, *reading.item)
     return reading(places).tobytes()

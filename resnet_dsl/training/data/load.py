@@ -104,7 +104,8 @@ def _of_arrays(data: Data, what: Named | None, asked: Asked) -> Dataset:
         found = arrayfiles.arrays_of(paths[0]) if paths[0].is_dir() else arrayfiles.load_npz(paths[0])
         return arrays.load(arrays.by_name(found, str(paths[0])), what.short, str(paths[0]), asked)
     pairs = [
-        arrays.Pair(arrayfiles.load_npy(x), arrayfiles.load_npy(y), (str(x), str(y))) for x, y in zip(paths[::2], paths[1::2], strict=True)
+        arrays.ArrayPart(arrayfiles.load_npy(x), arrayfiles.load_npy(y), (str(x), str(y)))
+        for x, y in zip(paths[::2], paths[1::2], strict=True)
     ]
     return arrays.load(arrays.Arrays(pairs[0], pairs[1] if len(pairs) > 1 else None), what.short, what.text, asked)
 

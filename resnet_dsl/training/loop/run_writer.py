@@ -123,7 +123,6 @@ def record(job: Job) -> RunRecord:
         format=1,
         **{
             **job.request.lasting(),
-            "data": job.data.name,
             "data_dir": str(job.request.data_dir) if job.request.data_dir else None,
             "origin": job.data.origin,
             "data_sha256": job.data.sha256,

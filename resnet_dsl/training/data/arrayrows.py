@@ -11,7 +11,7 @@ import torch
 
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import generator
-from resnet_dsl.training.data.layout import Reading
+from resnet_dsl.training.data.layout import AxisReading
 from resnet_dsl.training.data.numbers import Array, Scale, pixels, scale
 from resnet_dsl.training.data.reading import blame
 
@@ -20,13 +20,13 @@ SAMPLE = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stored:
+class ArrayRows:
     """The rows of `source` (M, ...) at the positions `index` (N,), their labels (N,) int64, and how a row is read."""
 
     source: Array
     index: npt.NDArray[np.int64]
     labels: torch.Tensor
-    reading: Reading
+    reading: AxisReading
     at: str
 
     @property
@@ -56,17 +56,17 @@ class Stored:
         for where in torch.split(torch.arange(len(self)), size):
             yield self.rows(where.numpy()), self.labels[where]
 
-    def sample(self) -> Stored:
+    def sample(self) -> ArrayRows:
         """At most `SAMPLE` of them, always the same ones."""
         if len(self) <= SAMPLE:
             return self
         return self.take(torch.randperm(len(self), generator=generator(0, "sample"))[:SAMPLE].sort().values)
 
-    def take(self, index: torch.Tensor) -> Stored:
+    def take(self, index: torch.Tensor) -> ArrayRows:
         """The rows at these places."""
         return replace(self, index=self.index[index.numpy()], labels=self.labels[index])
 
-    def to(self, device: torch.device) -> Stored:
+    def to(self, device: torch.device) -> ArrayRows:
         """Themselves: they are read batch by batch, whatever the device."""
         return self
 
