@@ -48,7 +48,9 @@ def test_keywords_are_the_table(verb: Any) -> None:
     network, *keywords = inspect.signature(verb).parameters.values()
     assert network.name == "network"
     assert {p.name: p.default for p in keywords} == {f.name: f.default for f in fields(Request)}
-    assert {p.kind for p in keywords} == {inspect.Parameter.KEYWORD_ONLY}
+    assert keywords[0].name == "data"
+    assert keywords[0].kind == inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert {p.kind for p in keywords[1:]} == {inspect.Parameter.KEYWORD_ONLY}
     assert str(next(p for p in keywords if p.name == "epochs")) == "epochs: int | None = None"
     with pytest.raises(TypeError, match="epoch"):
         verb("resnet20-digits", epoch=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -45,11 +45,15 @@ def _positive(values: Any) -> Any:
 
 
 class StoredNormalisation(StoredDocument):
-    """As lists: `mean` (C, 1, 1) or (C, H, W) and `std` (C, 1, 1) in units of pixels, 0 to 255; `axes` (C, C)."""
+    """As lists: `mean` (C, 1, 1) or (C, H, W) and `std` (C, 1, 1) in units of pixels, 0 to 255; `axes` (C, C).
+
+    `scale` is numbers where the network was trained on arrays of other numbers than bytes, in whose units the rest then is.
+    """
 
     mean: Annotated[Planes, AfterValidator(_regular)]
     std: Annotated[Planes, AfterValidator(_regular), AfterValidator(_positive)]
     axes: Annotated[Rows, AfterValidator(_regular)] | None = None
+    scale: Literal["bytes", "numbers"] = "bytes"
 
     @model_validator(mode="after")
     def _of_one_image(self) -> Self:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.datasets.naming import DATA, METAVAR, Given, taken
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, quote, refuse, speak
 from resnet_dsl.records.record import RunRecord, Wrapper
 
@@ -51,8 +51,9 @@ class Request:
     """What a training is asked beside its network. A field left out is None, no, or empty; its row says what that means."""
 
     data: Annotated[
-        str | None, Flag(f"{', '.join(SOURCES)}; default: the one that fits the spec.", short="d", metavar="NAME", lasting=True)
-    ] = None
+        str | Given | None,
+        Flag(f"{DATA}; default: the shipped one that fits the spec.", short="d", metavar=METAVAR, lasting=True, resumable=True),
+    ] = field(default=None, kw_only=False)
     recipe: Annotated[
         str | None, Flag("A shipped recipe's name or a YAML file; default: the spec's own, else quick.", short="r", metavar="NAME|FILE")
     ] = None
@@ -150,6 +151,7 @@ class Request:
 
     def __post_init__(self) -> None:
         """Bring what Python may give into one form. Raises SpecError (exit 2) for a value that no option could have."""
+        object.__setattr__(self, "data", taken(self.data))
         for name, flag in FLAGS.items():
             value = getattr(self, name)
             choices = get_args(KINDS[name]) if get_origin(KINDS[name]) is Literal else ()
@@ -197,6 +199,7 @@ class Request:
     def lasting(self) -> dict[str, Any]:
         """What run.json holds of it, and what must be asked for again when the run is begun once more."""
         kept = {name: getattr(self, name) for name in RunRecord.model_fields if name in FLAGS and FLAGS[name].lasting}
+        kept["data"] = None if self.data is None else str(self.data)
         values = {name: FLAGS[name].otherwise if value is None else value for name, value in kept.items()}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -216,7 +219,7 @@ class Request:
         """Refuse, with `resume`, what would change the run. Raises SpecError (exit 2)."""
         changed = [f.name for f in fields(self) if not FLAGS[f.name].resumable and getattr(self, f.name) != f.default]
         if changed:
-            may = ", ".join(str(Argument(name)) for name in ("data_dir", "device", "workers", "max_time"))
+            may = ", ".join(str(Argument(name)) for name in ("data", "data_dir", "device", "workers", "max_time"))
             raise refuse(
                 "usage",
                 "a resumed run keeps the settings that it began with",

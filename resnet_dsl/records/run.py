@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from resnet_dsl.analysis.inspect import Report, inspect
+from resnet_dsl.datasets.naming import short
 from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse, visible
 from resnet_dsl.files import open_regular
 from resnet_dsl.graph import Graph, compile
@@ -183,7 +184,7 @@ class Run(Answer):
         """What a list of runs shows of it."""
         shares = [r.top1 for r in self.evaluations if r.top1 is not None]
         return Summary(
-            str(self.path), self.name, self.record.data, self.state, self.holder or None, self.step, self.steps,
+            str(self.path), self.name, short(self.record.data), self.state, self.holder or None, self.step, self.steps,
             on=self.evaluations[-1].event if self.evaluations else None, best=max(shares, default=None), last=shares[-1] if shares else None,
             test=self.results.test.top1 if self.results is not None else None, seconds=self.seconds, params=self.params,
             recipe=dict(_flat(self.recipe.model_dump(mode="json", exclude={"description"}))),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,8 @@ LUMA = (0.299, 0.587, 0.114)
 class Normalisation:
     """What makes numbers of pixels 0..255: (pixel - mean) / std. `mean` is (C, 1, 1) or (C, H, W); `std` is (C, 1, 1).
 
+    Arrays that people bring may be vectors of features, which are channels here, and on another scale: `numbers`.
+
     `axes` (C, C) are the principal axes of the training images' colours as columns, times their eigenvalues, in units of pixels
     (see `augment.color_noise`); None where they were never measured.
     """
@@ -23,10 +25,11 @@ class Normalisation:
     mean: torch.Tensor
     std: torch.Tensor
     axes: torch.Tensor | None = None
+    scale: Literal["bytes", "numbers"] = "bytes"
 
     def to(self, device: torch.device) -> Normalisation:
         """On a device."""
-        return Normalisation(self.mean.to(device), self.std.to(device), None if self.axes is None else self.axes.to(device))
+        return Normalisation(self.mean.to(device), self.std.to(device), None if self.axes is None else self.axes.to(device), self.scale)
 
     def for_channels(self, channels: int) -> Normalisation | None:
         """For another number of channels; None where nothing tells it.
@@ -46,11 +49,14 @@ class Normalisation:
 
     def everywhere(self) -> Normalisation:
         """The same for images of any size: of a mean image the mean colour is left."""
-        return Normalisation(self.mean.mean((1, 2), keepdim=True), self.std, self.axes)
+        return replace(self, mean=self.mean.mean((1, 2), keepdim=True))
 
     def apply(self, pixels: torch.Tensor, layout: torch.memory_format, shift: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, C, H, W) uint8 to float32, in a memory format; `shift` (N, C, 1, 1) is added to the pixels before."""
-        numbers = pixels.to(torch.float32)
+        """(N, C, H, W) or (N, F), uint8 or float32, to float32, images in a memory format; `shift` (N, C, 1, 1) is added to the pixels before."""
+        # A copy: pixels that are float32 already are the data set's own.
+        numbers = pixels.to(torch.float32, copy=True)
+        if numbers.ndim == 2:
+            return numbers.sub_(self.mean[:, 0, 0]).div_(self.std[:, 0, 0])
         if shift is not None:
             numbers = numbers.add_(shift)
         # Laid out last: the mean of a channel is slow to subtract where channels lie side by side.
@@ -62,10 +68,11 @@ class Normalisation:
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
             **({} if self.axes is None else {"axes": self.axes.tolist()}),
+            **({} if self.scale == "bytes" else {"scale": self.scale}),
         }
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Normalisation:
         """The inverse of `to_dict`."""
         axes = torch.tensor(data["axes"]) if "axes" in data else None
-        return Normalisation(torch.tensor(data["mean"]), torch.tensor(data["std"]), axes)
+        return Normalisation(torch.tensor(data["mean"]), torch.tensor(data["std"]), axes, data.get("scale", "bytes"))

@@ -24,6 +24,7 @@ from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training.data.numbers import Scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Start:
     said: str
 
 
-def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: Adaptation = PLAIN) -> Start:
+def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: Adaptation = PLAIN, scale: Scale = "bytes") -> Start:
     """The network of `graph` with the weights of a file or a run; what is new in it is drawn from `seed`.
 
     Raises SpecError: exit 3 where the file cannot be read, 2 where it does not fit.
@@ -58,6 +59,9 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: A
     model = build(graph, seed=seed)
     taken = take(model, graph, classes, source, file, adapt)
     own = normalisation_of(source, graph, adapt)
+    if own is not None and own.scale != scale:
+        # What a pixel meant has another unit than the new data's numbers.
+        own = None
     means = "mean and deviation are kept" if own is not None else "mean and deviation are measured on the new data"
     return Start(model.state_dict(), own, f"{file}: {taken}; {means}")
 

@@ -10,6 +10,7 @@ import torch
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.datasets.catalog import fitting_name
+from resnet_dsl.datasets.naming import named
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, refuse, speak
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
@@ -70,7 +71,7 @@ class Job:
         world = alone() if world is None else world
         part, held_out = split(self.data.train, self.recipe.validation, self.request.limit_train)
         normalisation = measure(part, self.recipe.normalize)
-        if self.start is not None and (own := self.start.normalisation) is not None:
+        if self.start is not None and (own := self.start.normalisation) is not None and own.scale == normalisation.scale:
             normalisation = replace(own, axes=normalisation.axes)
         share = Share(world.rank, world.size, self.request.limit_batches, self.request.overfit_batch)
         batches = Batches(part, self.recipe, normalisation, self.plan, share)
@@ -124,6 +125,9 @@ def settle(spec: Spec, recipe: Recipe, request: Request) -> tuple[Spec, Recipe, 
     """
     if request.data is None:
         request = replace(request, data=fitting_name(spec.input, spec.classes))
+    elif isinstance(request.data, str):
+        # A run is resumed from anywhere.
+        request = replace(request, data=named(request.data).absolute)
     if request.overfit_batch:
         recipe = recipe.model_copy(
             update={"augment": Augment(pad_crop=0, flip=False, crop=recipe.augment.crop), "validation": 0, "resolution": None}
@@ -155,7 +159,7 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     assert request.data is not None  # `settle` names it
     data = open_dataset(
         request.data, graph.input, request.data_home, request.download, watcher.say, crop=recipe.augment.crop, workers=request.workers,
-        held_out=HeldOut(request.test_share or SHARE), classes=graph.classes,
+        held_out=HeldOut(request.test_share or SHARE),
     )  # fmt: skip
     if request.test_share is not None and data.held_out is None:
         at = argument("test_share")
@@ -163,14 +167,12 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     if world.main:
         world.barrier()
     require_fit(data, graph.input, graph.classes, spec.name)
-    for line in data.lines if world.main else ():
-        watcher.say(line)
     if request.data_home is not None:
         request = replace(request, data_dir=request.data_home.resolve())
     makers(request.loggers)
     if request.tensorboard:
         require_tensorboard()
-    begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights))
+    begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights), scale=data.scale)
     job = Job(without_recipe(spec), write(recipe), graph, recipe, request, plan, data, begun, pins)
     if begun is not None:
         watcher.say(begun.said)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.datasets.naming import recorded
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.emission.source import emit
 from resnet_dsl.language import Spec
@@ -37,6 +39,7 @@ from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
+from resnet_dsl.training.data.items import Items
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.plan import Plan, resumed_plan
@@ -167,22 +170,21 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     """The job that a run's folder holds. Raises SpecError."""
     path, held, before, graph, recipe = run.path, run.record, Plan.of(run.plan), run.graph, run.recipe
     device = asked.device or before.device
-    request = Request.of(held, data_dir=asked.data_dir, device=device, workers=asked.workers)
+    request = Request.of(held, data=asked.data, data_dir=asked.data_dir, device=device, workers=asked.workers)
     plan = resumed_plan(before, world.device(device))
+    given = recorded(held.data) if asked.data is None else asked.data
     data = open_dataset(
-        held.data, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers,
-        held_out=HeldOut.of(held.held_out), classes=graph.classes,
+        given, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers,
+        held_out=HeldOut.of(held.held_out), names=() if run.record.classes is None else run.record.classes,
     )  # fmt: skip
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
             "data-changed",
             f"{data.origin} is not what the run began with: SHA-256 {data.sha256[:16]}..., then {expected[:16]}...",
-            f"give the original data with {Argument('data_dir')}",
+            f"give the original data with {Argument('data_dir' if held.data in SOURCES else 'data')}",
             at=path,
             exit_code=3,
         )
-    for line in data.lines if world.main else ():
-        watcher.say(line)
     for name, now, then in (
         ("device", plan.device, before.device),
         ("compilation", plan.compile, before.compile),
@@ -270,7 +272,8 @@ def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: Evaluat
     watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
     watcher.say(f"device plan: {job.plan}")
     if not job.data.exact:
-        watcher.say("note: shards are read as they come: a resumed or repeated run sees other batches, and ends with other weights")
+        why = "an item is not the same each time it is read" if isinstance(job.data.train, Items) else "shards are read as they come"
+        watcher.say(f"note: {why}: a resumed or repeated run sees other batches, and ends with other weights")
     if evaluation.on == "test" and (chosen := _chosen_by_the_test_set(job.recipe)):
         watcher.say(f"note: {chosen} goes by the test set, which flatters the result; set validation to hold training images out for it")
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from resnet_dsl.datasets.naming import Data, named, recorded
 from resnet_dsl.diagnostics import Argument, either, refuse
 from resnet_dsl.records.assessment import Assessment, Part, by_class
 from resnet_dsl.training.batches.measure import measure
@@ -18,7 +19,7 @@ from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.threads import choose
 from resnet_dsl.training.loop.evaluate import BATCH, score
 from resnet_dsl.using.crops import score_scales, score_ten_crops
-from resnet_dsl.using.trained import LoadedNetwork, from_run
+from resnet_dsl.using.trained import LoadedNetwork, from_run, require_scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ Watch = Callable[[torch.Tensor, torch.Tensor], None]
 def assess(
     trained: LoadedNetwork,
     *,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -59,22 +60,29 @@ def assess(
 
 
 def images_of(
-    trained: LoadedNetwork, *, data: str | None, data_dir: Path | None, part: Part = "test", views: Views = ONE
+    trained: LoadedNetwork, *, data: Data | None, data_dir: Path | None, part: Part = "test", views: Views = ONE
 ) -> tuple[Dataset, Images]:
-    """A data set, and the images of a part of it, as the run that trained the network split them. Raises SpecError (exit 2 or 3)."""
+    """A data set, and the images of a part of it, as the run that trained the network split them.
+
+    Data without a test part that is not the run's is taken whole. Raises SpecError (exit 2 or 3).
+    """
     record = trained.record
+    if isinstance(data, str):
+        data = named(data).absolute
     own = record is not None and data in (None, record.data)
     where = data_dir or (Path(record.data_dir) if record is not None and own and record.data_dir else None)
-    name = data if record is None else data or record.data
+    name = recorded(record.data) if record is not None and data is None else data
     assert name is not None  # weights without a run are evaluated on data that is named
-    found = open_dataset(
-        name, trained.graph.input, where, crop=_crop(trained, views), classes=trained.graph.classes,
-        held_out=HeldOut.of(record.held_out if record is not None and own else None),
-    )  # fmt: skip
+    held = HeldOut.of(None if record is None else record.held_out)
+    classes = trained.artifact.classes or tuple(map(str, range(trained.graph.classes)))
+    found = open_dataset(name, trained.graph.input, where, crop=_crop(trained, views), held_out=held, names=classes)
+    own = own or (record is not None and record.data_sha256 == found.sha256)
+    if found.whole is not None and not own and part != "validation":
+        return found, found.whole
     return found, _part(found, trained if own else None, part)
 
 
-def run_images(path: Path, *, data: str | None, data_dir: Path | None, part: Part = "test") -> tuple[LoadedNetwork, Dataset, Images]:
+def run_images(path: Path, *, data: Data | None, data_dir: Path | None, part: Part = "test") -> tuple[LoadedNetwork, Dataset, Images]:
     """A run's network, its data set, and the images of a part of it. Raises SpecError (exit 2 or 3)."""
     trained = from_run(path)
     return trained, *images_of(trained, data=data, data_dir=data_dir, part=part)
@@ -116,6 +124,7 @@ def assess_images(
     """
     normalisation = trained.artifact.normalisation or measure(data.train, "channel")
     require_fit(data, trained.graph.input, trained.graph.classes, trained.graph.name)
+    require_scale(trained, data.scale, data.origin)
     seen_of_each = (views.crops if views.crops > 1 else len(views.scales) or 1) * (2 if trained.recipe.test_flip else 1)
     plan = choose(device, precision or trained.precision, trained.graph, min(BATCH, len(images)), len(images) * seen_of_each)
     model = trained.model(plan)
@@ -138,7 +147,6 @@ def assess_images(
         name=trained.graph.name, data=data.name, part=part, loss=scores.loss,
         top1=scores.top1, top5=scores.top5, images=scores.images, device=plan.device, precision=plan.precision,
         classes=by_class(counts, data.classes), confusion=tuple(map(tuple, counts)), crops=views.crops, scales=views.scales,
-        notes=data.lines,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build, loaded
 from resnet_dsl.runtime.fitting import fitted
+from resnet_dsl.training.data.numbers import Scale
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.finetune import normalisation_of
 
@@ -67,6 +68,16 @@ def from_run(path: Path) -> LoadedNetwork:
     if artifact.normalisation is None:
         raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it again", at=file, exit_code=3)
     return LoadedNetwork(run.graph, artifact, file, run.recipe, record)
+
+
+def require_scale(trained: LoadedNetwork, scale: Scale, at: str) -> None:
+    """Refuse images on another scale than the network was trained on. Raises SpecError (exit 2)."""
+    own = trained.artifact.normalisation
+    if own is None or own.scale == scale:
+        return
+    words = {"bytes": "bytes, 0 to 255", "numbers": "numbers on a scale of their own"}
+    help = "give an array as it was trained on" if own.scale == "numbers" else "give uint8 from 0 to 255"
+    raise refuse("data-fit", f"the network was trained on {words[own.scale]}, and these are {words[scale]}", help, at=at)
 
 
 def from_weights(spec: Spec, file: Path, adapt: Adaptation = PLAIN) -> LoadedNetwork:

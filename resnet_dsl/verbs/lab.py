@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.datasets.naming import taken
 from resnet_dsl.diagnostics import Argument, quote, refuse
 from resnet_dsl.lab.assertion import Assertion, failures
 from resnet_dsl.lab.finding import Finding
@@ -46,7 +47,7 @@ def probe(
     name: str,
     *networks: Spec | str | os.PathLike[str],
     steps: Iterable[int] = (),
-    data: str | None = None,
+    data: object = None,
     data_dir: str | os.PathLike[str] | None = None,
     images: int | None = None,
     seed: int | None = None,
@@ -72,7 +73,7 @@ def probe(
     changes = tuple(f"{k}={v}" for k, v in overrides.items()) if isinstance(overrides, Mapping) else tuple(overrides)
     if row.of == "specs":
         given = {"steps": steps, "data": data, "data_dir": data_dir, "images": images, "recipe": recipe, "weights": weights}
-        for unused in (k for k, v in given.items() if v not in (None, ())):
+        for unused in (k for k, v in given.items() if v is not None and v != ()):
             raise refuse(
                 "usage", f"the probe {name} makes its own data and trains itself", f"leave out {Argument(unused)}", at=Argument(unused)
             )
@@ -89,7 +90,7 @@ def probe(
     from resnet_dsl.lab.probes.probed import ProbeRequest
 
     request = ProbeRequest(
-        networks[0], changes, data, _path(data_dir), row.images if images is None else images, seed, _path(weights), recipe,
+        networks[0], changes, taken(data), _path(data_dir), row.images if images is None else images, seed, _path(weights), recipe,
         _moments(steps), device, (lambda text: None) if quiet else _tell,
     )  # fmt: skip
     return measure(row, request, own)

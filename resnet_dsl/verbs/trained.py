@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.transfer import TransferPlan, plan, plan_growth
-from resnet_dsl.datasets.catalog import SOURCES, fitting_name
+from resnet_dsl.datasets.catalog import fitting_name
+from resnet_dsl.datasets.naming import named, taken
 from resnet_dsl.diagnostics import OVERRIDES, Argument, call, either, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
@@ -82,7 +83,7 @@ class Trained:
         part: Part = "test",
         by: Literal["class"] | None = None,
         confusion: bool = False,
-        data: str | None = None,
+        data: object = None,
         data_dir: Name | None = None,
         crops: Literal[1, 10] = 1,
         scales: str | int | Sequence[int] = (),
@@ -91,7 +92,8 @@ class Trained:
     ) -> Assessment:
         """Top-1 and top-5 accuracy and the loss on the images of a part of a data set.
 
-        `data` left out is the run's own data set, or the one that fits the spec; `precision` left out is the run's. `by="class"` and
+        `data` is named as in `train`, or is (X, y) or a Dataset; what has no test part is then evaluated whole, unless the run held a
+        share of it out. `data` left out is the run's own data set, or the one that fits the spec; `precision` left out is the run's. `by="class"` and
         `confusion` say what is printed besides the scores. `crops=10`: ten crops of each picture file; `scales`: whole pictures with
         the shorter side scaled to each.
         Raises SpecError: exit 2 for the request, 3 for files, data and device.
@@ -107,7 +109,7 @@ class Trained:
         find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
         from resnet_dsl.using.assess import Views, assess
 
-        name = data or (None if self.target.kind == "run" else fitting_name(self.spec.input, self.spec.classes))
+        name = taken(data) or (None if self.target.kind == "run" else fitting_name(self.spec.input, self.spec.classes))
         found = assess(
             self._loaded(), data=name, data_dir=_path(data_dir), device=device, precision=precision, part=part, views=Views(crops, sides)
         )
@@ -115,37 +117,44 @@ class Trained:
 
     def predict(
         self,
-        *pictures: Name | Iterable[Name],
+        *pictures: Name | Iterable[Name] | Any,
         top: int = 3,
         resize: Resize | None = None,
-        data: str | None = None,
+        data: object = None,
         data_dir: Name | None = None,
         device: str = "auto",
         precision: Precision | None = None,
     ) -> Predictions:
-        """The `top` likeliest classes of each picture: files, and folders of them at any depth.
+        """The `top` likeliest classes of each picture: files, and folders of them at any depth; or of each row of arrays (N, ...), which may
+        be .npy and .npz files.
 
         `resize` is for pictures of another size: `crop` (scaled, the middle kept), `stretch`, `refuse`; left out: as the run evaluated
         its pictures if it cropped them, else `crop`. `data` names the data set whose class names, mean and deviation are used where the
         weights do not bring their own. Pictures that cannot be read are in `failed`.
         Raises SpecError: exit 2 for the request, 3 for files and device.
         """
-        if self.target.kind != "spec" and (data or data_dir):
-            raise fixed("predicts", Argument("data" if data else "data_dir"))
+        if self.target.kind != "spec" and (data is not None or data_dir):
+            raise fixed("predicts", Argument("data" if data is not None else "data_dir"))
         whole("top", top, 1)
         one_of("resize", resize, ("crop", "stretch", "refuse", None))
         one_of("precision", precision, ("auto", "fp32", "bf16", None))
         find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
-        if data is not None and data not in SOURCES:
-            raise refuse("unknown-name", f"{data} is not a data set", f"use one of {', '.join(SOURCES)}", at=Argument("data"))
+        if isinstance(of := taken(data), str):
+            named(of)
+        if (given := _arrays(pictures)) is not None:
+            if resize is not None:
+                raise refuse("usage", "arrays are taken as they are", f"leave out {Argument('resize')}", at=Argument("resize"))
+            from resnet_dsl.using.predict_arrays import images_in, predict_arrays
+
+            rows = [(name, images_in(value) if isinstance(value, Path) else value) for name, value in given]
+            return predict_arrays(self._loaded(), rows, data=of, data_dir=_path(data_dir), top=top, device=device, precision=precision)
         from resnet_dsl.using.predict import files, predict
 
-        paths, left_out = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
+        paths = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
         if not paths:
             raise refuse("usage", "there are no pictures to predict", "give picture files, or folders of them", at="pictures")
         return predict(
-            self._loaded(), paths, left_out=left_out, data=data, data_dir=_path(data_dir), top=top, resize=resize, device=device,
-            precision=precision,
+            self._loaded(), paths, data=of, data_dir=_path(data_dir), top=top, resize=resize, device=device, precision=precision
         )  # fmt: skip
 
     def export(
@@ -297,6 +306,22 @@ def open(target: Name, weights: Name | None = None, overrides: Settings = ()) ->
     require_spec(found)
     spec = found.load(overrides)
     return Trained(found, spec, found.weights if weights is None else weights_file(Path(weights)))
+
+
+def _arrays(given: Sequence[Any]) -> list[tuple[str, object]] | None:
+    """Arrays, or files of them, with what each is called; None where pictures are given. Raises SpecError (exit 2) for a mixture."""
+    flat = [p for g in given for p in (g if isinstance(g, list | tuple) and all(isinstance(x, str | os.PathLike) for x in g) else [g])]
+    arrays = [not isinstance(p, str | os.PathLike) or os.fspath(p).endswith((".npy", ".npz")) for p in flat]
+    if not any(hasattr(p, "shape") for p in flat) and not any(
+        isinstance(p, str | os.PathLike) and a for p, a in zip(flat, arrays, strict=True)
+    ):
+        return None
+    if not all(arrays):
+        raise refuse("usage", "arrays and pictures are predicted by calls of their own", "give one kind at a time", at="pictures")
+    return [
+        (os.fspath(p), Path(p)) if isinstance(p, str | os.PathLike) else (f"array {i}" if len(flat) > 1 else "array", p)
+        for i, p in enumerate(flat)
+    ]
 
 
 def _path(given: Name | None) -> Path | None:

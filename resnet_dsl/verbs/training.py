@@ -60,6 +60,8 @@ def _asking(request: Callable[P, Request]) -> Callable[[Callable[[Trainable, Req
         own = inspect.signature(function)
         network = own.parameters["network"]
         asked = [p.replace(annotation=TYPES[p.name]) for p in inspect.signature(request).parameters.values()]
+        # Data may be anything that Python holds.
+        asked[0] = asked[0].replace(annotation=object)
         verb.__signature__ = own.replace(parameters=[network, *asked])  # type: ignore[attr-defined]
         return verb
 
@@ -70,7 +72,8 @@ def _asking(request: Callable[P, Request]) -> Callable[[Callable[[Trainable, Req
 def train(network: Trainable, request: Request, /) -> Run:
     """Train a network on a data set, into a run folder that is enough to repeat, resume and use it.
 
-    The keywords are the options of `resnet-dsl train`, in docs/training.md: `rd.train("resnet20-digits", epochs=15, lr=0.1)`. With
+    `data` is a name as on the command line, (X, y), {"train": (X, y), "test": (X, y)}, or a Dataset of (image, label). The keywords are
+    the options of `resnet-dsl train`, in docs/training.md: `rd.train("resnet20-digits", epochs=15, lr=0.1)`. With
     `resume=True` the run in a folder is resumed: `rd.train("runs/first", resume=True)`. Under torchrun every process gives the run.
     Raises SpecError: exit 2 where network, recipe and data do not fit, 3 for data, device and disk, 1 where the loss is not finite;
     `records.errors.Interrupted` where a signal came or the time was up, with the state saved.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from resnet_dsl.analysis.matching import Match
 from resnet_dsl.diagnostics import OVERRIDES, Argument, either, quote, refuse
@@ -30,7 +30,7 @@ def evaluate(
     part: Part = "test",
     by: Literal["class"] | None = None,
     confusion: bool = False,
-    data: str | None = None,
+    data: object = None,
     data_dir: Name | None = None,
     crops: Literal[1, 10] = 1,
     scales: str | int | Sequence[int] = (),
@@ -48,19 +48,19 @@ def evaluate(
 
 def predict(
     target: Name,
-    *pictures: Name | Iterable[Name],
+    *pictures: Name | Iterable[Name] | Any,
     weights: Name | None = None,
     overrides: Settings = (),
     top: int = 3,
     resize: Resize | None = None,
-    data: str | None = None,
+    data: object = None,
     data_dir: Name | None = None,
     device: str = "auto",
     precision: Precision | None = None,
 ) -> Predictions:
     """`open(target, weights, overrides).predict(...)`, for a network that has weights. Raises SpecError."""
-    if weights is None and (overrides or data or data_dir):
-        raise fixed("predicts", OVERRIDES if overrides else Argument("data" if data else "data_dir"))
+    if weights is None and (overrides or data is not None or data_dir):
+        raise fixed("predicts", OVERRIDES if overrides else Argument("data" if data is not None else "data_dir"))
     find_trained(target, weights)
     return open(target, weights, overrides).predict(
         *pictures, top=top, resize=resize, data=data, data_dir=data_dir, device=device, precision=precision

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_dsl.datasets.catalog import fitting
+from resnet_dsl.datasets.naming import Data, recorded
 from resnet_dsl.diagnostics import Argument, SpecError, refuse, setting
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
@@ -82,7 +83,7 @@ class ProbeRequest:
 
     target: Spec | str | os.PathLike[str]
     overrides: Sequence[str] = ()
-    data: str | None = None
+    data: Data | None = None
     data_dir: Path | None = None
     images: int = 64
     seed: int | None = None
@@ -141,7 +142,7 @@ def _of_spec(trained: tuple[Spec, Recipe], asked: ProbeRequest) -> Iterator[Prob
     yield from _trained(job, asked, name)
 
 
-def _data(spec: Spec, asked: ProbeRequest) -> str:
+def _data(spec: Spec, asked: ProbeRequest) -> Data:
     if asked.data is not None:
         return asked.data
     found = fitting(spec.input, spec.classes)
@@ -211,7 +212,13 @@ def _job(path: Path, asked: ProbeRequest) -> Job:
     if asked.seed is not None:
         recipe = recipe.model_copy(update={"seed": asked.seed})
     begun = Request.of(held, data_dir=asked.data_dir, device=asked.device, plan=_FP32)
-    request = replace(begun, data=asked.data or held.data, weights=path / INITIAL if held.weights else None, tensorboard=False, loggers=())
+    request = replace(
+        begun,
+        data=recorded(held.data) if asked.data is None else asked.data,
+        weights=path / INITIAL if held.weights else None,
+        tensorboard=False,
+        loggers=(),
+    )
     return make(run.spec, recipe, request, Silent())
 
 

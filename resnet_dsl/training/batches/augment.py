@@ -11,8 +11,11 @@ import torch
 from torch.nn import functional
 
 from resnet_dsl.diagnostics import refuse, setting
+from resnet_dsl.graph.graph import Shape
 from resnet_dsl.language.augment import Augment
+from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.seeds import generator
+from resnet_dsl.training.data.numbers import Scale
 
 NOISE_STARTS = 1 << 16
 """Places in the noise at which an erased image's part may begin."""
@@ -51,21 +54,23 @@ def pad_crop_flip(pixels: torch.Tensor, draws: torch.Tensor, how: Augment, fill:
 
     `fill` (C,) is the colour of the padding, unless `how.fill` is `reflect`. Every output pixel is one gather.
     """
-    pad, (n, c, h, w) = how.pad_crop, pixels.shape
-    if not pad and not how.flip:
+    n, c, h, w = pixels.shape
+    # An axis of one pixel is none: of a signal, padding it would leave nothing but padding.
+    tall, wide = (how.pad_crop if side > 1 else 0 for side in (h, w))
+    if not tall and not wide and not how.flip:
         return pixels
-    top, left = (draws[:, :2] * (2 * pad + 1)).long().unbind(1)
+    top, left = ((draws[:, i] * (2 * pad + 1)).long() for i, pad in enumerate((tall, wide)))
     rows = torch.arange(h, device=pixels.device) + top[:, None]
     columns = torch.arange(w, device=pixels.device).expand(n, w)
     if how.flip:
         columns = torch.where(draws[:, 2:] < 0.5, w - 1 - columns, columns)
     columns = columns + left[:, None]
     if how.fill == "reflect":
-        rows, columns, width = _reflected(rows - pad, h), _reflected(columns - pad, w), w
+        rows, columns, width = _reflected(rows - tall, h), _reflected(columns - wide, w), w
     else:
-        width = w + 2 * pad
-        padded = fill.view(1, c, 1, 1).repeat(n, 1, h + 2 * pad, width)
-        padded[:, :, pad : pad + h, pad : pad + w] = pixels
+        width = w + 2 * wide
+        padded = fill.view(1, c, 1, 1).repeat(n, 1, h + 2 * tall, width)
+        padded[:, :, tall : tall + h, wide : wide + w] = pixels
         pixels = padded
     source = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, h * w).expand(n, c, h * w)
     return pixels.reshape(n, c, -1).gather(2, source).view(n, c, h, w)
@@ -75,13 +80,34 @@ def _reflected(at: torch.Tensor, size: int) -> torch.Tensor:
     return size - 1 - (size - 1 - at.abs()).abs()
 
 
+def require_fit(recipe: Recipe, shape: Shape, scale: Scale) -> None:
+    """Refuse what cannot be done to images of this shape and scale. Raises SpecError (exit 2)."""
+    how = recipe.augment
+    of_bytes = {"erase": how.erase, "color_pca": how.color_pca} if scale == "numbers" else {}
+    of_places = {"cutout": how.cutout, "erase": how.erase, "cutmix": how.cutmix} if len(shape) == 1 else {}
+    for key, value in {**of_bytes, **of_places}.items():
+        if value:
+            what = (
+                "features have no places" if key in of_places else "it is for bytes, 0 black and 255 white, and the data is other numbers"
+            )
+            raise refuse("data-fit", f"{key}: {value} cannot be done: {what}", f"use {setting(f'train.augment.{key}', '0')}", at="recipe")
+    if len(shape) == 1:
+        for name, on in (("resolution", recipe.resolution is not None), ("test_flip", recipe.test_flip)):
+            if on:
+                off = setting(f"train.{name}", "null" if name == "resolution" else "false")
+                raise refuse("data-fit", f"{name} cannot be done: features have no places", f"use {off}", at="recipe")
+    else:
+        require_padding(how, *shape[1:])
+
+
 def require_padding(how: Augment, h: int, w: int) -> None:
     """Refuse a reflection that is wider than the image (at most its side less 1). Raises SpecError (exit 2)."""
-    if how.fill == "reflect" and how.pad_crop >= min(h, w):
+    least = min((side for side in (h, w) if side > 1), default=math.inf)
+    if how.fill == "reflect" and how.pad_crop >= least:
         raise refuse(
             "data-fit",
             f"pad_crop: {how.pad_crop} reflects more than an image of {h}x{w} has",
-            f"use {setting('train.augment.pad_crop', str(min(h, w) - 1))} or less, or another fill",
+            f"use {setting('train.augment.pad_crop', str(int(least) - 1))} or less, or another fill",
             at="recipe",
         )
 

@@ -33,14 +33,14 @@ class Batches:
 
     def __init__(self, train: Images, recipe: Recipe, normalisation: Normalisation, plan: Plan, share: Share = Share()) -> None:  # noqa: B008
         self.train, self.recipe, self.plan, self.normalisation = train, recipe, plan, normalisation.to(plan.torch_device)
-        c, h, w = train.shape
-        augment.require_padding(recipe.augment, h, w)
+        augment.require_fit(recipe, train.shape, train.scale)
         self.feed = feed(train, recipe, share, plan)
         self.per_epoch, self.parts = self.feed.per_epoch, recipe.accumulate
         self.total = total_steps(recipe, self.per_epoch)
-        self.mean = normalisation.mean.mean((1, 2)).round().to(plan.torch_device, torch.uint8)
+        mean = normalisation.mean.mean((1, 2)).to(plan.torch_device)
+        self.mean = mean.round().to(torch.uint8) if train.scale == "bytes" else mean
         self.fill = self.mean if recipe.augment.fill == "mean" else torch.zeros_like(self.mean)
-        self.noise = augment.make_noise((c, h, w), recipe.seed).to(plan.torch_device) if recipe.augment.erase else None
+        self.noise = augment.make_noise(train.shape, recipe.seed).to(plan.torch_device) if recipe.augment.erase else None
 
     def __call__(self, step: int, part: int = 0) -> Batch:
         """This rank's rows of a step; with accumulation, part `part` of `parts` of them."""
@@ -53,6 +53,9 @@ class Batches:
 
     def _augmented(self, raw: Raw) -> torch.Tensor:
         how = self.recipe.augment
+        if raw.pixels.ndim == 2:
+            # Features have no places to shift or mirror.
+            return raw.pixels
         pixels = augment.pad_crop_flip(raw.pixels, raw.draws["augment"], how, self.fill)
         if how.cutout:
             pixels = augment.cutout(pixels, raw.draws["cutout"], how.cutout, self.mean)

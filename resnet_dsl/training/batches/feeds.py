@@ -1,17 +1,21 @@
-"""Where a step's pixels come from: memory, picture files, or shards. One class for each; all answer for any step and part."""
+"""Where a step's pixels come from: memory, an array elsewhere, a Dataset, picture files, or shards. One class for each; all answer for any step and part."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from resnet_dsl.diagnostics import Argument, refuse, setting
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, draw
 from resnet_dsl.training.batches.order import Order, Share, require_batch
+from resnet_dsl.training.data.arrayrows import ArrayRows
 from resnet_dsl.training.data.dataset import Images, InMemory
+from resnet_dsl.training.data.items import Items, drawn
 from resnet_dsl.training.data.pictures import PictureRequest, Pictures, stream
 from resnet_dsl.training.data.shards import Shards
 from resnet_dsl.training.data.views import AsItIs, RandomCrop, View, evaluation_side
@@ -19,7 +23,7 @@ from resnet_dsl.training.device.plan import Plan
 
 
 class Raw(NamedTuple):
-    """Pixels (N, C, H, W) uint8, labels (N,) int64 and draws, on the device."""
+    """Pixels (N, C, H, W), or features (N, F), uint8 or float32, labels (N,) int64 and draws, on the device."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
@@ -42,6 +46,10 @@ def feed(train: Images, recipe: Recipe, share: Share, plan: Plan) -> Feed:
     """The feed for a training set. Raises SpecError (exit 2) where recipe and data do not fit."""
     if isinstance(train, InMemory):
         return FromMemory(train, recipe, share, plan)
+    if isinstance(train, ArrayRows):
+        return FromArray(train, recipe, share, plan)
+    if isinstance(train, Items):
+        return FromItems(train, recipe, share, plan)
     if isinstance(train, Pictures):
         return FromFiles(train, recipe, share, plan)
     assert isinstance(train, Shards)
@@ -69,6 +77,58 @@ class FromMemory:
 
     def close(self) -> None:
         """Nothing was begun."""
+
+
+class FromArray:
+    """Rows of an array that is not copied: each step reads its own."""
+
+    def __init__(self, train: ArrayRows, recipe: Recipe, share: Share, plan: Plan) -> None:
+        self.train, self.device = train, plan.torch_device
+        self.order = Order(len(train), recipe, share, torch.device("cpu"))
+        self.per_epoch = self.order.per_epoch
+
+    def __call__(self, step: int, part: int) -> Raw:
+        """The rows of a part of a step. Raises SpecError (exit 3) for numbers that are not finite."""
+        rows = self.order(step, part)
+        moved = {k: v.to(self.device) for k, v in rows.draws.items()}
+        return Raw(self.train.rows(rows.index.numpy()).to(self.device), self.train.labels[rows.index].to(self.device), moved)
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+
+class FromItems:
+    """Items of a Dataset, read ahead along the steps by workers, if there are some; what an item draws is seeded by its own draws."""
+
+    def __init__(self, train: Items, recipe: Recipe, share: Share, plan: Plan) -> None:
+        self.train, self.device, self.parts = train, plan.torch_device, recipe.accumulate
+        self.order = Order(len(train), recipe, share, torch.device("cpu"))
+        self.per_epoch = self.order.per_epoch
+        self._next = -1
+        self._pixels: Iterator[torch.Tensor] = iter(())
+
+    def __call__(self, step: int, part: int) -> Raw:
+        """The items of a part of a step. Raises SpecError (exit 3) where the Dataset raises, or a worker died."""
+        place = step * self.parts + part
+        if place != self._next:
+            self.close()
+            self._pixels = self.train.stream(self._requests(place), pin=self.device.type == "cuda")
+        self._next = -1  # where the next line fails, nothing can go on from here
+        pixels = next(self._pixels)
+        self._next = place + 1
+        rows = self.order(step, part)
+        moved = {k: v.to(self.device, non_blocking=True) for k, v in rows.draws.items()}
+        return Raw(pixels.to(self.device, non_blocking=True), self.train.labels[rows.index].to(self.device), moved)
+
+    def _requests(self, place: int) -> Iterator[tuple[torch.Tensor, npt.NDArray[np.int64]]]:
+        while True:
+            rows = self.order(*divmod(place, self.parts))
+            yield rows.index, drawn(rows.draws["augment"])
+            place += 1
+
+    def close(self) -> None:
+        """End the workers."""
+        _close(self._pixels)
 
 
 class FromFiles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +14,9 @@ import torch
 
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, setting, speak
 from resnet_dsl.graph.graph import Shape
-from resnet_dsl.records.leftout import LeftOut, left_out_line
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.seeds import generator
+from resnet_dsl.training.data.numbers import Scale
 from resnet_dsl.training.data.reading import damaged
 from resnet_dsl.training.data.split import HeldOut
 
@@ -24,15 +24,35 @@ _HELD_OUT = 0
 """The seed of the split into training and validation: fixed, so that runs with different seeds compare on the same images."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What a data set is opened for: a network that reads `input`, whose `classes` have these names where it is trained already.
+
+    `held_out` is the share that becomes the test part of data without one, `workers` the processes that read items.
+    """
+
+    input: Shape
+    classes: tuple[str, ...] = ()
+    held_out: HeldOut = HeldOut()  # noqa: RUF009
+    workers: int | None = None
+    say: Callable[[str], None] = print
+
+
 class Images(Protocol):
-    """A part of a data set, wherever it lies: `InMemory` in memory, `Pictures` in files, `Shards` in archives."""
+    """A part of a data set, wherever it lies: `InMemory` in memory, `ArrayRows` in an array elsewhere, `Pictures` in files, `Shards` in
+    archives, `Items` in a Dataset of torch.
+    """
 
     @property
     def shape(self) -> Shape:
-        """(channels, height, width) of an image."""
+        """(channels, height, width) of an image, or (features,)."""
+
+    @property
+    def scale(self) -> Scale:
+        """Whether pixels are bytes, 0 black and 255 white, or numbers on a scale of their own."""
 
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pixels (N, C, H, W) uint8 and labels (N,) int64 of all images in order, `size` at a time; without augmentation."""
+        """Pixels (N, *shape), uint8 or float32, and labels (N,) int64 of all images in order, `size` at a time; without augmentation."""
 
     def sample(self) -> Images:
         """Few enough images to measure means on, always the same ones."""
@@ -47,9 +67,20 @@ class Images(Protocol):
         """The number of images."""
 
 
+class Labelled(Images, Protocol):
+    """Images whose labels are known before one is read."""
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """(N,) int64."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InMemory:
-    """Images (N, C, H, W) as uint8, 0 black and 255 white, and their labels (N,) as int64."""
+    """Images (N, C, H, W) as uint8, 0 black and 255 white, and their labels (N,) as int64.
+
+    Arrays that people bring may be float32 in place of that, on a scale of their own, and vectors of features (N, F).
+    """
 
     pixels: torch.Tensor
     labels: torch.Tensor
@@ -68,8 +99,13 @@ class InMemory:
 
     @property
     def shape(self) -> Shape:
-        """(channels, height, width) of an image."""
+        """(channels, height, width) of an image, or (features,)."""
         return tuple(self.pixels.shape[1:])
+
+    @property
+    def scale(self) -> Scale:
+        """Whether the pixels are bytes or other numbers."""
+        return "bytes" if self.pixels.dtype == torch.uint8 else "numbers"
 
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Pixels and labels of all, in order, `size` at a time."""
@@ -96,8 +132,7 @@ class Dataset:
     """Training and test images. `origin` is where they were read; `sha256` covers every byte and label.
 
     Of own pictures it covers names, sizes in bytes and labels. `exact`: the same seed gives the same batches, so that a run
-    can be repeated and resumed to the bit. `held_out`: what of it became the test part, where it has none of its own. `left_out`: files
-    beside it that are not read; `notes` are lines for whoever uses it.
+    can be repeated and resumed to the bit. `held_out`: what of it became the test part, where it has none of its own; `whole` is then both together.
     """
 
     name: str
@@ -108,33 +143,36 @@ class Dataset:
     sha256: str
     exact: bool = True
     held_out: HeldOut | None = None
-    left_out: tuple[LeftOut, ...] = ()
-    notes: tuple[str, ...] = ()
+    whole: Images | None = None
 
     @property
     def shape(self) -> Shape:
-        """(channels, height, width) of an image."""
+        """(channels, height, width) of an image, or (features,)."""
         return self.train.shape
 
     @property
-    def lines(self) -> tuple[str, ...]:
-        """What should be said of it before it is used."""
-        left_out = left_out_line(self.left_out, self.origin)
-        return (*self.notes, *([left_out] if left_out is not None else []))
+    def scale(self) -> Scale:
+        """Whether pixels are bytes, or numbers on a scale of their own."""
+        return self.train.scale
 
     @property
     def bytes(self) -> int | None:
         """What the training images take in memory; None where they stay in their files."""
-        return self.train.pixels.numel() if isinstance(self.train, InMemory) else None
+        return self.train.pixels.nbytes if isinstance(self.train, InMemory) else None
 
 
 def dataset(name: str, train: InMemory, test: InMemory, classes: Sequence[str], origin: str) -> Dataset:
     """A data set with its fingerprint."""
+    return Dataset(name, train, test, tuple(classes), origin, digest_of((train, test)))
+
+
+def digest_of(parts: Sequence[InMemory]) -> str:
+    """SHA-256 over every pixel and label of the parts, in order."""
     digest = hashlib.sha256()
-    for part in (train, test):
-        digest.update(part.pixels.numpy().tobytes())
-        digest.update(part.labels.numpy().tobytes())
-    return Dataset(name, train, test, tuple(classes), origin, digest.hexdigest())
+    for part in parts:
+        digest.update(part.pixels.numpy().data)
+        digest.update(part.labels.numpy().data)
+    return digest.hexdigest()
 
 
 def require_fit(data: Dataset, input: Shape, classes: int, at: str) -> None:

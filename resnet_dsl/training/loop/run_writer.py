@@ -123,12 +123,10 @@ def record(job: Job) -> RunRecord:
         format=1,
         **{
             **job.request.lasting(),
-            "data": job.data.name,
             "data_dir": str(job.request.data_dir) if job.request.data_dir else None,
             "origin": job.data.origin,
             "data_sha256": job.data.sha256,
             "held_out": None if (part := job.data.held_out) is None else HeldOutRecord(share=part.share, seed=part.seed),
-            "left_out": job.data.left_out,
             "classes": job.data.classes,
             "frozen": job.frozen,
             "plan": job.plan.record(),
