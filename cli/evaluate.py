@@ -19,7 +19,7 @@ from resnet_dsl.cli.options import (
     data_option,
     precision_option,
 )
-from resnet_dsl.cli.output import answer
+from resnet_dsl.cli.output import answer, note
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.diagnostics import refuse
 
@@ -68,3 +68,5 @@ def command(
         crops=10 if crops == "10" else 1, scales=() if scales is None else scales, device=device, precision=precision,
     )  # fmt: skip
     answer(found, format, quiet=quiet)
+    for line in found.notes:
+        note(line, quiet=quiet)

@@ -64,6 +64,8 @@ def command(
         complain(error)
     if found or format in ("csv", "json"):
         answer(found, format, quiet=quiet)
+    if (line := found.left_out_line) is not None:
+        note(line, quiet=quiet)
     for change, count in found.changes.items():
         note(f"note: {count:,} {'picture was' if count == 1 else 'pictures were'} {change}, to fit what the network reads", quiet=quiet)
     if found.failed:

@@ -223,9 +223,9 @@ def test_nothing_is_resized(tmp_path: Path) -> None:
     [
         (lambda d: (d / "train/cat/1.png").write_bytes(b"no picture"), "data-damaged", "not a readable picture"),
         (lambda d: (d / "train/cat/1.png").write_bytes((d / "train/cat/0.png").read_bytes()[:60]), "data-damaged", "1.png"),
-        (lambda d: Image.fromarray(np.zeros((4, 6), np.uint16)).save(d / "train/dog/1.png"), "data-damaged", "8-bit"),
+        (lambda d: Image.fromarray(np.zeros((4, 6), np.float32)).save(d / "train/dog/1.tif"), "data-damaged", "8-bit"),
         (lambda d: (d / "val/cow").mkdir(), "data-damaged", "has a class cow"),
-        (lambda d: (d / "train").rename(d / "training"), "data-missing", "no folder train/"),
+        (lambda d: (d / "train").rename(d / "trained"), "data-missing", "no folder train/"),
         (lambda d: [p.unlink() for p in d.glob("val/*/*")], "data-missing", "holds no pictures"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,26 @@ block: basic
 shortcut: A
 stages: [{depth: 1, width: 4}, {depth: 1, width: 8, stride: 2}]
 """
+
+
+@pytest.mark.usefixtures("one_thread", "no_child_left")
+def test_what_is_held_out_stays_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of classes alone: evaluation and a resumed run see the test part that the run began with, and run.json says which."""
+    shutil.copytree(folder / "train", tmp_path / "photos")
+    (tmp_path / "photos/cat/notes.txt").write_text("x")
+    assert train(tmp_path, tmp_path / "photos", "run", "--steps", "3", "--test-share", "0.4", "--workers", "0") == 0
+    held = json.loads((tmp_path / "run/run.json").read_text())
+    assert (held["held_out"], held["left_out"]) == (
+        {"share": 0.4, "seed": 0},
+        [{"reason": "ending in .txt", "files": 1, "examples": ["cat/notes.txt"]}],
+    )
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["images"] == 4
+    assert "4 of 11 pictures are held out for it" in captured.err
+    assert "1 file in" in captured.err
+    assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "4", "--workers", "0"]) == 0
 
 
 def train(home: Path, folder: Path, name: str, *more: str) -> int:

@@ -66,7 +66,8 @@ class Assessment(Answer):
 
     `loss` is the mean cross-entropy (natural logarithm), None where it is not finite. `crops` and `scales` say what was seen of each
     picture, if it was more than one middle crop. `confusion` counts images: rows are true classes, columns predicted ones.
-    `show_classes` and `show_confusion` say what the tables hold besides the scores.
+    `show_classes` and `show_confusion` say what the tables hold besides the scores. `notes` are lines about the data: what of it was not read,
+    say.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Assessment(Answer):
     scales: tuple[int, ...] = ()
     show_classes: bool = False
     show_confusion: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.records.leftout import LeftOut, left_out_line
 from resnet_dsl.table import Answer, Column, Layout, Table, share
 
 
@@ -60,10 +61,14 @@ class Prediction(Answer):
 
 @dataclass(frozen=True, repr=False)
 class Predictions(Answer, Sequence[Prediction]):
-    """The pictures that could be read, in order. `failed` holds one error for each picture that could not."""
+    """The pictures that could be read, in order. `failed` holds one error for each picture that could not.
+
+    `left_out` counts the files in the folders that are no pictures to read.
+    """
 
     pictures: tuple[Prediction, ...]
     failed: tuple[SpecError, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Prediction: ...
@@ -82,6 +87,11 @@ class Predictions(Answer, Sequence[Prediction]):
     def changes(self) -> Counter[str]:
         """How many pictures were changed to fit the network, by what was done to them."""
         return Counter(p.changed for p in self.pictures if p.changed)
+
+    @property
+    def left_out_line(self) -> str | None:
+        """What was left out, in a line; None where nothing was."""
+        return left_out_line(self.left_out, "the folders")
 
     def tables(self, format: Layout = "table") -> Sequence[Table]:
         """One row per picture.

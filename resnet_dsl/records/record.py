@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from resnet_dsl.records.document import StoredDocument, Text, Texts, Whole
+from resnet_dsl.records.leftout import LeftOut
 
 Precision = Literal["fp32", "bf16"]
 Placement = Literal["device", "host", "stream"]
@@ -66,6 +67,7 @@ class RunRecord(StoredDocument):
     data: Text
     test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     held_out: HeldOutRecord | None = None
+    left_out: Annotated[tuple[LeftOut, ...], Field(strict=False)] = ()
     limit_train: Whole | None = None
     limit_batches: Whole | None = None
     overfit_batch: bool = False

@@ -24,7 +24,7 @@ from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.data.numbers import Scale
+from resnet_dsl.training.data.numbers import Scale, unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: A
     model = build(graph, seed=seed)
     taken = take(model, graph, classes, source, file, adapt)
     own = normalisation_of(source, graph, adapt)
-    if own is not None and own.scale != scale:
+    if own is not None and own.scale != unit(scale):
         # What a pixel meant has another unit than the new data's numbers.
         own = None
     means = "mean and deviation are kept" if own is not None else "mean and deviation are measured on the new data"

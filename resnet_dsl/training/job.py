@@ -159,7 +159,7 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     assert request.data is not None  # `settle` names it
     data = open_dataset(
         request.data, graph.input, request.data_home, request.download, watcher.say, crop=recipe.augment.crop, workers=request.workers,
-        held_out=HeldOut(request.test_share or SHARE),
+        held_out=HeldOut(request.test_share or SHARE), classes=graph.classes,
     )  # fmt: skip
     if request.test_share is not None and data.held_out is None:
         at = argument("test_share")
@@ -167,6 +167,8 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     if world.main:
         world.barrier()
     require_fit(data, graph.input, graph.classes, spec.name)
+    for line in data.lines if world.main else ():
+        watcher.say(line)
     if request.data_home is not None:
         request = replace(request, data_dir=request.data_home.resolve())
     makers(request.loggers)

@@ -176,6 +176,7 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     data = open_dataset(
         given, graph.input, request.data_home, say=watcher.say, crop=recipe.augment.crop, workers=request.workers,
         held_out=HeldOut.of(held.held_out), names=() if run.record.classes is None else run.record.classes,
+        classes=graph.classes,
     )  # fmt: skip
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
@@ -185,6 +186,8 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
             at=path,
             exit_code=3,
         )
+    for line in data.lines if world.main else ():
+        watcher.say(line)
     for name, now, then in (
         ("device", plan.device, before.device),
         ("compilation", plan.compile, before.compile),

@@ -75,7 +75,8 @@ def images_of(
     assert name is not None  # weights without a run are evaluated on data that is named
     held = HeldOut.of(None if record is None else record.held_out)
     classes = trained.artifact.classes or tuple(map(str, range(trained.graph.classes)))
-    found = open_dataset(name, trained.graph.input, where, crop=_crop(trained, views), held_out=held, names=classes)
+    found = open_dataset(name, trained.graph.input, where, crop=_crop(trained, views), held_out=held, names=classes,
+                         classes=trained.graph.classes)  # fmt: skip
     own = own or (record is not None and record.data_sha256 == found.sha256)
     if found.whole is not None and not own and part != "validation":
         return found, found.whole
@@ -147,6 +148,7 @@ def assess_images(
         name=trained.graph.name, data=data.name, part=part, loss=scores.loss,
         top1=scores.top1, top5=scores.top5, images=scores.images, device=plan.device, precision=plan.precision,
         classes=by_class(counts, data.classes), confusion=tuple(map(tuple, counts)), crops=views.crops, scales=views.scales,
+        notes=data.lines,
     )  # fmt: skip
 
 

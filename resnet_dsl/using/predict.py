@@ -13,26 +13,43 @@ import torch
 
 from resnet_dsl.datasets.naming import Data
 from resnet_dsl.diagnostics import Argument, SpecError, either, refuse
+from resnet_dsl.records.leftout import LeftOut, Tally
 from resnet_dsl.records.prediction import Guess, Prediction, Predictions
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.data.dataset import require_fit
+from resnet_dsl.training.data.listing import pictures_below
 from resnet_dsl.training.data.load import open_dataset
-from resnet_dsl.training.data.reading import blame
-from resnet_dsl.training.data.views import ENDINGS, GREY, CentreCrop, Pixels, View, open_picture, pixels, require_pillow, scaled
+from resnet_dsl.training.data.opening import (
+    ENDINGS,
+    GREY,
+    Mode,
+    PixelForm,
+    changes,
+    decoding,
+    is_deep,
+    open_picture,
+    orientation,
+    require_pillow,
+    upright_size,
+)
+from resnet_dsl.training.data.views import CentreCrop, Pixels, View, pixels, scaled
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.device.threads import choose
 from resnet_dsl.using.trained import LoadedNetwork
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.ImageFile import ImageFile
 
 Resize = Literal["crop", "stretch", "refuse"]
 
 BATCH = 64
 
 _SCALED = either("resize='crop' or 'stretch'", "--resize crop or stretch")
+
+_MODES: Mapping[int, Mode] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 _CHANGED: Mapping[str, str] = {"crop": "resized and cropped", "stretch": "stretched"}
 
@@ -78,13 +95,20 @@ class Preprocessing:
     def __call__(self, path: Path) -> tuple[Pixels, str]:
         """Pixels (channels, height, width), and what was changed in words, empty for nothing. Raises SpecError (exit 2 or 3)."""
         with open_picture(path) as picture:
-            changes = []
+            form, found = self.form(picture), []
             # What a run did to all its pictures, and grey ones that are read as colours, are no news.
-            if isinstance(self.view, ToSize) and self.view.how in _CHANGED and picture.size != (self.view.width, self.view.height):
-                changes.append(_CHANGED[self.view.how])
-            if self.channels == 1 and picture.mode not in GREY:
-                changes.append("made grey")
-            return pixels(picture, path, self.channels, self.view), ", ".join(changes)
+            if isinstance(self.view, ToSize) and self.view.how in _CHANGED:
+                size = upright_size(picture, orientation(picture))
+                found += [_CHANGED[self.view.how]] if size != (self.view.width, self.view.height) else []
+            with decoding(path):
+                found += changes(picture, form)
+            return pixels(picture, path, form, self.view), ", ".join(found)
+
+    def form(self, picture: ImageFile) -> PixelForm:
+        """What becomes of an open picture's pixels."""
+        grey = picture.mode in GREY or is_deep(picture)
+        mode: Mode = "CMYK" if self.channels == 4 and picture.mode == "CMYK" else _MODES[self.channels]
+        return PixelForm(mode, is_deep(picture) and grey)
 
 
 def preprocessing(trained: LoadedNetwork, resize: Resize | None) -> Preprocessing:
@@ -94,10 +118,10 @@ def preprocessing(trained: LoadedNetwork, resize: Resize | None) -> Preprocessin
     Raises SpecError (exit 2) where the network reads no pictures.
     """
     shape = trained.graph.input
-    if len(shape) != 3 or shape[0] not in (1, 3):
+    if len(shape) != 3 or shape[0] not in _MODES:
         raise refuse(
             "data-fit",
-            f"the network reads {shape_text(shape)}; pictures have 1 or 3 channels, a height and a width",
+            f"the network reads {shape_text(shape)}; pictures have 1 to 4 channels, a height and a width",
             "predict is for networks that read pictures",
             at=trained.graph.name,
         )
@@ -107,24 +131,27 @@ def preprocessing(trained: LoadedNetwork, resize: Resize | None) -> Preprocessin
     return Preprocessing(shape[0], ToSize(shape[1], shape[2], resize or "crop"))
 
 
-def files(given: Sequence[Path]) -> list[Path]:
-    """The pictures that are meant: files as they are, folders with all pictures in them, at any depth, by name.
+def files(given: Sequence[Path]) -> tuple[list[Path], tuple[LeftOut, ...]]:
+    """The pictures that are meant: files as they are, folders with all pictures in them, at any depth, by name; and what else lies there.
 
     Raises SpecError (exit 3) for a path that is not there and a folder without pictures.
     """
     found: list[Path] = []
+    tally = Tally()
     for path in given:
         if path.is_dir():
-            with blame(path):
-                inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith(".") and p.is_file())
+            inside = pictures_below(path, "", tally, f"{path}/")
             if not inside:
-                raise refuse("data-missing", "holds no pictures", f"pictures end in {', '.join(sorted(ENDINGS))}", at=path, exit_code=3)
-            found += inside
+                what = "".join(f"; {x.files:,} files there are {x.reason}" for x in tally.found()[:1])
+                raise refuse(
+                    "data-missing", f"holds no pictures{what}", f"pictures end in {', '.join(sorted(ENDINGS))}", at=path, exit_code=3
+                )
+            found += [path / file.path for file in inside]
         elif path.exists():
             found.append(path)
         else:
             raise refuse("data-missing", "no such file or folder", "check the path", at=path, exit_code=3)
-    return found
+    return found, tally.found()
 
 
 def classes_and_normalisation(trained: LoadedNetwork, data: Data | None, data_dir: Path | None) -> tuple[Sequence[str], Normalisation]:
@@ -151,6 +178,7 @@ def predict(
     trained: LoadedNetwork,
     pictures: Sequence[Path],
     *,
+    left_out: tuple[LeftOut, ...] = (),
     data: Data | None = None,
     data_dir: Path | None = None,
     top: int = 3,
@@ -160,7 +188,7 @@ def predict(
 ) -> Predictions:
     """What each picture is taken for, in order; an error, not raised, for one that cannot be read or does not fit.
 
-    `data` names the data set whose class names, mean and deviation are used where the weights bring none.
+    `left_out` is what lies beside them (`files`). `data` names the data set whose class names, mean and deviation are used where the weights bring none.
     Raises SpecError: exit 2 where they bring neither and no data is named, and where the network reads no pictures; 3 where Pillow is missing.
     """
     classes, normalisation = classes_and_normalisation(trained, data, data_dir)
@@ -174,7 +202,7 @@ def predict(
     model = trained.model(plan).eval()
     with plan.computing():
         found = list(_predict(model, normalisation.to(plan.torch_device), plan, read, pictures, classes, min(top, len(classes))))
-    return Predictions(tuple(p for p in found if isinstance(p, Prediction)), tuple(e for e in found if isinstance(e, SpecError)))
+    return Predictions(tuple(p for p in found if isinstance(p, Prediction)), tuple(e for e in found if isinstance(e, SpecError)), left_out)
 
 
 def _predict(

@@ -19,7 +19,7 @@ from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build, loaded
 from resnet_dsl.runtime.fitting import fitted
-from resnet_dsl.training.data.numbers import Scale
+from resnet_dsl.training.data.numbers import Scale, unit
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.finetune import normalisation_of
 
@@ -72,7 +72,7 @@ def from_run(path: Path) -> LoadedNetwork:
 
 def require_scale(trained: LoadedNetwork, scale: Scale, at: str) -> None:
     """Refuse images on another scale than the network was trained on. Raises SpecError (exit 2)."""
-    own = trained.artifact.normalisation
+    own, scale = trained.artifact.normalisation, unit(scale)
     if own is None or own.scale == scale:
         return
     words = {"bytes": "bytes, 0 to 255", "numbers": "numbers on a scale of their own"}

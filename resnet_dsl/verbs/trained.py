@@ -150,11 +150,12 @@ class Trained:
             return predict_arrays(self._loaded(), rows, data=of, data_dir=_path(data_dir), top=top, device=device, precision=precision)
         from resnet_dsl.using.predict import files, predict
 
-        paths = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
+        paths, left_out = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
         if not paths:
             raise refuse("usage", "there are no pictures to predict", "give picture files, or folders of them", at="pictures")
         return predict(
-            self._loaded(), paths, data=of, data_dir=_path(data_dir), top=top, resize=resize, device=device, precision=precision
+            self._loaded(), paths, left_out=left_out, data=of, data_dir=_path(data_dir), top=top, resize=resize, device=device,
+            precision=precision,
         )  # fmt: skip
 
     def export(

@@ -83,8 +83,13 @@ def _reflected(at: torch.Tensor, size: int) -> torch.Tensor:
 def require_fit(recipe: Recipe, shape: Shape, scale: Scale) -> None:
     """Refuse what cannot be done to images of this shape and scale. Raises SpecError (exit 2)."""
     how = recipe.augment
-    of_bytes = {"erase": how.erase, "color_pca": how.color_pca} if scale == "numbers" else {}
+    of_bytes = {"erase": how.erase, "color_pca": how.color_pca} if scale != "bytes" else {}
     of_places = {"cutout": how.cutout, "erase": how.erase, "cutmix": how.cutmix} if len(shape) == 1 else {}
+    if how.color_pca and scale == "bytes" and len(shape) == 3 and shape[0] > 3:
+        raise refuse(
+            "data-fit", f"color_pca: {how.color_pca} is for grey and colours, and the images have {shape[0]} channels",
+            f"use {setting('train.augment.color_pca', '0')}", at="recipe",
+        )  # fmt: skip
     for key, value in {**of_bytes, **of_places}.items():
         if value:
             what = (

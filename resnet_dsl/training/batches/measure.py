@@ -7,6 +7,7 @@ import torch
 
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.dataset import Images
+from resnet_dsl.training.data.numbers import unit
 
 _CHUNK = 1 << 24
 """Bytes of images that are measured at a time."""
@@ -66,10 +67,10 @@ def _of_numbers(train: Images, kind: str) -> Normalisation:
     std = np.sqrt(squares / count)
     std = np.where(std > _CONSTANT * np.abs(mean), std, 1.0)
     if kind != "channel":
-        middle, std = total / (count // (h * w)), np.ones(channels)
+        middle, std = total / (count // (h * w)), np.full(channels, 255.0 if train.scale == "deep" else 1.0)
     else:
         middle = mean[:, None, None]
-    return Normalisation(torch.from_numpy(middle).float(), torch.from_numpy(std).float()[:, None, None], scale=train.scale)
+    return Normalisation(torch.from_numpy(middle).float(), torch.from_numpy(std).float()[:, None, None], scale=unit(train.scale))
 
 
 def _axes(covariance: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, setting, speak
 from resnet_dsl.graph.graph import Shape
+from resnet_dsl.records.leftout import LeftOut, left_out_line
 from resnet_dsl.table import shape_text
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.numbers import Scale
@@ -79,15 +80,20 @@ class Labelled(Images, Protocol):
 class InMemory:
     """Images (N, C, H, W) as uint8, 0 black and 255 white, and their labels (N,) as int64.
 
-    Arrays that people bring may be float32 in place of that, on a scale of their own, and vectors of features (N, F).
+    Arrays that people bring may be float32 in place of that, on a scale of their own, and vectors of features (N, F). `deep`: they are
+    float32 from 0 to 255.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
+    deep: bool = False
 
     @staticmethod
     def of(
-        pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8] | npt.NDArray[np.int64], classes: int, path: Path | str
+        pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
+        labels: npt.NDArray[np.uint8] | npt.NDArray[np.int64],
+        classes: int,
+        path: Path | str,
     ) -> InMemory:
         """From arrays; `path` is the file to blame for a label out of range. Raises SpecError (exit 3)."""
         if len(labels) == 0:
@@ -104,8 +110,8 @@ class InMemory:
 
     @property
     def scale(self) -> Scale:
-        """Whether the pixels are bytes or other numbers."""
-        return "bytes" if self.pixels.dtype == torch.uint8 else "numbers"
+        """Whether the pixels are bytes, finer than bytes, or other numbers."""
+        return "bytes" if self.pixels.dtype == torch.uint8 else "deep" if self.deep else "numbers"
 
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Pixels and labels of all, in order, `size` at a time."""
@@ -117,11 +123,11 @@ class InMemory:
 
     def take(self, index: torch.Tensor) -> InMemory:
         """The images at these positions."""
-        return InMemory(self.pixels[index], self.labels[index])
+        return InMemory(self.pixels[index], self.labels[index], self.deep)
 
     def to(self, device: torch.device) -> InMemory:
         """On a device."""
-        return InMemory(self.pixels.to(device), self.labels.to(device))
+        return InMemory(self.pixels.to(device), self.labels.to(device), self.deep)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -132,7 +138,8 @@ class Dataset:
     """Training and test images. `origin` is where they were read; `sha256` covers every byte and label.
 
     Of own pictures it covers names, sizes in bytes and labels. `exact`: the same seed gives the same batches, so that a run
-    can be repeated and resumed to the bit. `held_out`: what of it became the test part, where it has none of its own; `whole` is then both together.
+    can be repeated and resumed to the bit. `held_out`: what of it became the test part, where it has none of its own; `whole` is then both
+    together. `left_out`: files beside it that are not read; `notes` are lines for whoever uses it.
     """
 
     name: str
@@ -144,6 +151,8 @@ class Dataset:
     exact: bool = True
     held_out: HeldOut | None = None
     whole: Images | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -154,6 +163,12 @@ class Dataset:
     def scale(self) -> Scale:
         """Whether pixels are bytes, or numbers on a scale of their own."""
         return self.train.scale
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What should be said of it before it is used."""
+        left_out = left_out_line(self.left_out, self.origin)
+        return (*self.notes, *([left_out] if left_out is not None else []))
 
     @property
     def bytes(self) -> int | None:

@@ -21,10 +21,6 @@ _FROM_FILES: Mapping[str, Callable[[DataSource, Found], Dataset]] = {
     "cifar10": cifar.load,
     "cifar100": cifar.load,
 }
-_OWN: Mapping[str, Callable[[DataSource, Path | None, Shape, int | None, int | None], Dataset]] = {
-    "imagefolder": imagefolder.load,
-    "webdataset": shards.load,
-}
 
 
 def open_dataset(
@@ -38,13 +34,13 @@ def open_dataset(
     workers: int | None = None,
     held_out: HeldOut = HeldOut(),  # noqa: B008
     names: tuple[str, ...] = (),
+    classes: int | None = None,
 ) -> Dataset:
     """Read a data set that is named, or was given by Python. `names` are those of the classes of a network that is trained already.
 
-    `input` is what the network reads, which decides only whether own pictures are grey or in colour.
-
-    `held_out` says what becomes the test part of data that has none. `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and how many
-    processes decode them (None: one for each core but one).
+    `input` is what the network reads, which decides only how many channels of own pictures are read. `held_out` says what becomes the test part of data that has none. `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and how many
+    processes decode them (None: one for each core but one). `classes` is the number of the network's: a folder that has far others is refused
+    before it is listed.
     Arrays are read as `input` says, axis by axis. What a name `PACKAGE.MODULE:NAME` stands for is run: see `naming.recorded`.
     Raises SpecError: exit 2 for an unknown name, 3 where the data is missing or damaged.
     """
@@ -64,8 +60,10 @@ def open_dataset(
         raise refuse(
             "usage", f"{name} is not to be downloaded: {source.summary}", f"leave out {Argument('download')}", at=Argument("download")
         )
-    if name in _OWN:
-        return _OWN[name](source, data_dir, input, crop, workers)
+    if name == "imagefolder":
+        return imagefolder.load(source, data_dir, input, crop, workers, held_out, classes)
+    if name == "webdataset":
+        return shards.load(source, data_dir, input, crop, workers)
     if crop is not None:
         raise refuse(
             "data-fit",

@@ -13,8 +13,16 @@ from resnet_dsl.diagnostics import SpecError, quote, refuse
 from resnet_dsl.training.data.reading import damaged
 
 Array = npt.NDArray[Any]
-Scale = Literal["bytes", "numbers"]
-"""What pixels count in: bytes 0 to 255, or numbers of a scale of their own."""
+Unit = Literal["bytes", "numbers"]
+"""What pixels count in: 0 black to 255 white, or numbers on a scale of their own."""
+Scale = Literal["bytes", "deep", "numbers"]
+"""The unit and how finely it is divided: `deep` are float32 from 0 to 255, of pictures that have 16 bits."""
+
+
+def unit(scale: Scale) -> Unit:
+    """What pixels of this scale count in."""
+    return "numbers" if scale == "numbers" else "bytes"
+
 
 EXACT = 1 << 24
 """Whole numbers up to this are exact in float32."""
@@ -35,7 +43,7 @@ def array(value: object, at: str) -> Array:
     return found
 
 
-def scale(dtype: np.dtype[np.generic], at: str) -> Scale:
+def scale(dtype: np.dtype[np.generic], at: str) -> Unit:
     """What images of this type count in. Raises SpecError (exit 3) where it is no type of numbers."""
     if dtype == np.uint8 or dtype == np.bool_:
         return "bytes"

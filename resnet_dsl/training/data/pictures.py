@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import warnings
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +21,12 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_dsl.diagnostics import Argument, SpecError, refuse
+from resnet_dsl.diagnostics import Argument, Diagnostic, SpecError, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.numbers import Scale
-from resnet_dsl.training.data.views import AsItIs, CentreCrop, View, look, open_fitting
+from resnet_dsl.training.data.opening import PixelForm, changes, decoding, open_picture, orientation, upright_size
+from resnet_dsl.training.data.views import AsItIs, CentreCrop, Pixels, View, look, require_form
 
 SAMPLE = 2048
 """Pictures that stand for all of them where means and deviations are measured."""
@@ -59,19 +61,19 @@ class Pictures:
     root: Path
     files: npt.NDArray[np.bytes_]
     labels: torch.Tensor
-    channels: int
+    form: PixelForm
     view: AsItIs | CentreCrop
     workers: int
 
     @property
     def shape(self) -> Shape:
         """(channels, height, width) of what is seen of a picture."""
-        return self.channels, *self.view.shape
+        return self.form.channels, *self.view.shape
 
     @property
     def scale(self) -> Scale:
-        """Bytes, 0 black and 255 white."""
-        return "bytes"
+        """Bytes, 0 black and 255 white, or finer."""
+        return "deep" if self.form.deep else "bytes"
 
     def path(self, position: int) -> Path:
         """One picture's file."""
@@ -99,14 +101,22 @@ class Pictures:
             for p, batch in zip(positions, pixels, strict=True):
                 yield batch, self.labels[p]
 
-    def check_headers(self) -> None:
+    def check_headers(self) -> Headers:
         """Open every file as far as its header: kind, colours, and size where it matters. Raises SpecError (exit 3, or 2)."""
         requests = [PictureRequest(p.numpy(), _NO_DRAWS) for p in torch.split(torch.arange(len(self)), _HEADERS)]
-        for _ in work(_Headers(self), requests, self.workers if len(requests) > 1 else 0, False, self.root):
-            continue
+        found = list(work(_Headers(self), requests, self.workers if len(requests) > 1 else 0, False, self.root))
+        return Headers(np.concatenate([h.turns for h in found]), sum((h.changes for h in found), Counter()))
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Headers:
+    """What the headers of pictures say: how a viewer turns each (EXIF's 1 to 8), and how many lose what when they are read, in words."""
+
+    turns: npt.NDArray[np.uint8]
+    changes: Counter[str]
 
 
 def default_workers() -> int:
@@ -157,7 +167,7 @@ def work(source: Dataset[T | Fault], requests: Iterable[object] | None, workers:
                     exit_code=3,
                 ) from None
             if isinstance(answer, Fault):
-                raise refuse(answer.code, answer.message, answer.help, at=answer.at, exit_code=answer.exit_code)
+                raise SpecError(answer.diagnostics, answer.exit_code)
             yield answer
     finally:
         # Workers end now, and not when the garbage collector comes by.
@@ -169,17 +179,13 @@ def work(source: Dataset[T | Fault], requests: Iterable[object] | None, workers:
 class Fault:
     """A SpecError on its way from a worker: an exception of several parts does not survive the journey."""
 
-    code: str
-    message: str
-    help: str
-    at: str
+    diagnostics: tuple[Diagnostic, ...]
     exit_code: int
 
     @staticmethod
     def of(e: SpecError) -> Fault:
         """From the error."""
-        (one,) = e.diagnostics
-        return Fault(one.code, one.message, one.help, one.location.source.name, e.exit_code)
+        return Fault(e.diagnostics, e.exit_code)
 
 
 class _Reader(Dataset[torch.Tensor | Fault]):
@@ -190,33 +196,38 @@ class _Reader(Dataset[torch.Tensor | Fault]):
 
     def __getitem__(self, request: PictureRequest) -> torch.Tensor | Fault:
         try:
-            return torch.from_numpy(
-                np.stack([self._one(i, d) for i, d in zip(request.index.tolist(), request.draws.tolist(), strict=True)])
-            )
+            seen = [self._one(i, d) for i, d in zip(request.index.tolist(), request.draws.tolist(), strict=True)]
+            return torch.from_numpy(np.stack(seen))
         except SpecError as e:
             return Fault.of(e)
 
-    def _one(self, position: int, draws: Sequence[float]) -> npt.NDArray[np.uint8]:
+    def _one(self, position: int, draws: Sequence[float]) -> Pixels:
         path = self.pictures.path(position)
-        return look(path, self.pictures.channels, self.view, draws, path)
+        return look(path, self.pictures.form, self.view, draws, path)
 
 
-class _Headers(Dataset[int | Fault]):
+class _Headers(Dataset[Headers | Fault]):
     """What workers run to check the files of a request."""
 
     def __init__(self, pictures: Pictures) -> None:
         self.pictures = pictures
 
-    def __getitem__(self, request: PictureRequest) -> int | Fault:
-        view = self.pictures.view
+    def __getitem__(self, request: PictureRequest) -> Headers | Fault:
         try:
-            for position in request.index.tolist():
-                with open_fitting(path := self.pictures.path(position), self.pictures.channels, path) as picture:
-                    if isinstance(view, AsItIs):
-                        view(picture, ())
+            seen = [self._one(self.pictures.path(position)) for position in request.index.tolist()]
         except SpecError as e:
             return Fault.of(e)
-        return len(request.index)
+        return Headers(np.array([turn for turn, _ in seen], np.uint8), Counter(word for _, words in seen for word in words))
+
+    def _one(self, path: Path) -> tuple[int, list[str]]:
+        view, form = self.pictures.view, self.pictures.form
+        with open_picture(path) as picture:
+            require_form(picture, form, path)
+            turn = orientation(picture)
+            if isinstance(view, AsItIs):
+                view.require(upright_size(picture, turn), str(path))
+            with decoding(path):
+                return turn, changes(picture, form)
 
 
 def _quiet_worker(_: int) -> None:

@@ -32,9 +32,10 @@ from resnet_dsl.records.document import SAID, StoredDocument, Text, wrong
 from resnet_dsl.training.batches.seeds import derive
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.numbers import Scale
+from resnet_dsl.training.data.opening import ENDINGS, PixelForm, form_of, open_picture, orientation, require_pillow, upright_size
 from resnet_dsl.training.data.pictures import SAMPLE, Fault, default_workers, work
 from resnet_dsl.training.data.reading import blame, damaged
-from resnet_dsl.training.data.views import ENDINGS, GREY, AsItIs, CentreCrop, View, look, open_picture, require_pillow
+from resnet_dsl.training.data.views import AsItIs, CentreCrop, Pixels, View, look
 
 INDEX = "index.json"
 BUFFER = 1000
@@ -68,7 +69,7 @@ class Shards:
 
     shards: tuple[Shard, ...]
     classes: int
-    channels: int
+    form: PixelForm
     view: AsItIs | CentreCrop
     workers: int
     most: int | None = None
@@ -76,7 +77,7 @@ class Shards:
     @property
     def shape(self) -> Shape:
         """(channels, height, width) of what is seen of a picture."""
-        return self.channels, *self.view.shape
+        return self.form.channels, *self.view.shape
 
     def take(self, index: torch.Tensor) -> Shards:
         """Refused: single pictures cannot be picked out of shards. Raises SpecError (exit 2)."""
@@ -98,8 +99,8 @@ class Shards:
 
     @property
     def scale(self) -> Scale:
-        """Bytes, 0 black and 255 white."""
-        return "bytes"
+        """Bytes, 0 black and 255 white, or finer."""
+        return "deep" if self.form.deep else "bytes"
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Pixels (N, C, H, W) uint8 and labels of all, each once, `size` at a time at most. Raises SpecError (exit 3)."""
@@ -127,9 +128,9 @@ def load(source: DataSource, where: Path | None, input: Shape, crop: int | None,
     if where is None:
         raise refuse("usage", "which shards?", _WHICH, at=source.name)
     classes, train, test = _from_index(where / INDEX) if where.is_dir() else _from_pattern(where)
-    channels, view = _form(train[0], input)
+    form, view = _form(train[0], input)
     many = default_workers() if workers is None else workers
-    parts = [Shards(part, len(classes), channels, view if crop is None else CentreCrop(crop), many) for part in (train, test)]
+    parts = [Shards(part, len(classes), form, view if crop is None else CentreCrop(crop), many) for part in (train, test)]
     return Dataset(source.name, parts[0], parts[1], classes, str(where), _fingerprint(classes, (train, test)), exact=False)
 
 
@@ -226,14 +227,14 @@ def _label(content: bytes, at: str) -> int:
     return int(text)
 
 
-def _form(shard: Shard, input: Shape) -> tuple[int, AsItIs]:
-    """Channels and size of the first picture, as for a folder of pictures."""
+def _form(shard: Shard, input: Shape) -> tuple[PixelForm, AsItIs]:
+    """PixelForm and size of the first picture, as for a folder of pictures."""
     with contextlib.closing(_samples([shard])) as samples:
         sample = next(samples)
     content, at = _picture(sample)
     with open_picture(io.BytesIO(content), at) as picture:
-        grey = picture.mode in GREY and not (len(input) == 3 and input[0] == 3)
-        return (1 if grey else 3), AsItIs(picture.height, picture.width, at)
+        width, height = upright_size(picture, orientation(picture))
+        return form_of(picture, input[0] if len(input) == 3 else 0), AsItIs(height, width, at)
 
 
 def _fingerprint(classes: tuple[str, ...], parts: Iterable[tuple[Shard, ...]]) -> str:
@@ -295,7 +296,7 @@ class _Reading(IterableDataset[Chunk | Fault]):
         except SpecError as e:
             yield Fault.of(e)
 
-    def seen(self, sample: Mapping[str, Any], view: View, draws: list[float]) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:
+    def seen(self, sample: Mapping[str, Any], view: View, draws: list[float]) -> tuple[Pixels, int]:
         """A sample's pixels and label."""
         content, at = _picture(sample)
         if "cls" not in sample:
@@ -303,7 +304,7 @@ class _Reading(IterableDataset[Chunk | Fault]):
         label = _label(sample["cls"], at)
         if label >= self.shards.classes:
             raise damaged(at, f"label {label} is out of range: labels are 0 to {self.shards.classes - 1}")
-        return look(io.BytesIO(content), self.shards.channels, view, draws, at), label
+        return look(io.BytesIO(content), self.shards.form, view, draws, at), label
 
 
 class _Once(_Reading):

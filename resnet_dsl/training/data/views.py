@@ -1,12 +1,11 @@
-"""From a picture file to pixels: how it is opened, and the ways in which a part of it is looked at.
+"""From an open picture to pixels: the ways in which a part of it is looked at.
 
-A view is a function of a picture and of draws it is given; it holds no chance of its own. Pixels are uint8, channels first.
+A view is a function of a picture and of draws it is given; it holds no chance of its own. Pixels are channels first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -15,61 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_dsl.diagnostics import refuse, setting
-from resnet_dsl.extras import require
-from resnet_dsl.training.data.reading import blame, damaged
+from resnet_dsl.training.data.opening import GREY, PixelForm, decoding, is_deep, open_picture, orientation, upright
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.ImageFile import ImageFile
 
-ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"))
-GREY = frozenset(("1", "L", "LA"))
-_COLOUR = frozenset(("RGB", "RGBA", "P", "CMYK", "YCbCr"))
-
-Pixels = npt.NDArray[np.uint8]
-
-# What Pillow's decoders have been seen to raise on damaged files, beside OSError.
-_DAMAGED = (SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-
-
-def require_pillow(at: str) -> None:
-    """Raises SpecError (exit 3) where Pillow is not installed."""
-    require("images", "reading pictures needs", at=at)
-
-
-@contextmanager
-def _decoding(at: Path | str) -> Iterator[None]:
-    """Whatever goes wrong while a picture is decoded is said of `at`."""
-    from PIL import Image, UnidentifiedImageError
-
-    with blame(at):
-        try:
-            yield
-        except UnidentifiedImageError:
-            raise damaged(at, "is not a readable picture", "remove or replace it") from None
-        except (Image.DecompressionBombError, *_DAMAGED) as e:
-            raise damaged(at, f"is damaged: {str(e)[:100]}", "remove or replace it") from None
-        except OSError as e:
-            # Those of the system have a number, those of Pillow's decoders none.
-            if e.errno is not None:
-                raise
-            raise damaged(at, f"is damaged: {str(e)[:100]}", "remove or replace it") from None
-
-
-def open_picture(file: Path | BinaryIO, at: Path | str | None = None) -> Image.Image:
-    """A picture of which only the header has been read; `at` is what to blame, if not the file itself. Raises SpecError (exit 3)."""
-    from PIL import Image
-
-    at = str(file) if at is None else at
-    if isinstance(file, Path) and file.exists() and not file.is_file():
-        # To open a pipe would wait for a writer.
-        raise damaged(at, "is not a regular file", "give a picture file")
-    with _decoding(at):
-        picture = Image.open(file)
-    picture.filename = str(at)
-    if picture.mode not in GREY | _COLOUR:
-        picture.close()
-        raise damaged(at, f"has pixels of the kind {picture.mode}; 8-bit grey and colour are read", "save it as 8-bit PNG")
-    return picture
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""(channels, height, width): bytes, or float32 from 0 to 255 of grey that has 16 bits."""
 
 
 class View(Protocol):
@@ -94,14 +46,18 @@ class AsItIs:
 
     def __call__(self, picture: Image.Image, draws: Sequence[float]) -> Image.Image:
         """The picture itself."""
-        if picture.size != (self.width, self.height):
+        self.require(picture.size, str(getattr(picture, "filename", "a picture")))
+        return picture
+
+    def require(self, size: tuple[int, int], at: str) -> None:
+        """Refuse another (width, height). Raises SpecError (exit 2)."""
+        if size != (self.width, self.height):
             raise refuse(
                 "data-size",
-                f"is {picture.height}x{picture.width}, but {self.first} is {self.height}x{self.width}; nothing is resized silently",
+                f"is {size[1]}x{size[0]}, but {self.first} is {self.height}x{self.width}; nothing is resized silently",
                 f"bring all pictures to one size, or cut squares of the side that the network reads out of them: {setting('train.augment.crop', 'SIDE')}",
-                at=str(getattr(picture, "filename", "a picture")),
+                at=at,
             )
-        return picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,32 +129,55 @@ def scaled(picture: Image.Image, size: tuple[int, int], box: tuple[int, int, int
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is most of the work of a large one. Never below what is wanted.
     picture.draft(None, size)
     (w, h), (left, top, right, bottom) = picture.size, box
-    if "A" in picture.mode or picture.mode in ("P", "1"):
-        picture = picture.convert("L" if picture.mode in GREY else "RGB")
     source = (left * w / size[0], top * h / size[1], right * w / size[0], bottom * h / size[1])
     return picture.resize((right - left, bottom - top), Resampling.BILINEAR, box=source)
 
 
-def open_fitting(file: Path | BinaryIO, channels: int, at: Path | str) -> Image.Image:
-    """As `open_picture`, but no colours where `channels` is 1. Raises SpecError (exit 3; exit 2 for colours)."""
-    picture = open_picture(file, at)
-    if channels == 1 and picture.mode not in GREY:
-        picture.close()
+def require_form(picture: ImageFile, form: PixelForm, at: Path | str) -> None:
+    """Refuse a picture of which more would be lost than its transparency. Raises SpecError (exit 2)."""
+    if is_deep(picture) and not form.deep:
+        raise refuse("data-size", "has 16 bits, but the first picture has 8", "save all pictures with 8 bits, or all with 16", at=at)
+    if form.mode in ("L", "LA") and not (picture.mode in GREY or is_deep(picture)):
         raise refuse(
             "data-size", "is in colour, but the first picture is grey", "make all pictures grey, or let the network read 3 channels", at=at
         )
-    return picture
+    if (form.mode == "CMYK") != (picture.mode == "CMYK") and form.channels == 4:
+        what = "is in CMYK, but the first picture has red, green and blue"
+        raise refuse("data-size", what if picture.mode == "CMYK" else "has red, green and blue, but the first picture is in CMYK",
+                     "save all pictures in the same way", at=at)  # fmt: skip
 
 
-def pixels(picture: Image.Image, at: Path | str, channels: int, view: View, draws: Sequence[float] = ()) -> Pixels:
-    """What a view shows of an open picture, (channels, height, width). Raises SpecError (exit 3; 2 where its size does not fit)."""
-    with _decoding(at):
-        seen = view(picture, draws)
-        array = np.asarray(seen.convert("L" if channels == 1 else "RGB"))
-    return array.reshape(seen.height, seen.width, channels).transpose(2, 0, 1)
+def pixels(picture: ImageFile, at: Path | str, form: PixelForm, view: View, draws: Sequence[float] = ()) -> Pixels:
+    """What a view shows of an open picture, turned as its viewer turns it: (channels, height, width).
+
+    Raises SpecError (exit 3; 2 where its size does not fit).
+    """
+    turn = orientation(picture)
+    with decoding(at):
+        seen = view(_plain(upright(picture, turn), form), draws)
+        if seen.mode == "F":
+            return np.repeat(np.asarray(seen, np.float32)[None], form.channels, axis=0)
+        array = np.asarray(seen.convert(form.mode)).reshape(seen.height, seen.width, form.channels).transpose(2, 0, 1)
+        return array.astype(np.float32) if form.deep else array
 
 
-def look(file: Path | BinaryIO, channels: int, view: View, draws: Sequence[float], at: Path | str) -> Pixels:
+def _plain(picture: Image.Image, form: PixelForm) -> Image.Image:
+    """A picture in a mode in which it can be scaled and that keeps what its form has."""
+    from PIL import Image
+
+    if is_deep(picture):
+        plain = Image.fromarray(np.asarray(picture).astype(np.float32) / np.float32(257))
+        plain.filename = picture.filename  # type: ignore[attr-defined]
+        return plain
+    if picture.mode in ("L", "RGB", "CMYK", "YCbCr", form.mode):
+        return picture
+    plain = picture.convert(form.mode if form.alpha else "L" if picture.mode in GREY else "RGB")
+    plain.filename = picture.filename  # type: ignore[attr-defined]
+    return plain
+
+
+def look(file: Path | BinaryIO, form: PixelForm, view: View, draws: Sequence[float], at: Path | str) -> Pixels:
     """A view of a picture, as `pixels`. Raises SpecError (exit 3; 2 where a picture's size or colours do not fit)."""
-    with open_fitting(file, channels, at) as picture:
-        return pixels(picture, at, channels, view, draws)
+    with open_picture(file, at) as picture:
+        require_form(picture, form, at)
+        return pixels(picture, at, form, view, draws)

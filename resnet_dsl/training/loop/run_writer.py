@@ -127,6 +127,7 @@ def record(job: Job) -> RunRecord:
             "origin": job.data.origin,
             "data_sha256": job.data.sha256,
             "held_out": None if (part := job.data.held_out) is None else HeldOutRecord(share=part.share, seed=part.seed),
+            "left_out": job.data.left_out,
             "classes": job.data.classes,
             "frozen": job.frozen,
             "plan": job.plan.record(),
