@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli.options import QuietOption, SetOption, WeightsOption, complete_spec, seed_option
-from resnet_dsl.cli.output import note
+from resnet_dsl.cli.output import note, show
+from resnet_dsl.diagnostics import refuse
 
 
 def command(
@@ -22,27 +23,61 @@ def command(
         ),
     ],
     out: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--out", "-o", metavar="FILE", help="Where to write; its ending decides: .onnx, .pt2 or .safetensors.", show_default=False
         ),
-    ],
+    ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write nothing: compare a file that exists with the network.", show_default=False),
+    ] = None,
     weights: WeightsOption = None,
     seed: Annotated[int | None, seed_option("For the initial weights of a spec without --weights (0).", least=None)] = None,
     fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Fold batch norms into the layers before them.")] = False,
     opset: Annotated[
         int | None,
-        typer.Option(min=18, max=26, metavar="N", help="The opset of an ONNX file, 18 to 26; default: torch's own.", show_default=False),
+        typer.Option(min=11, max=26, metavar="N", help="The opset of an ONNX file, 11 to 26; default: torch's own.", show_default=False),
     ] = None,
+    any_size: Annotated[bool, typer.Option("--any-size", help="Pictures of any height and width, not only the spec's.")] = False,
+    precision: Annotated[
+        Literal["fp32", "fp16"], typer.Option(metavar="fp32|fp16", help="Of weights and arithmetic; images and logits stay float32.")
+    ] = "fp32",
     overrides: SetOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Write a network with its weights for other programs, with its spec, class names and normalisation inside.
 
     ONNX and torch.export's program take any batch and give the logits. Both are run before they are written, and compared with torch.
+    `inspect`, `evaluate` and `predict` take such a file too.
     """
+    if verify is not None:
+        _alone(
+            **{
+                "--out": out,
+                "--fold-bn": fold_bn,
+                "--opset": opset,
+                "--any-size": any_size,
+                "--seed": seed,
+                "--precision": precision != "fp32",
+            }
+        )
+        compared = rd.verify(target, verify, weights=weights, overrides=overrides or ())
+        show(f"{compared}\n")
+        for text in compared.notes:
+            note(text, quiet=quiet)
+        return
+    if out is None:
+        raise refuse("usage", "there is no file to write", "add -o FILE; or --verify FILE compares one that exists", at="--out")
     found = rd.export(
-        target, out, weights=weights, overrides=overrides or (), fold_bn=fold_bn, opset=opset, seed=seed,
-        tell=lambda text: note(text, quiet=quiet),
+        target, out, weights=weights, overrides=overrides or (), fold_bn=fold_bn, opset=opset, any_size=any_size, precision=precision,
+        seed=seed, tell=lambda text: note(text, quiet=quiet),
     )  # fmt: skip
     note(str(found), quiet=quiet)
+
+
+def _alone(**others: object) -> None:
+    """Refuse options that say how a file is written, where none is."""
+    for name, given in others.items():
+        if given not in (None, False):
+            raise refuse("usage", f"--verify writes nothing, and {name} says how to write", f"leave out {name}, or --verify", at=name)

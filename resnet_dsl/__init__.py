@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resnet_dsl.verbs.targets import load
     from resnet_dsl.verbs.trained import open
     from resnet_dsl.verbs.training import find_lr, rehearse, run, runs, train
-    from resnet_dsl.verbs.using import evaluate, export, predict, transfer
+    from resnet_dsl.verbs.using import evaluate, export, predict, transfer, verify
 
 __all__ = [
     "SpecError",
@@ -58,6 +58,7 @@ __all__ = [
     "study",
     "train",
     "transfer",
+    "verify",
 ]
 
 _HOMES = {
@@ -90,6 +91,7 @@ _HOMES = {
     "study": "resnet_dsl.verbs.lab",
     "train": "resnet_dsl.verbs.training",
     "transfer": "resnet_dsl.verbs.using",
+    "verify": "resnet_dsl.verbs.using",
 }
 
 

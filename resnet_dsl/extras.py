@@ -9,7 +9,7 @@ from typing import Literal
 
 from resnet_dsl.diagnostics import Argument, Location, refuse
 
-Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "graphviz", "ray", "onnx"]
+Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "graphviz", "ray", "onnx", "onnxruntime"]
 
 EXTRAS: Mapping[Extra, Mapping[str, str]] = {
     "torch": {"torch": "torch", "numpy": "numpy", "safetensors": "safetensors"},
@@ -20,6 +20,7 @@ EXTRAS: Mapping[Extra, Mapping[str, str]] = {
     "graphviz": {"graphviz": "graphviz"},
     "ray": {"ray": "ray"},
     "onnx": {"onnx": "onnx", "onnxscript": "onnxscript"},
+    "onnxruntime": {"onnxruntime": "onnxruntime"},
 }
 """What each extra of pyproject.toml brings: modules, and the packages that they are in."""
 

@@ -30,8 +30,9 @@ from resnet_dsl.language.stored import FORMAT
 from resnet_dsl.records.folder import WEIGHTS
 from resnet_dsl.runtime import export as room
 from resnet_dsl.runtime import weights
-from resnet_dsl.runtime.export import WRITERS, Network, export
+from resnet_dsl.runtime.export import WRITERS, ExportForm, Network, export
 from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.runtime.programs import StoredProgram
 from resnet_dsl.verbs.checks import ENDINGS
 from resnet_dsl.verbs.modules import build
 
@@ -191,17 +192,22 @@ def test_the_endings_are_those_that_are_written() -> None:
     assert set(ENDINGS) == set(WRITERS)
 
 
-@pytest.mark.parametrize("opset", [18, 26])
+@pytest.mark.parametrize("opset", [11, 17, 18, 26])
 def test_opset(opset: int, tmp_path: Path) -> None:
     graph = compiled(small(merge={"highway": {"gate": "channel", "bias": -1}}, stages=[{"depth": 1, "width": 8}]))
-    said = export(network(graph), tmp_path / "a.onnx", opset)
+    said = export(network(graph), tmp_path / "a.onnx", ExportForm(opset))
     assert said.startswith(f"opset {opset}; onnxruntime: ")
     assert [(entry.domain, entry.version) for entry in onnx.load(tmp_path / "a.onnx").opset_import] == [("", opset)]
 
 
 def test_a_file_that_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = room._run_onnx
-    monkeypatch.setattr(room, "_run_onnx", lambda content: lambda x: run(content)(x) * 1.01)
+    read = room.from_onnx
+
+    def off(content: bytes, at: Path) -> StoredProgram:
+        program = read(content, at)
+        return replace(program, run=lambda x: program.run(x) * 1.01)
+
+    monkeypatch.setattr(room, "from_onnx", off)
     with pytest.raises(SpecError, match=r"error\[export-differs\]: onnxruntime: the outputs differ") as e:
         export(network(NETS["residual-mlp"]), tmp_path / "a.onnx")
     assert e.value.exit_code == 1

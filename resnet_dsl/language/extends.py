@@ -11,7 +11,7 @@ from resnet_dsl.diagnostics import OVERRIDES, Collector, Label, Location, Source
 from resnet_dsl.language.document import at_value
 from resnet_dsl.language.files import read_file, read_stdin, shipped_spec, shipped_specs
 from resnet_dsl.language.source import read, read_value
-from resnet_dsl.language.stored import ENDING, stored_spec
+from resnet_dsl.language.stored import HOLDERS, stored_spec
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 MAX_LINKS = 16
@@ -44,7 +44,7 @@ def load_document(name: str) -> Loaded:
     folded = False
     if name == "-":
         source, place, stem = read_stdin(), Path.cwd() / "stdin", "stdin"
-    elif name.endswith(ENDING):
+    elif name.endswith(HOLDERS):
         (source, folded), place, stem = stored_spec(name), Path(name), Path(name).stem
     elif is_path(name):
         source, place, stem = read_file(name), Path(name), Path(name).stem
@@ -53,7 +53,7 @@ def load_document(name: str) -> Loaded:
         source, stem = Source(f"{name}.yaml", read_file(str(place)).text), name
     shipped = not is_path(name) and name != "-"
     # What travels in a file of weights names nothing that lies beside it.
-    root = None if shipped or name.endswith(ENDING) else place.parent.resolve()
+    root = None if shipped or name.endswith(HOLDERS) else place.parent.resolve()
     chain = _Chain(root)
     tree = chain.merged(read(source, chain.problems), place, [name], shipped)
     return Loaded(tree, stem, root, chain.problems, folded=folded)
@@ -66,13 +66,13 @@ def load_text(source: Source, stem: str) -> Loaded:
 
 
 def written(path: str) -> Source:
-    """The text of the spec at a path: a .yaml file's own, or the one in the metadata of a .safetensors file."""
-    return stored_spec(path)[0] if path.endswith(ENDING) else read_file(path)
+    """The text of the spec at a path: a .yaml file's own, or the one in the metadata of a file that `export` wrote."""
+    return stored_spec(path)[0] if path.endswith(HOLDERS) else read_file(path)
 
 
 def is_path(name: str) -> bool:
     """True for a path, False for a shipped spec's name."""
-    return name.endswith((".yaml", ".yml", ENDING)) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
+    return name.endswith((".yaml", ".yml", *HOLDERS)) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
 
 
 def spec_files(name: str) -> list[Path]:

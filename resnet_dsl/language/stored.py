@@ -15,9 +15,13 @@ from typing import Any, BinaryIO
 
 from resnet_dsl.diagnostics import Source, either, quote, refuse
 from resnet_dsl.language.files import open_file
+from resnet_dsl.language.programs import READERS, read_texts
 from resnet_dsl.language.source import decode
 
 ENDING = ".safetensors"
+
+HOLDERS = (ENDING, *READERS)
+"""The endings of files that can hold a spec beside their weights."""
 
 FORMAT = "resnet-dsl/1"
 """The value of `format` in the metadata of a file that this program wrote: `spec` is a spec, `classes` and `normalisation` are JSON, `folded` is `true` or absent."""
@@ -86,13 +90,22 @@ def _header(file: BinaryIO, size: int) -> Header:
     return Header(_tensors(found, size - 8 - length), metadata)
 
 
-def stored_spec(path: str) -> tuple[Source, bool]:
-    """The spec in a safetensors file that this program wrote, and whether the weights are of that network with its batch norms folded.
+def metadata_of(path: str) -> Mapping[str, str]:
+    """The texts beside the weights in a file whose ending is one of `HOLDERS`. Raises SpecError, as `read_header` does."""
+    return read_header(path).metadata if path.endswith(ENDING) else read_texts(path)
 
-    Raises SpecError, as `read_header` does, and where the file holds no spec (exit code 2).
+
+def stored_spec(path: str) -> tuple[Source, bool]:
+    """The spec in a file that this program wrote, and whether the weights are of that network with its batch norms folded.
+
+    Raises SpecError, as `metadata_of` does, and where the file holds no spec (exit code 2).
     """
-    metadata = read_header(path).metadata
+    metadata = metadata_of(path)
     if metadata.get("format") != FORMAT or "spec" not in metadata:
+        if not path.endswith(ENDING):
+            problem = f"{quote(path)}: the file holds a network, but no spec"
+            help = "only a file that `resnet-dsl export` wrote holds its spec: name the spec, or the run"
+            raise refuse("spec-missing", problem, help, at=path)
         command = either(f"rd.recover({path!r})", f"resnet-dsl import {path}")
         raise refuse(
             "spec-missing",
@@ -101,12 +114,12 @@ def stored_spec(path: str) -> tuple[Source, bool]:
             at=path,
         )
     if metadata.get("folded", "true") != "true":
-        message = f"not a readable safetensors file: its `folded` is {quote(metadata['folded'])}, and not 'true'"
+        message = f"not a readable {path.rpartition('.')[2]} file: its `folded` is {quote(metadata['folded'])}, and not 'true'"
         raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3)
     try:
         return decode(path, metadata["spec"].encode("utf-8")), "folded" in metadata
     except UnicodeEncodeError:
-        message = "not a readable safetensors file: its spec is not text"
+        message = f"not a readable {path.rpartition('.')[2]} file: its spec is not text"
         raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3) from None
 
 

@@ -37,3 +37,43 @@ class Exported(Answer):
 
     def __str__(self) -> str:
         return f"wrote {self.file}: {self.checked}"
+
+
+@dataclass(frozen=True, repr=False)
+class Verified(Answer):
+    """An exported file that computes what a network computes. `by` is what ran it, `difference` the largest difference of outputs.
+
+    It is relative to the largest output of the network in float32; 0 means equal to the bit. `sizes` are the pictures that were compared.
+    """
+
+    name: str
+    file: str
+    by: str
+    difference: float
+    sizes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def tables(self, format: Layout = "table") -> Sequence[Table]:
+        """One table of names and values."""
+        columns = tuple(Column(key, key.replace("_", " ")) for key in ("network", "file", "run_by", "inputs", "difference"))
+        row = [self.name, self.file, self.by, ", ".join(self.sizes), f"{self.difference:.1e}" if self.difference else "0"]
+        return [Table(columns, [row], upright=True, notes=self.notes)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name, "file": self.file, "by": self.by, "difference": self.difference, "sizes": list(self.sizes),
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+    def summary(self) -> str:
+        """The file, and how far its outputs are from the network's."""
+        return f"{self.file[-120:]} {self._said}"
+
+    @property
+    def _said(self) -> str:
+        off = f"to {self.difference:.0e} of the largest" if self.difference else "to the last bit"
+        return f"computes what {self.name} computes, {off} ({self.by}, {', '.join(self.sizes)})"
+
+    def __str__(self) -> str:
+        return f"{self.file} {self._said}"

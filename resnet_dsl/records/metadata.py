@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from resnet_dsl.diagnostics import SpecError, refuse
 from resnet_dsl.graph.graph import Graph, Shape
-from resnet_dsl.language.stored import FORMAT, read_header
+from resnet_dsl.language.stored import ENDING, FORMAT, metadata_of
 from resnet_dsl.records.document import SAID, Number, StoredDocument, Text, Texts, wrong
 from resnet_dsl.table import shape_text
 
@@ -82,18 +82,19 @@ class WeightsMetadata(StoredDocument):
 
     @classmethod
     def of_file(cls, path: Path) -> Self | None:
-        """The metadata of a safetensors file; None where this program did not write it. No tensor is read.
+        """The metadata of a file whose ending is one of `HOLDERS`; None where this program did not write it. No tensor is read.
 
         Raises SpecError: exit 2 where there is no such file, 3 where it is damaged.
         """
-        return cls.of_texts(read_header(str(path)).metadata, path)
+        return cls.of_texts(metadata_of(str(path)), path)
 
     @classmethod
     def of_texts(cls, texts: Mapping[str, str], path: Path) -> Self | None:
         """From the texts in a file; None where this program did not write them. Raises SpecError (exit 3)."""
         if texts.get("format") != FORMAT:
             return None
-        for key in ("spec", "sha256"):
+        # A program is one piece with its weights; a file of weights proves that they are whole.
+        for key in ("spec", "sha256") if path.suffix == ENDING else ("spec",):
             if key not in texts:
                 raise damaged(path, f"`{key}` is missing")
         found: dict[str, object] = {**texts, "folded": {"true": True}.get(texts.get("folded", ""), texts.get("folded", False))}

@@ -11,15 +11,19 @@ from typing import Literal
 from resnet_dsl.diagnostics import Argument, quote, refuse
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.files import shipped_specs
+from resnet_dsl.language.programs import READERS
 from resnet_dsl.language.stored import ENDING
 from resnet_dsl.records.folder import SPEC, WEIGHTS, RunFolder
 
-Kind = Literal["run", "weights", "spec"]
+Kind = Literal["run", "weights", "program", "spec"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a name stands for. `text` is what `language.load` reads its spec from: a path, a shipped name, or `-`."""
+    """What a name stands for. `text` is what `language.load` reads its spec from: a path, a shipped name, or `-`.
+
+    A `program` is an exported .onnx or .pt2 file: it holds its spec, and computes, but its weights cannot be taken out.
+    """
 
     name: str
     kind: Kind
@@ -34,8 +38,10 @@ class Target:
     @property
     def weights(self) -> Path | None:
         """The file that holds the network's weights; None for a spec, which has none, and for a run that has none yet."""
+        if self.kind == "spec":
+            return None
         file = Path(self.name) / WEIGHTS if self.kind == "run" else Path(self.name)
-        return file if self.kind == "weights" or (self.kind == "run" and file.is_file()) else None
+        return None if self.kind == "run" and not file.is_file() else file
 
     def refuse_folder(self) -> None:
         """Raises SpecError (exit 3) where this names a folder that holds no run, and no shipped spec of that name."""
@@ -48,7 +54,7 @@ class Target:
 
 
 def find(target: str | os.PathLike[str]) -> Target:
-    """What `target` is: a folder that holds a run, a `.safetensors` file, or else a spec (a path, `-`, a shipped name).
+    """What `target` is: a folder that holds a run, a `.safetensors`, `.onnx` or `.pt2` file, or else a spec (a path, `-`, a shipped name).
 
     A shipped name wins over a folder of that name which holds no run. Any other folder without one is refused as a file would be.
     Raises SpecError (exit 3) for a folder that holds a part of a run.
@@ -59,6 +65,8 @@ def find(target: str | os.PathLike[str]) -> Target:
         return Target(name, "run", str(path / SPEC))
     if name.endswith(ENDING):
         return Target(name, "weights", name)
+    if name.endswith(tuple(READERS)):
+        return Target(name, "program", name)
     if RunFolder.was_run(path) and name not in shipped_specs():
         RunFolder.open(path)
     return Target(name, "spec", name)

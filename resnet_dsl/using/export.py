@@ -12,7 +12,7 @@ from resnet_dsl.graph.folding import fold, folds
 from resnet_dsl.language import Spec
 from resnet_dsl.records.exported import Exported
 from resnet_dsl.runtime.build import build
-from resnet_dsl.runtime.export import Network
+from resnet_dsl.runtime.export import ExportForm, Network
 from resnet_dsl.runtime.export import export as write
 from resnet_dsl.runtime.folding import fold_weights
 from resnet_dsl.runtime.weights import about
@@ -21,7 +21,7 @@ from resnet_dsl.using.trained import LoadedNetwork
 
 
 def export(
-    spec: Spec, trained: LoadedNetwork | None, out: str, *, fold_bn: bool, opset: int | None, seed: int, tell: Callable[[str], object]
+    spec: Spec, trained: LoadedNetwork | None, out: str, *, fold_bn: bool, form: ExportForm, seed: int, tell: Callable[[str], object]
 ) -> Exported:
     """Write a network with its weights, or with initial ones drawn from `seed`, and its spec, class names and normalisation.
 
@@ -55,5 +55,5 @@ def export(
         data=None if artifact is None else artifact.data,
         folded=folded,
     )
-    checked = write(Network(graph, tensors, metadata), Path(out), opset)
+    checked = write(Network(graph, tensors, metadata), Path(out), form)
     return Exported(graph.name, out, checked, count, tuple(notes))

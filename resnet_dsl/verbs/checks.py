@@ -12,7 +12,7 @@ from resnet_dsl.records.target import Target
 ENDINGS = (".onnx", ".pt2", ENDING)
 """Of files that can be exported."""
 
-OPSETS = (18, 26)
+OPSETS = (11, 26)
 """The lowest and the highest opset of an ONNX file."""
 
 MAX_SIDE = 8192
@@ -54,7 +54,7 @@ def fixed(does: str, argument: Argument | str, *, weights: bool = True) -> SpecE
 
 def require_spec(target: Target) -> None:
     """Refuse a file of weights where a spec is wanted."""
-    if target.kind == "spec" and target.name.endswith((*_PICKLES, *ENDINGS)):
+    if target.kind == "spec" and target.name.endswith(_PICKLES):
         ways = either(f"rd.open(SPEC, weights={target.name!r})", f"SPEC --weights {target.name}")
         raise refuse("usage", f"{quote(target.name)} holds no spec", f"name its network: {ways}", at=target.name)
 
@@ -66,10 +66,10 @@ def require_safetensors(out: str) -> None:
         raise refuse("usage", problem, f"name a file that ends in {ENDING}", at=Argument("path", option="out"))
 
 
-def require_ending(out: str, target: str, opset: int | None) -> None:
-    """Refuse a file that cannot be exported, and an opset where there is none."""
+def require_ending(out: str, target: str, opset: int | None, *, any_size: bool = False, name: str = "path") -> None:
+    """Refuse a file that cannot be exported, an opset where there is none, and free sizes where no size is fixed."""
     ending = Path(out).suffix.lower()
-    at = Argument("path", option="out")
+    at = Argument("path", option="out") if name == "path" else Argument(name)
     if ending not in ENDINGS:
         help = f"a file that can be exported ends in {', '.join(ENDINGS)}"
         if ending == ".py":
@@ -81,6 +81,10 @@ def require_ending(out: str, target: str, opset: int | None) -> None:
             help = f"did you mean '{near}'?"
         raise refuse("usage", f"{quote(out)}: no file of this ending is exported", help, at=at)
     if opset is not None and ending != ".onnx":
+        opset_ = Argument("opset")
+        raise refuse("usage", f"{ending} files have no opset", f"leave out {opset_}, or write an .onnx file", at=opset_)
+    if any_size and ending == ENDING:
+        free = Argument("any_size", True)
         raise refuse(
-            "usage", f"{ending} files have no opset", f"leave out {Argument('opset')}, or write an .onnx file", at=Argument("opset")
+            "usage", f"{ending} files hold weights, which fit any size", f"leave out {free}, or write an .onnx or .pt2 file", at=free
         )

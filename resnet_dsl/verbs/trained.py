@@ -17,9 +17,9 @@ from resnet_dsl.diagnostics import OVERRIDES, Argument, call, either, quote, ref
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec
-from resnet_dsl.language.stored import ENDING
+from resnet_dsl.language.stored import HOLDERS
 from resnet_dsl.records.assessment import Assessment, Part
-from resnet_dsl.records.exported import Exported
+from resnet_dsl.records.exported import Exported, Verified
 from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.records.prediction import Predictions
@@ -45,7 +45,7 @@ def silent(text: str) -> None:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trained:
-    """A network that is ready to be used: of a run, of a spec with a file of weights, or of a `.safetensors` file with its spec.
+    """A network that is ready to be used: of a run, of a spec with a file of weights, or of an exported file with its spec.
 
     `weights` is the file that holds its weights, None for a spec without any and for a run that has none yet.
     """
@@ -75,7 +75,7 @@ class Trained:
 
     @cached_property
     def _metadata(self) -> WeightsMetadata | None:
-        return WeightsMetadata.of_file(self.weights) if self.weights is not None and self.weights.suffix == ENDING else None
+        return WeightsMetadata.of_file(self.weights) if self.weights is not None and self.weights.suffix in HOLDERS else None
 
     def evaluate(
         self,
@@ -111,8 +111,9 @@ class Trained:
 
         name = taken(data) or (None if self.target.kind == "run" else fitting_name(self.spec.input, self.spec.classes))
         found = assess(
-            self._loaded(), data=name, data_dir=_path(data_dir), device=device, precision=precision, part=part, views=Views(crops, sides)
-        )
+            self._computing(device, precision), data=name, data_dir=_path(data_dir), device=self._device(device), precision=precision,
+            part=part, views=Views(crops, sides),
+        )  # fmt: skip
         return replace(found, show_classes=by == "class", show_confusion=confusion)
 
     def predict(
@@ -147,15 +148,18 @@ class Trained:
             from resnet_dsl.using.predict_arrays import images_in, predict_arrays
 
             rows = [(name, images_in(value) if isinstance(value, Path) else value) for name, value in given]
-            return predict_arrays(self._loaded(), rows, data=of, data_dir=_path(data_dir), top=top, device=device, precision=precision)
+            return predict_arrays(
+                self._computing(device, precision), rows, data=of, data_dir=_path(data_dir), top=top, device=self._device(device),
+                precision=precision,
+            )  # fmt: skip
         from resnet_dsl.using.predict import files, predict
 
         paths, left_out = files([Path(p) for given in pictures for p in ([given] if isinstance(given, str | os.PathLike) else given)])
         if not paths:
             raise refuse("usage", "there are no pictures to predict", "give picture files, or folders of them", at="pictures")
         return predict(
-            self._loaded(), paths, left_out=left_out, data=of, data_dir=_path(data_dir), top=top, resize=resize, device=device,
-            precision=precision,
+            self._computing(device, precision), paths, left_out=left_out, data=of, data_dir=_path(data_dir), top=top, resize=resize,
+            device=self._device(device), precision=precision,
         )  # fmt: skip
 
     def export(
@@ -164,27 +168,47 @@ class Trained:
         *,
         fold_bn: bool = False,
         opset: int | None = None,
+        any_size: bool = False,
+        precision: Literal["fp32", "fp16"] = "fp32",
         seed: int | None = None,
         tell: Callable[[str], object] = silent,
     ) -> Exported:
         """Write the network for other programs, with its spec, class names and normalisation: ONNX, torch.export's program, or safetensors.
 
         The ending of `path` decides: .onnx, .pt2 or .safetensors. `fold_bn` folds batch norms into the layers before them; `opset` is that of
-        an ONNX file, 18 to 26; `seed` draws the initial weights of a spec that has none. `tell` is called with what a user should know before
-        anything slow begins. The file is checked against torch before it is written, and is whole or absent.
+        an ONNX file, 11 to 26; with `any_size` an .onnx or .pt2 file takes pictures of any height and width; in `fp16` weights and arithmetic
+        are float16, and a program still reads and gives float32. `seed` draws the initial weights of a spec that has none. `tell` is called with
+        what a user should know before anything slow begins. The file is checked against torch before it is written, and is whole or absent.
         Raises SpecError: exit 2 for the request, 1 where the exporter fails or the file computes something else, 3 for files and packages.
         """
         out = os.fspath(path)
-        require_ending(out, self.target.name, opset)
+        require_ending(out, self.target.name, opset, any_size=any_size)
         if opset is not None:
             whole("opset", opset, *OPSETS)
+        one_of("precision", precision, ("fp32", "fp16"))
         if seed is not None and (self.weights is not None or self.target.kind == "run"):
             problem = f"{either('seed', '--seed')} is for initial weights, and these are given"
             raise refuse("usage", problem, "leave it out", at=Argument("seed"))
+        self._require_tensors("an export")
+        from resnet_dsl.runtime.export import ExportForm
         from resnet_dsl.using.export import export
 
         trained = None if self.weights is None and self.target.kind == "spec" else self._loaded()
-        return export(self.spec, trained, out, fold_bn=fold_bn, opset=opset, seed=seed or 0, tell=tell)
+        form = ExportForm(opset, any_size, precision)
+        return export(self.spec, trained, out, fold_bn=fold_bn, form=form, seed=seed or 0, tell=tell)
+
+    def verify(self, file: Name) -> Verified:
+        """Compare an exported file with this network: its outputs on noise, and the spec, class names and normalisation that it holds.
+
+        `file` is an .onnx, .pt2 or .safetensors file, of whichever program; what it does not hold is not compared.
+        Raises SpecError: exit 1 where it computes something else, or holds other names; 2 for the request; 3 for files and packages.
+        """
+        require_ending(os.fspath(file), self.target.name, None, name="verify")
+        find_trained(self.target.name, self.weights if self.target.kind == "spec" else None)
+        self._require_tensors("a comparison")
+        from resnet_dsl.using.verify import verify
+
+        return verify(self._loaded(), Path(file))
 
     def into(self, other: Spec | Name, *, grow: bool = False, overrides: Settings = (), seed: int = 0) -> Transfer:
         """The plan by which another network begins with these weights, and `save`, which carries it out.
@@ -204,6 +228,7 @@ class Trained:
         Raises SpecError: exit 2 where there are no weights, or they are another network's; 3 where the file is missing or damaged.
         """
         self._require_weights()
+        self._require_tensors("a module")
         return self._loaded().module()
 
     def _require_weights(self) -> None:
@@ -212,7 +237,28 @@ class Trained:
             help = f"add {Argument('weights', 'FILE')}, or give a run's folder"
             raise refuse("usage", f"{quote(name)} is a spec, and has no weights", help, at=name)
 
+    def _device(self, device: str) -> str:
+        return "cpu" if self.target.kind == "program" else device
+
+    def _require_tensors(self, to: str) -> None:
+        if self.target.kind == "program":
+            problem = f"{quote(self.target.name)} is an exported program: it computes, and its weights stay inside"
+            raise refuse("usage", problem, f"{to} needs the run, or a .safetensors file", at=self.target.name)
+
+    def _computing(self, device: str, precision: Precision | None) -> LoadedNetwork:
+        """The network with its weights, or the program, which computes on the CPU as it was exported."""
+        if self.target.kind == "program":
+            for name, given, own in (("device", device, ("auto", "cpu")), ("precision", precision, (None, "auto", "fp32"))):
+                if given not in own:
+                    problem = f"{quote(self.target.name)} is an exported program: it runs on the CPU, as it was exported"
+                    raise refuse("usage", problem, f"leave out {Argument(name)}", at=Argument(name))
+        return self._loaded()
+
     def _loaded(self) -> LoadedNetwork:
+        if self.target.kind == "program":
+            from resnet_dsl.using.deployed import from_file
+
+            return from_file(self.spec, Path(self.target.name))
         from resnet_dsl.using.trained import from_run, from_weights
 
         if self.target.kind == "run":
@@ -294,8 +340,8 @@ class Transfer(Answer):
 def open(target: Name, weights: Name | None = None, overrides: Settings = ()) -> Trained:
     """A network to be used: `open("runs/first")`, `open("net.safetensors")`, `open("resnet18", weights="resnet18.pth")`.
 
-    `target` is a run's folder, a `.safetensors` file that holds its spec, or a spec; a spec may have `weights`, a `.safetensors` or `.pth`
-    file, and `overrides`. Raises SpecError: exit 2 for a spec that is refused, 3 for a folder that holds no run.
+    `target` is a run's folder, a `.safetensors` file that holds its spec, an `.onnx` or `.pt2` file that `export` wrote, which can be evaluated
+    and predicts, or a spec; a spec may have `weights`, a `.safetensors` or `.pth` file, and `overrides`. Raises SpecError: exit 2 for a spec that is refused, 3 for a folder that holds no run.
     """
     found = find(target)
     found.refuse_folder()

@@ -13,7 +13,7 @@ from resnet_dsl.diagnostics import OVERRIDES, Argument, either, quote, refuse
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec
 from resnet_dsl.records.assessment import Assessment, Part
-from resnet_dsl.records.exported import Exported
+from resnet_dsl.records.exported import Exported, Verified
 from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.prediction import Predictions
 from resnet_dsl.records.target import find, find_trained
@@ -75,15 +75,26 @@ def export(
     overrides: Settings = (),
     fold_bn: bool = False,
     opset: int | None = None,
+    any_size: bool = False,
+    precision: Literal["fp32", "fp16"] = "fp32",
     seed: int | None = None,
     tell: Callable[[str], object] = silent,
 ) -> Exported:
     """`open(target, weights, overrides).export(path, ...)`: a trained network, or a spec with initial weights. Raises SpecError."""
-    require_ending(os.fspath(path), os.fspath(target), opset)
+    require_ending(os.fspath(path), os.fspath(target), opset, any_size=any_size)
     if find(target).kind == "run" and (weights is not None or overrides):
         argument = OVERRIDES if weights is None else Argument("weights")
         raise fixed("is exported", argument, weights=False)
-    return open(target, weights, overrides).export(path, fold_bn=fold_bn, opset=opset, seed=seed, tell=tell)
+    return open(target, weights, overrides).export(
+        path, fold_bn=fold_bn, opset=opset, any_size=any_size, precision=precision, seed=seed, tell=tell
+    )
+
+
+def verify(target: Name, file: Name, *, weights: Name | None = None, overrides: Settings = ()) -> Verified:
+    """`open(target, weights, overrides).verify(file)`: does an exported file compute what the network computes? Raises SpecError."""
+    if find(target).kind == "run" and (weights is not None or overrides):
+        raise fixed("is compared", OVERRIDES if weights is None else Argument("weights"), weights=False)
+    return open(target, weights, overrides).verify(file)
 
 
 def transfer(
