@@ -186,7 +186,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "no classes": (lambda: rd.predict("run", "a.png", top=0), "top=: error[usage]: top= cannot be 0\n  help: give a whole number of 1 or more"),
     "classes in words": (lambda: rd.predict("run", "a.png", top="three"), "top= cannot be 'three'"),  # type: ignore[arg-type]
     "no pictures": (lambda: rd.predict("run"), "there are no pictures to predict"),
-    "an opset in words": (lambda: rd.export("run", "net.onnx", opset="18"), "give a whole number from 18 to 26"),  # type: ignore[arg-type]
+    "an opset in words": (lambda: rd.export("run", "net.onnx", opset="18"), "give a whole number from 11 to 26"),  # type: ignore[arg-type]
     "crops in words": (lambda: rd.evaluate("run", crops="10"), "crops= cannot be '10'\n  help: a value is one of: 1, 10"),  # type: ignore[arg-type]
     "weights without a spec": (lambda: rd.open("w.pth"), "'w.pth' holds no spec\n  help: name its network: rd.open(SPEC, weights='w.pth')"),
     "no images to time": (lambda: rd.bench("tiny.yaml", batch=0), "batch= cannot be 0"),
