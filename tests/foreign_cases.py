@@ -42,6 +42,10 @@ def vgg(net: type[nn.Module], plan: Sequence[int], norm: bool) -> Callable[[], n
     return lambda: net(plan, norm, hidden=32)
 
 
+def made(names: foreign.Names, deep: bool, kernel: int) -> Callable[[], nn.Module]:
+    return lambda: foreign.Named(names, D4, kernel=kernel, deep=deep)
+
+
 D4 = (1, 2, 1, 1)
 MOBILE: tuple[foreign.Row, ...] = (
     (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 1, 2, 3), (6, 64, 1, 2, 3), (6, 96, 1, 1, 3), (6, 160, 2, 2, 3), (6, 320, 1, 1, 3),
@@ -92,6 +96,28 @@ CASES = {
         "EfficientNet in timm",
     ),
     "darknet": Case("darknet53", (SLOPE, *depths(1, 2, 1, 1, 2)), lambda: foreign.DarkNet((1, 2, 1, 1, 2)), "DarkNet in timm"),
+    **{
+        f"{name}, {kind}": Case(spec, (*depths(*D4), *more), made(names, deep, kernel), table, state="mapped" if table is None else "renamed")
+        for name, names, table, kernel in (
+            ("transformers", foreign.TRANSFORMERS, "ResNet in transformers", 7),
+            ("detectron2", foreign.DETECTRON2, "ResNet in detectron2", 7),
+            ("pycls", foreign.PYCLS, "ResNet in pycls", 7),
+            ("pycls's first", foreign.PYCLS_OLD, "ResNet in pycls's first files", 7),
+            ("openmmlab", foreign.OPENMMLAB, None, 7),
+            ("weiaicunzai", foreign.CIFAR100, "ResNet for CIFAR in pytorch-cifar100", 3),
+            ("kuangliu", foreign.KUANGLIU, "ResNet for CIFAR in pytorch_resnet_cifar10 and pytorch-cifar", 3),
+        )
+        for kind, spec, deep in (("basic", "resnet18", False), ("bottleneck", "resnet50", True))
+        for more in [("stem=cifar",) if kernel == 3 else ()]
+    },
+    "chenyaofo and bearpaw": Case(
+        "resnet20", ("shortcut=B",),
+        lambda: foreign.Named(foreign.TORCHVISION, (3, 3, 3), (16, 32, 64), kernel=3, deep=False, enters=16), state="mapped",
+    ),
+    "regnet, pycls": Case(
+        "regnetx-200mf", depths(*D4), lambda: foreign.Named(foreign.PYCLS, D4, X, kernel=3, group=8, enters=32), "ResNet in pycls"
+    ),
+    "wide, for cifar": Case("wrn-16-4", ("params.k=1", "params.n=2"), lambda: foreign.WideResNet(2, 1), "Wide ResNet in WideResNet-pytorch"),
     "cifar": Case("resnet20", (), lambda: foreign.CifarResNet(3), "ResNet for CIFAR in pytorch_resnet_cifar10 and pytorch-cifar", 32, "reordered"),
     "cifar, projections": Case(
         "resnet20", ("shortcut=B",), lambda: foreign.CifarResNet(3, "B"), "ResNet for CIFAR in pytorch_resnet_cifar10 and pytorch-cifar", 32

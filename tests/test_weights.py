@@ -148,7 +148,7 @@ def test_every_table_knows_its_sign() -> None:
     families = {
         "ResNet": "resnet50", "ResNet for CIFAR": "resnet20", "Res2Net": "res2net50-26w4s", "pre-activation ResNet": "preresnet18",
         "RegNet": "regnetx-200mf", "DenseNet": "densenet121", "VGG": "vgg11", "SqueezeNet": "squeezenet", "MobileNetV2": "mobilenetv2",
-        "EfficientNet": "efficientnet-b0", "DarkNet": "darknet53",
+        "EfficientNet": "efficientnet-b0", "DarkNet": "darknet53", "Wide ResNet": "wrn-16-4",
     }  # fmt: skip
     assert {t.family for t in tables()} == families.keys()
     for table in tables():

@@ -6,10 +6,23 @@ library's keys. Nothing of resnet_dsl is used. The arguments are depths and widt
 
 from foreign.common import randomize
 from foreign.mobile import EfficientNet, MobileNetV2, Row, TimmEfficientNet
+from foreign.named import (
+    CIFAR100,
+    DETECTRON2,
+    KUANGLIU,
+    OPENMMLAB,
+    PYCLS,
+    PYCLS_OLD,
+    TORCHVISION,
+    TRANSFORMERS,
+    Named,
+    Names,
+    WideResNet,
+)
 from foreign.plain import VGG, DarkNet, DenseNet, RegNet, SqueezeNet, TimmRegNet, TimmVGG
 from foreign.resnets import Basic, Bottleneck, CifarResNet, Res2Net, ResNet, ResNetV2
 
 __all__ = [
-    "VGG", "Basic", "Bottleneck", "CifarResNet", "DarkNet", "DenseNet", "EfficientNet", "MobileNetV2", "RegNet", "Res2Net", "ResNet", "ResNetV2", "Row",
-    "SqueezeNet", "TimmEfficientNet", "TimmRegNet", "TimmVGG", "randomize",
+    "CIFAR100", "DETECTRON2", "KUANGLIU", "OPENMMLAB", "PYCLS", "PYCLS_OLD", "TORCHVISION", "TRANSFORMERS", "VGG", "Basic", "Bottleneck", "CifarResNet", "DarkNet", "DenseNet", "EfficientNet", "MobileNetV2", "Named", "Names", "RegNet", "Res2Net",
+    "ResNet", "ResNetV2", "Row",    "SqueezeNet", "TimmEfficientNet", "TimmRegNet", "TimmVGG", "WideResNet", "randomize",
 ]  # fmt: skip
