@@ -14,9 +14,9 @@ from resnet_dsl.table import Format
 
 def complete_spec(incomplete: str) -> list[str]:
     """Shipped specs for the shell; files are completed by the shell itself where no name fits."""
-    from resnet_dsl.language.files import shipped_specs
+    from resnet_dsl.language.files import aliases, shipped_specs
 
-    return [name for name in shipped_specs() if name.startswith(incomplete)]
+    return [name for name in (*shipped_specs(), *aliases()) if name.startswith(incomplete)]
 
 
 _SPEC = "a path, - for standard input, or a shipped spec's name"

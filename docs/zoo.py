@@ -6,7 +6,7 @@ from pathlib import Path
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
-from resnet_dsl.language.files import shipped_specs
+from resnet_dsl.language.files import aliases, shipped_specs
 
 PAPERS = {
     "he2015": "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), and the VGG nets that it is compared with",
@@ -39,21 +39,24 @@ def page() -> str:
         f"{len(specs)} networks.\n"
         "Each name can be used where a command takes a SPEC: `resnet-dsl inspect resnet50`.\n"
         "MACs are multiply-accumulates of convolutions and linear layers for one input.\n"
+        'What stands under "also called" can be used as well: other libraries\' names of the same network, layer by layer.\n'
+        "A tag of timm's weights may follow a name: `resnet50.tv_in1k`.\n"
         "This page is written by `docs/zoo.py`.",
     ]
     for group, paper in PAPERS.items():
         rows = [
             f"## {group}",
             f"{paper[0].upper()}{paper[1:]}.",
-            "| name | what it is | lines | params | MACs | depth |\n|---|---|---:|---:|---:|---:|",
+            "| name | what it is | also called | lines | params | MACs | depth |\n|---|---|---|---:|---:|---:|---:|",
         ]
         for name, path in sorted(specs.items(), key=_natural):
             if path.parent.name == group:
                 spec = load(name)
                 cost = Costs(compile(spec)).network
                 lines = len(path.read_text(encoding="utf-8").splitlines())
+                also = ", ".join(f"`{alias}`" for alias, own in aliases().items() if own == name)
                 link = f"[`{name}`](../specs/{group}/{name}.yaml)"
-                rows[-1] += f"\n| {link} | {spec.description} | {lines} | {cost.params:,} | {cost.macs:,} | {cost.depth:,} |"
+                rows[-1] += f"\n| {link} | {spec.description} | {also} | {lines} | {cost.params:,} | {cost.macs:,} | {cost.depth:,} |"
         parts += rows
     return "\n\n".join(parts) + "\n"
 

@@ -9,7 +9,8 @@ import pytest
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.graph import compile
-from resnet_dsl.language import load
+from resnet_dsl.language import files, load
+from resnet_dsl.language.files import aliases, shipped_name, shipped_specs
 
 SPECS = Path(__file__).parent.parent / "specs"
 ZOO = sorted(path for path in SPECS.glob("*/*.yaml") if path.parent.name != "recipes")
@@ -132,3 +133,39 @@ def test_a_spec_is_short_and_says_what_it_is(path: Path) -> None:
 def test_a_name_is_shipped_once() -> None:
     stems = [path.stem for path in SPECS.rglob("*.yaml") if path.parent.name != "recipes"]
     assert len(stems) == len(set(stems))
+
+
+def test_every_alias_leads_to_a_spec_and_hides_none() -> None:
+    specs = shipped_specs()
+    assert set(aliases().values()) <= set(specs)
+    assert not set(aliases()) & set(specs)
+    text = (Path(files.__file__).parent / "aliases.yaml").read_text(encoding="utf-8")
+    rows = [line.partition(": [") for line in text.splitlines() if not line.startswith("#")]
+    named = [alias for *_, others in rows for alias in others.rstrip("]").split(", ")]
+    assert sorted(named) == sorted(aliases()), "no alias twice"
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("wide_resnet50_2", "wide-resnet50-2"), ("seresnet50", "se-resnet50"), ("regnet_x_400mf", "regnetx-400mf"), ("densenet121", "densenet121"),
+        ("mobilenetv2_100", "mobilenetv2"), ("mobilenet_v2", "mobilenetv2"), ("resnet50.tv_in1k", "resnet50"), ("efficientnet_b0", "efficientnet-b0"),
+        ("resnext50_32x4d", "resnext50-32x4d"), ("wrn_40_4", "wrn-40-4"), ("seresnet50.ra2_in1k", "se-resnet50"), ("vgg16_bn", "vgg16-bn"),
+        ("resnext101_32x8d.fb_swsl_ig1b_ft_in1k", "resnext101-32x8d"),
+    ],
+)  # fmt: skip
+def test_specs_answer_to_the_names_of_other_libraries(alias: str, name: str) -> None:
+    assert load(alias).name == name
+    assert compile(load(alias)).text() == compile(load(name)).text()
+
+
+@pytest.mark.parametrize(
+    "other", ["regnetx_004", "cifar10_resnet20", "preactresnet18", "legacy_seresnet50", "resnet50.yaml_in1k.tv", "resnet50."]
+)
+def test_a_network_that_differs_has_no_alias(other: str) -> None:
+    assert shipped_name(other) is None
+
+
+def test_an_alias_is_a_parent_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: wide_resnet50_2\nclasses: 7\n")
+    assert load(str(tmp_path / "mine.yaml")).classes == 7

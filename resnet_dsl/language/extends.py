@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnet_dsl.diagnostics import OVERRIDES, Collector, Label, Location, Source, SpecError, did_you_mean, either, quote, refuse, setting
 from resnet_dsl.language.document import at_value
-from resnet_dsl.language.files import read_file, read_stdin, shipped_spec, shipped_specs
+from resnet_dsl.language.files import read_file, read_stdin, shipped_name, shipped_spec
 from resnet_dsl.language.source import read, read_value
 from resnet_dsl.language.stored import HOLDERS, stored_spec
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
@@ -50,7 +50,7 @@ def load_document(name: str) -> Loaded:
         source, place, stem = read_file(name), Path(name), Path(name).stem
     else:
         place = shipped_spec(name)
-        source, stem = Source(f"{name}.yaml", read_file(str(place)).text), name
+        source, stem = Source(place.name, read_file(str(place)).text), place.stem
     shipped = not is_path(name) and name != "-"
     # What travels in a file of weights names nothing that lies beside it.
     root = None if shipped or name.endswith(HOLDERS) else place.parent.resolve()
@@ -72,7 +72,7 @@ def written(path: str) -> Source:
 
 def is_path(name: str) -> bool:
     """True for a path, False for a shipped spec's name."""
-    return name.endswith((".yaml", ".yml", *HOLDERS)) or os.sep in name or (name not in shipped_specs() and os.path.lexists(name))
+    return name.endswith((".yaml", ".yml", *HOLDERS)) or os.sep in name or (shipped_name(name) is None and os.path.lexists(name))
 
 
 def spec_files(name: str) -> list[Path]:
@@ -90,7 +90,7 @@ def spec_files(name: str) -> list[Path]:
         train, parent = (v.text if isinstance(v := tree.get(k), Scalar) else "" for k in ("train", "extends"))
         if train.endswith(".yaml"):
             recipes.append(place.parent / train)
-        above = place.parent / parent if parent.endswith(".yaml") else shipped_specs().get(parent)
+        above = place.parent / parent if parent.endswith(".yaml") else shipped_spec(parent) if shipped_name(parent) else None
         if above is not None and above not in found and len(found) <= MAX_LINKS:
             found.append(above)
     return found + recipes
@@ -130,7 +130,7 @@ class _Chain:
             source, parent_place, parent_shipped = self._file(parent_name, place, at, shipped)
         else:
             parent_place = shipped_spec(parent_name, at, "parent for 'extends'")
-            source, parent_shipped = Source(f"{parent_name}.yaml", read_file(str(parent_place), at).text), True
+            source, parent_shipped = Source(parent_place.name, read_file(str(parent_place), at).text), True
         known = [p for p, _ in self.seen]
         here = str(parent_place.resolve())
         if here in known:

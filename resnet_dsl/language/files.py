@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -96,11 +97,33 @@ def shipped_specs() -> dict[str, Path]:
     return found
 
 
+@functools.cache
+def aliases() -> dict[str, str]:
+    """Other names of shipped specs, those of other libraries for the same networks, and the name here of each."""
+    import yaml
+
+    table = yaml.safe_load((PACKAGE / "language" / "aliases.yaml").read_text(encoding="utf-8"))
+    return {alias: name for name, others in table.items() for alias in others}
+
+
+_TAG = re.compile(r"(.+)\.[a-z][a-z0-9_]*_in[0-9]+k[a-z0-9_]*")
+"""timm's names of weights: resnet50.tv_in1k is a ResNet-50, whatever stands after the dot."""
+
+
+def shipped_name(name: str) -> str | None:
+    """The name of the shipped spec that a name is of: itself, an alias, either with a tag of timm's weights; None for none."""
+    if name in (specs := shipped_specs()):
+        return name
+    tagged = _TAG.fullmatch(name)
+    bare = tagged[1] if tagged else name
+    return bare if bare in specs else aliases().get(bare)
+
+
 def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> Path:
     """The file of a shipped spec. Raises SpecError with a suggestion."""
-    specs = shipped_specs()
-    if name not in specs:
-        help = did_you_mean(name, specs, what="a shipped spec")
+    specs, found = shipped_specs(), shipped_name(name)
+    if found is None:
+        help = did_you_mean(name, [*specs, *aliases()], what="a shipped spec")
         if what != "spec" and ("/" in name or "\\" in name or name.startswith(("~", "."))):
             raise refuse(
                 "extends",
@@ -116,4 +139,4 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
             help,
             at=at or name,
         )
-    return specs[name]
+    return specs[found]

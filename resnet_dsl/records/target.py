@@ -10,7 +10,7 @@ from typing import Literal
 
 from resnet_dsl.diagnostics import Argument, quote, refuse
 from resnet_dsl.language import Spec, load
-from resnet_dsl.language.files import shipped_specs
+from resnet_dsl.language.files import shipped_name
 from resnet_dsl.language.programs import READERS
 from resnet_dsl.language.stored import ENDING
 from resnet_dsl.records.folder import SPEC, WEIGHTS, RunFolder
@@ -45,7 +45,7 @@ class Target:
 
     def refuse_folder(self) -> None:
         """Raises SpecError (exit 3) where this names a folder that holds no run, and no shipped spec of that name."""
-        if self.kind == "spec" and self.name not in shipped_specs() and Path(self.name).is_dir():
+        if self.kind == "spec" and shipped_name(self.name) is None and Path(self.name).is_dir():
             RunFolder.open(Path(self.name))
 
     def load(self, overrides: Mapping[str, str] | Iterable[str] = (), *, recipe: str | None = None) -> Spec:
@@ -67,7 +67,7 @@ def find(target: str | os.PathLike[str]) -> Target:
         return Target(name, "weights", name)
     if name.endswith(tuple(READERS)):
         return Target(name, "program", name)
-    if RunFolder.was_run(path) and name not in shipped_specs():
+    if RunFolder.was_run(path) and shipped_name(name) is None:
         RunFolder.open(path)
     return Target(name, "spec", name)
 

@@ -15,14 +15,14 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.definitions import library
-from resnet_dsl.language.files import shipped_specs
+from resnet_dsl.language.files import aliases, shipped_specs
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS, STEPS
 from resnet_dsl.language.schema import change_outline, outline
 from resnet_dsl.language.spec import Definition
 from resnet_dsl.ops.arguments import Arg, Signature, number_text
 from resnet_dsl.table import Answer, Column, Layout, Table, short
 
-What = Literal["specs", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data", "studies"]
+What = Literal["specs", "aliases", "blocks", "shortcuts", "sequences", "ops", "norms", "acts", "merges", "recipes", "data", "studies"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,19 +57,26 @@ def _specs() -> Table:
     for name, path in sorted(shipped_specs().items(), key=_natural):
         spec = load(name)
         cost = Costs(compile(spec)).network
-        rows.append([name, path.parent.name, spec.description, cost.params, cost.macs])
+        also = ", ".join(alias for alias, own in aliases().items() if own == name)
+        rows.append([name, path.parent.name, spec.description, cost.params, cost.macs, also or None])
     columns = (
         Column("name", "name"), Column("group", "group"), Column("description", "what it is", wrap=True),
-        Column("params", "params", short, True), Column("macs", "MACs", short, True),
+        Column("params", "params", short, True), Column("macs", "MACs", short, True), Column("aliases", "also", wrap=True),
     )  # fmt: skip
-    return Table(columns, rows, notes=("A name can be used where a command takes a SPEC: resnet-dsl inspect resnet50",))
+    return Table(columns, rows, notes=(_USE, "Other libraries' names of the same networks can be used too: resnet-dsl list aliases"))
+
+
+def _aliases() -> Table:
+    rows = [[alias, name] for alias, name in sorted(aliases().items())]
+    tags = "A tag of timm's weights may follow any name: resnet50.tv_in1k"
+    return Table((_HEAD[0], Column("spec", "shipped spec")), rows, notes=(_USE, tags))
 
 
 def _by_group(table: Table) -> list[Table]:
-    """A table for each value of the second column, without that column; the notes under the last."""
-    groups = [(g, [[row[0], *row[2:]] for row in rows]) for g, rows in groupby(table.rows, key=itemgetter(1))]
+    """A table for each value of the second column, without that column and the last; the notes under the last."""
+    groups = [(g, [[row[0], *row[2:-1]] for row in rows]) for g, rows in groupby(table.rows, key=itemgetter(1))]
     last = groups[-1][0]
-    columns = (table.columns[0], *table.columns[2:])
+    columns = (table.columns[0], *table.columns[2:-1])
     return [Table(columns, rows, title=str(group), notes=table.notes if group == last else ()) for group, rows in groups]
 
 
@@ -145,6 +152,7 @@ def _studies() -> Table:
 
 _TABLES: Mapping[What, Callable[[], Table]] = {
     "specs": _specs,
+    "aliases": _aliases,
     "blocks": _blocks,
     "shortcuts": _shortcuts,
     "sequences": _sequences,
@@ -156,6 +164,8 @@ _TABLES: Mapping[What, Callable[[], Table]] = {
     "data": _data,
     "studies": _studies,
 }
+
+_USE = "A name can be used where a command takes a SPEC: resnet-dsl inspect resnet50"
 
 _HEAD = (Column("name", "name"), Column("arguments", "arguments and defaults", wrap=True))
 
