@@ -20,14 +20,14 @@ from resnet_dsl.cli.options import (
     precision_option,
 )
 from resnet_dsl.cli.output import answer, note
-from resnet_dsl.datasets.catalog import SOURCES
+from resnet_dsl.datasets.naming import DATA
 from resnet_dsl.diagnostics import refuse
 
 
 def command(
     target: TrainedArgument,
     weights: WeightsOption = None,
-    data: Annotated[str | None, data_option(f"{', '.join(SOURCES)}; default: the run's own, or the one that fits the spec.")] = None,
+    data: Annotated[str | None, data_option(f"{DATA}; default: the run's own, or the one that fits the spec.")] = None,
     data_dir: DataDirOption = None,
     part: Annotated[
         Literal["test", "validation", "train"],

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from resnet_dsl.datasets.naming import METAVAR
 from resnet_dsl.diagnostics import Argument, inline, refuse
 from resnet_dsl.pictures.drawing.theme import ThemeName
 from resnet_dsl.table import Format
@@ -40,7 +41,7 @@ TrainedArgument = Annotated[
 
 def data_option(help: str) -> Any:
     """`--data`, whose default every command has its own words for."""
-    return typer.Option("--data", "-d", metavar="NAME", help=help, show_default=False)
+    return typer.Option("--data", "-d", metavar=METAVAR, help=help, show_default=False)
 
 
 def seed_option(help: str, least: int | None = 0) -> Any:

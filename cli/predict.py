@@ -27,11 +27,16 @@ from resnet_dsl.diagnostics import refuse
 def command(
     target: TrainedArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, or folders of them at any depth.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Picture files, or folders of them at any depth; or arrays of images: .npy and .npz files.",
+            show_default=False,
+        ),
     ],
     weights: WeightsOption = None,
     data: Annotated[
-        str | None, data_option("Whose class names, mean and deviation to use where the weights do not bring their own.")
+        str | None, data_option("As in train: whose class names, mean and deviation to use where the weights do not bring their own.")
     ] = None,
     data_dir: DataDirOption = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Classes per picture, the likeliest first.")] = 3,

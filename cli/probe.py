@@ -24,7 +24,7 @@ from resnet_dsl.cli.options import (
 )
 from resnet_dsl.cli.output import answer, complain, write, wrote
 from resnet_dsl.diagnostics import quote, refuse
-from resnet_dsl.verbs.lab import PROBES, SOURCES, Assertion, Finding, Option, Probe, failures
+from resnet_dsl.verbs.lab import DATA, PROBES, Assertion, Finding, Option, Probe, failures
 
 _ABOUT = """Look inside one network: at its initial weights, at those of a run or a file, or at steps of a training.
 
@@ -54,7 +54,7 @@ def _of_network(
     ] = None,
     data: Annotated[
         str | None,
-        data_option(f"{', '.join(SOURCES)}, or noise; default: the run's own, else one that fits the spec and is here, else noise."),
+        data_option(f"{DATA}, or noise; default: the run's own, else one that fits the spec and is here, else noise."),
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data is, if not in the usual places.", show_default=False)

@@ -47,7 +47,9 @@ def command(
         int | None, typer.Option(min=1, max=1000, metavar="N", help="Runs of each arm at each learning rate.", show_default=False)
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Batches of each run.", show_default=False)] = None,
-    data: Annotated[str | None, data_option("One of the data sets that the study names; default: the first.")] = None,
+    data: Annotated[
+        str | None, data_option("One of the data sets that the study names, or your own as in train; default: the first.")
+    ] = None,
     data_dir: DataDirOption = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the data if it is missing.")] = False,
     limit_train: Annotated[

@@ -237,6 +237,17 @@ _DATA = {
         "fetches data sets that may be downloaded."),
     "data-fit": _E("a network that does not fit the data",
         "Channels, size or classes differ. Nothing is resized silently; the message names the `--set` that fixes it."),
+    "data-layout": _E("an array whose axes can be read in two ways",
+        "What the network reads decides how axes are read. Where that leaves two readings, say which: a key `layout` beside the array, NCHW or NHWC."),
+    "data-values": _E("a number in the data that no network can use", "It is nan, infinite, or a whole number beyond what float32 holds exactly."),
+    "data-keys": _E("arrays whose names are not understood",
+        "Images and labels are called x and y, images and labels, data and target, each also with train and test: x_train, test_labels. "
+        "Two names for the same are refused as well."),
+    "data-kind": _E("something that is not read as data",
+        "Data is arrays, a map-style Dataset of (image, label), or a path: a folder, .npz, x.npy,y.npy. `resnet-dsl list data` shows all."),
+    "data-code": _E("code that gives the data, and does not",
+        "It raises, or a file names it: code runs only where somebody typed its name, --data MODULE:NAME."),
+    "data-item": _E("an item of a Dataset that cannot be used", "The Dataset raises where an item is read, or gives something else than (image, label)."),
     "data-size": _E("pictures of different sizes",
         "All pictures of a folder must have one size and one number of channels; nothing is resized silently. "
         "A recipe with `augment.crop` cuts squares out of pictures of any size."),

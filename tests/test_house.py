@@ -79,7 +79,7 @@ def test_a_command_only_calls() -> None:
 
 CHOICES = {
     "resnet_dsl.analysis.compare", "resnet_dsl.analysis.cost", "resnet_dsl.analysis.figures", "resnet_dsl.analysis.inspect", "resnet_dsl.analysis.lint",
-    "resnet_dsl.analysis.memory", "resnet_dsl.analysis.papers", "resnet_dsl.analysis.quantities", "resnet_dsl.datasets.catalog",
+    "resnet_dsl.analysis.memory", "resnet_dsl.analysis.papers", "resnet_dsl.analysis.quantities", "resnet_dsl.datasets.naming",
     "resnet_dsl.pictures.draw", "resnet_dsl.pictures.drawing.theme", "resnet_dsl.pictures.paths",
     # Names for the shell to complete, and the one writer of files.
     "resnet_dsl.language.files", "resnet_dsl.files",

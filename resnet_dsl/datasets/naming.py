@@ -110,6 +110,12 @@ def named(text: str) -> Named:
     raise refuse("unknown-name", f"{quote(text)} is not a data set, and no file or folder of that name is here", help, at=Argument("data"))
 
 
+def is_own(text: str) -> bool:
+    """Is this the name of somebody's own data: something that lies there, or code?"""
+    paths = [Path(p.strip()) for p in text.split(",")]
+    return text not in SOURCES and (all(map(_exists, paths)) or _CODE.match(text) is not None)
+
+
 def recorded(text: str) -> str:
     """The data that a file names, a run's record say: never code, which runs only where somebody typed it. Raises SpecError (exit 2)."""
     if text in (ARRAYS, DATASET):

@@ -129,17 +129,19 @@ def _recipes() -> Table:
 
 def _data() -> Table:
     from resnet_dsl.datasets.catalog import SOURCES
+    from resnet_dsl.datasets.naming import FORMS
     from resnet_dsl.datasets.search import find
 
     rows = []
     for name, source in SOURCES.items():
-        here = "in the package" if source.shape else "with --data-dir"
+        here = "in the package" if source.shape else "named by its path"
         if source.layouts:
             try:
                 here = str(find(source, None).folder)
             except SpecError:
                 here = "not found"
         rows.append([name, here, source.summary])
+    rows += [[form, "named by its path" if ":" not in form else "your own code", what] for form, what in FORMS.items()]
     return Table((_HEAD[0], Column("here", "on this machine"), Column("about", "what it is", wrap=True)), rows)
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.datasets.naming import taken
+from resnet_dsl.datasets.naming import DATA, taken
 from resnet_dsl.diagnostics import Argument, quote, refuse
 from resnet_dsl.lab.assertion import Assertion, failures
 from resnet_dsl.lab.finding import Finding
@@ -19,8 +18,8 @@ from resnet_dsl.records.errors import StudyInterrupted
 from resnet_dsl.verbs.targets import Settings
 
 __all__ = [
+    "DATA",
     "PROBES",
-    "SOURCES",
     "STUDIES_HOME",
     "Assertion",
     "Finding",
@@ -103,7 +102,7 @@ def study(
     seeds: int | None = None,
     steps: int | None = None,
     out: str | os.PathLike[str] | None = None,
-    data: str | None = None,
+    data: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = False,
     limit_train: int | None = None,
@@ -130,7 +129,10 @@ def study(
     from resnet_dsl.lab.study.launch import Launch, launch
     from resnet_dsl.lab.study.planning import Choice
 
-    choice = Choice(setting, data, _path(data_dir), seeds, steps, limit_train, device)
+    if (name := taken(data)) is not None and not isinstance(name, str):
+        help = "save it, and name the file: np.savez('cells.npz', x=X, y=y), data='cells.npz'"
+        raise refuse("usage", "a study trains in processes of their own, which a value of Python does not reach", help, at=Argument("data"))
+    choice = Choice(setting, name, _path(data_dir), seeds, steps, limit_train, device)
     return launch(
         os.fspath(study), choice, Launch(STUDIES_HOME, _path(out), download, jobs, engine, address, _path(plot), _path(curves), quiet)
     )

@@ -22,7 +22,7 @@ def prepare(plan: StudyPlan, home: Path, tasks: Sequence[Task], *, download: boo
     Raises SpecError: exit 2 where a network does not fit the data, 3 where data or device is missing or a file cannot be written.
     """
     find(plan.choice.device)
-    data = open_dataset(plan.data, plan.arms[0].graph.input, plan.choice.data_dir, download, say)
+    data = open_dataset(plan.place, plan.arms[0].graph.input, plan.choice.data_dir, download, say)
     for arm in plan.arms:
         require_fit(data, arm.graph.input, arm.graph.classes, arm.name)
     for folder in (SPECS, RECIPES, STARTS, RUNS):

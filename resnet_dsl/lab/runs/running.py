@@ -97,7 +97,7 @@ def _measured(task: Task, results: Results | None, bad: str, total: int) -> RunM
 
 def _judged(task: Task) -> float:
     """The accuracy of the final weights on a part of the run's training images that is the same for every run, in evaluation mode."""
-    trained, _, images = run_images(task.folder, data=None, data_dir=task.data_dir, part="train")
+    trained, _, images = run_images(task.folder, data=task.data, data_dir=task.data_dir, part="train")
     order = torch.randperm(len(images), generator=generator(0, "judged"))[: task.judged].sort().values
     plan = Plan.of(Run.open(task.folder).plan)
     assert trained.artifact.normalisation is not None  # from_run refuses weights without

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from resnet_dsl.datasets.naming import short
 from resnet_dsl.diagnostics import Argument, did_you_mean, inline, quote, refuse
 from resnet_dsl.files import write_output
 from resnet_dsl.lab.study.conduct import Execution, conduct
@@ -63,7 +64,7 @@ def folder_name(planned: StudyPlan) -> str:
     """The folder's name: what sets apart the runs of one study, except for seeds, which only add to each other."""
     c = planned.choice
     parts = [planned.study.name, *([c.setting] if c.setting != "usual" else [])]
-    parts += [planned.data] if planned.data != next(iter(planned.study.data)) else []
+    parts += [short(planned.data).replace(":", "-")] if planned.data != next(iter(planned.study.data)) else []
     parts += [f"{c.steps}-steps"] if c.steps else []
     parts += [f"{c.limit_train}-images"] if c.limit_train else []
     return "-".join(parts)

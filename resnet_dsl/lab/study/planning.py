@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.datasets.naming import is_own, named
 from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.lab.study.engine import Task
 from resnet_dsl.lab.study.form import Budget, Setting
 from resnet_dsl.lab.study.measures import static
-from resnet_dsl.lab.study.reading import Study
+from resnet_dsl.lab.study.reading import Study, beside
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
 from resnet_dsl.language.spec import Spec
@@ -78,6 +79,11 @@ class StudyPlan:
         return next(iter(self.recipes.values())).batch
 
     @property
+    def place(self) -> str:
+        """The data as it is opened: a path in the study file begins at the file's folder, one that was typed where the process stands."""
+        return named(beside(self.data, self.study.root) if self.data in self.study.data else self.data).absolute
+
+    @property
     def classes(self) -> int:
         """Classes of the data."""
         return self.arms[0].graph.classes
@@ -107,7 +113,7 @@ class StudyPlan:
                     yield Task(
                         name=name, arm=arm.name, lr=rate, seed=seed, folder=home / RUNS / name, spec=home / SPECS / f"{arm.name}.yaml",
                         recipe=home / RECIPES / f"lr{rate_text(rate)}.yaml", start=home / STARTS / f"{arm.name}-seed{seed}.safetensors",
-                        data=self.data, data_dir=self.choice.data_dir, limit_train=self.budget.limit_train, tail=self.budget.tail,
+                        data=self.place, data_dir=self.choice.data_dir, limit_train=self.budget.limit_train, tail=self.budget.tail,
                         judged=self.budget.judged, level=self.study.says.level, identity=digest(*map(str, decides)), device=self.choice.device,
                     )  # fmt: skip
 
@@ -115,7 +121,7 @@ class StudyPlan:
 def plan(study: Study, choice: Choice) -> StudyPlan:
     """The plan of a study under a person's choice. Raises SpecError (exit 2) with the mistakes of specs and recipe."""
     data = choice.data if choice.data is not None else next(iter(study.data))
-    if data not in study.data:
+    if data not in study.data and not is_own(data):
         message = f"the study {study.name} does not say how its networks fit {quote(data)}"
         raise refuse("data-fit", message, did_you_mean(data, study.data, what="its data"), at=Argument("data"))
     given = {"seeds": choice.seeds, "steps": choice.steps, "limit_train": choice.limit_train}

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, did_you_mean, mistake, quote, refuse
+from resnet_dsl.datasets.naming import is_own, named, recorded
+from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, refuse
 from resnet_dsl.lab.study.form import Budget, ClaimSource, Hypothesis, Rule, Setting, StudyForm
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.extends import Loaded, load_document, merge_specs
@@ -50,8 +51,8 @@ OF_RULES = frozenset({"minus", "over", "margin", "low", "high"})
 class Study:
     """A study file: its keys as values (`says`), and the trees of what is read elsewhere.
 
-    `data` holds, for each data set it may run on, the keys of a spec that fit networks to it, and under `train` keys of the recipe. `root` is the folder that paths in it
-    may not leave, None for a shipped study.
+    `data` holds, for each data set it may run on, the keys of a spec that fit networks to it, and under `train` keys of the recipe. `root` is
+    the folder of the file, None for a shipped study: specs and recipes in it lie there, and paths of data begin there.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Study:
         """The arms' specs by name. Raises SpecError with the mistakes of the first that has some."""
         block = self.tree.get(setting)
         own = block.get("network") if isinstance(block, MappingTree) else None
-        return {name: self._arm(name, [t for t in (self.data[data], own) if isinstance(t, MappingTree)]) for name in self.says.arms}
+        return {name: self._arm(name, [t for t in (self.data.get(data), own) if isinstance(t, MappingTree)]) for name in self.says.arms}
 
     def _arm(self, name: str, laid_over: Sequence[MappingTree]) -> Spec:
         arms, network = self.tree["arms"], self.tree.get("network")
@@ -105,7 +106,8 @@ class Study:
         block = self.tree.get(setting)
         own = block.get("recipe") if isinstance(block, MappingTree) else None
         base = self.tree.get("recipe") if not isinstance(own, Scalar) else own
-        over = [t for t in (own, self.data[data].get("train")) if isinstance(t, MappingTree)]
+        keys = self.data.get(data)
+        over = [t for t in (own, None if keys is None else keys.get("train")) if isinstance(t, MappingTree)]
         return {rate: self._recipe(base, over, rate, budget.steps) for rate in budget.learning_rates or ()}
 
     def _recipe(self, base: Tree | None, over: Sequence[MappingTree], rate: float, steps: int | None) -> Recipe:
@@ -148,29 +150,41 @@ def read_study(name: str) -> Study:
                 found.add(_translate(error, tree))
     found.stop_if_any()
     assert says is not None
-    data = _data(tree["data"], found)
+    data = _data(tree["data"], root, found)
     _check_together(says, tree, found)
     found.stop_if_any()
     return Study(stem, says, tree, data, root)
 
 
-def _data(tree: Tree, found: Collector) -> dict[str, MappingTree]:
-    named: dict[str, Tree] = dict(tree) if isinstance(tree, MappingTree) else {}
+def _data(tree: Tree, root: Path | None, found: Collector) -> dict[str, MappingTree]:
+    sets: dict[str, Tree] = dict(tree) if isinstance(tree, MappingTree) else {}
     if isinstance(tree, Scalar):
-        named = {tree.text: MappingTree(tree.at)}
-    if not named:
+        sets = {tree.text: MappingTree(tree.at)}
+    if not sets:
         _report(found, "data", "must be a data set's name, or names with keys of a spec", "write data: fashion-mnist", at=tree)
-    for name, keys in named.items():
+    for name, keys in sets.items():
         if name not in SOURCES:
             at = tree.keys_at[name] if isinstance(tree, MappingTree) else tree.at
-            found.report("unknown-name", f"{quote(name)} is no data set", did_you_mean(name, SOURCES, what="a data set"), at=at)
+            try:
+                named(recorded(beside(name, root)))
+            except SpecError as e:
+                (one,) = e.diagnostics
+                found.report(one.code, f"{quote(name)} is no data set" if one.code == "unknown-name" else one.message, one.help, at=at)
         if not isinstance(keys, MappingTree):
             _report(found, name, f"must be a mapping of a spec's keys, not {describe(keys)}", f"write {name}: {{}}", at=keys)
         elif (train := keys.get("train")) is not None:
             if not isinstance(train, MappingTree):
                 _report(found, "train", f"must be keys of a recipe, not {describe(train)}", "write {eval_every: 10}", at=train)
             _check_decided_elsewhere(train, found)
-    return {name: keys for name, keys in named.items() if isinstance(keys, MappingTree)}
+    return {name: keys for name, keys in sets.items() if isinstance(keys, MappingTree)}
+
+
+def beside(name: str, root: Path | None) -> str:
+    """Data as a study file names it: a path begins at the folder of the file."""
+    if name in SOURCES or root is None:
+        return name
+    parts = [str(root / part.strip()) for part in name.split(",")]
+    return ",".join(parts) if is_own(",".join(parts)) else name
 
 
 def _check_together(says: StudyForm, tree: MappingTree, found: Collector) -> None:

@@ -119,4 +119,8 @@ def _is_dataset(value: object) -> bool:
 
 def _items(value: object) -> bool:
     """A list of (image, label), which is a Dataset as it stands."""
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(v, tuple) and len(v) == 2 and not _is_array(v[1]) for v in value)
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(v, Mapping) or _item(v) for v in value)
+
+
+def _item(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and not (_is_array(value[1]) and len(getattr(value[1], "shape", (1,))))

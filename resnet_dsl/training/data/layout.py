@@ -80,7 +80,7 @@ def _order(reading: AxisReading) -> bytes:
 def _misfit(shape: tuple[int, ...], input: Shape, at: str) -> SpecError:
     item = shape[1:]
     wanted = suggested(item, input)
-    problem = f"does not fit: the network reads {shape_text(input)}, and a row of {shape_text(shape)} is {shape_text(item) if item else 'a number'}"
+    problem = f"does not fit: the network reads {shape_text(input)}, and a row of the array, {shape_text(shape)}, is {shape_text(item) if item else 'a number'}"
     if wanted is None:
         help = f"bring the array to (N, {', '.join(map(str, input))}) with reshape"
         return refuse("data-fit", problem, help, at=at)
@@ -101,10 +101,8 @@ def suggested(item: Shape, input: Shape) -> Mapping[str, int] | None:
                 return {"channels": channels, "height": 1, "width": length}
             return {"channels": 1, "height": a, "width": b}
         case (a, b, c) if len(input) == 3:
-            first, last = (n <= CHANNELS_AT_MOST for n in (a, c))
-            if first != last:
-                return {"channels": a, "height": b, "width": c} if first else {"channels": c, "height": a, "width": b}
-            if input[0] in (a, c) and a != c:
-                return {"channels": a, "height": b, "width": c} if a == input[0] else {"channels": c, "height": a, "width": b}
+            for likely in ({1, 3, 4}, range(1, CHANNELS_AT_MOST + 1), {input[0]}):
+                if (a in likely) != (c in likely):
+                    return {"channels": a, "height": b, "width": c} if a in likely else {"channels": c, "height": a, "width": b}
             return None
     return None
