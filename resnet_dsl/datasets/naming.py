@@ -75,7 +75,7 @@ def short(text: str) -> str:
     """What data of this name is called in a line of text."""
     if text in SOURCES or _CODE.match(text) or text in (ARRAYS, DATASET):
         return text.strip("()")
-    first = Path(text.split(",")[0])
+    first = Path(_BRACES.split(text.split(",")[0])[0].rstrip("-_."))
     folder = first.suffix == ".npy" and "," in text
     return (first.absolute().parent.name if folder else first.stem if first.suffix in (".npz", ".npy") else first.name) or text
 

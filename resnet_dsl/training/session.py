@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from resnet_dsl.datasets.catalog import SOURCES
-from resnet_dsl.datasets.naming import recorded
+from resnet_dsl.datasets.naming import recorded, short
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.emission.source import emit
 from resnet_dsl.language import Spec
@@ -89,7 +90,8 @@ def begin(
     # One rank times the plans; the others take its choice.
     job = (planned(job) if world.main else job).agreed(world)
     batches, evaluation = job.prepare(world)
-    name = spec.name if spec.name.endswith(f"-{job.data.name}") else f"{spec.name}-{job.data.name}"
+    on = re.sub(r"[^\w.-]+", "-", job.data.name)
+    name = spec.name if spec.name.endswith(f"-{on}") else f"{spec.name}-{on}"
     with stop, _held(lambda: RunFolder.create(out, name, again=again), world) as folder:
         if world.main:
             folder.write(SPEC, job.spec_text)
@@ -178,6 +180,8 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
         held_out=HeldOut.of(held.held_out), names=() if run.record.classes is None else run.record.classes,
         classes=graph.classes,
     )  # fmt: skip
+    # As it was called when the run began: the same arrays may now come from elsewhere.
+    data = replace(data, name=short(held.data))
     if data.sha256 != (expected := run.data_sha256):
         raise refuse(
             "data-changed",

@@ -359,9 +359,7 @@ def _arrays(given: Sequence[Any]) -> list[tuple[str, object]] | None:
     """Arrays, or files of them, with what each is called; None where pictures are given. Raises SpecError (exit 2) for a mixture."""
     flat = [p for g in given for p in (g if isinstance(g, list | tuple) and all(isinstance(x, str | os.PathLike) for x in g) else [g])]
     arrays = [not isinstance(p, str | os.PathLike) or os.fspath(p).endswith((".npy", ".npz")) for p in flat]
-    if not any(hasattr(p, "shape") for p in flat) and not any(
-        isinstance(p, str | os.PathLike) and a for p, a in zip(flat, arrays, strict=True)
-    ):
+    if not any(map(_rows, flat)) and not any(isinstance(p, str | os.PathLike) and a for p, a in zip(flat, arrays, strict=True)):
         return None
     if not all(arrays):
         raise refuse("usage", "arrays and pictures are predicted by calls of their own", "give one kind at a time", at="pictures")
@@ -369,6 +367,11 @@ def _arrays(given: Sequence[Any]) -> list[tuple[str, object]] | None:
         (os.fspath(p), Path(p)) if isinstance(p, str | os.PathLike) else (f"array {i}" if len(flat) > 1 else "array", p)
         for i, p in enumerate(flat)
     ]
+
+
+def _rows(given: object) -> bool:
+    """Images as an array or a tensor, or as a list of them."""
+    return hasattr(given, "shape") or (isinstance(given, list | tuple) and len(given) > 0 and all(hasattr(x, "shape") for x in given))
 
 
 def _path(given: Name | None) -> Path | None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from resnet_dsl.diagnostics import SpecError, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.training.batches.seeds import derive, generator
 from resnet_dsl.training.data.keys import meaning
@@ -155,7 +155,12 @@ def read(source: Any, position: int, seed: int, at: str) -> tuple[object, object
         item = source[position]
     except Exception as e:  # somebody else's code may raise anything
         problem = f"its item {position:,} raises {type(e).__name__}: {str(e)[:160]}"
-        raise refuse("data-item", problem, "mend the Dataset; every position below len() has an item", at=at, exit_code=3) from e
+        help = "mend the Dataset; every position below len() has an item"
+        if torch.utils.data.get_worker_info() is not None:
+            help = (
+                f"mend the Dataset, or leave out {Argument('workers')}: a file that was opened before the workers began is shared by them"
+            )
+        raise refuse("data-item", problem, help, at=at, exit_code=3) from e
     shown = f"{type(item).__name__} of {len(item)}" if isinstance(item, tuple | list) else type(item).__name__
     if isinstance(item, Mapping):
         roles = {what[1]: item[key] for key in item if isinstance(key, str) and (what := meaning(key)) is not None}
