@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def open_dataset(
 ) -> Dataset:
     """Read a data set that is named, or was given by Python. `names` are those of the classes of a network that is trained already.
 
-    `input` is what the network reads, which decides only how many channels of own pictures are read. `held_out` says what becomes the test part of data that has none. `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and how many
-    processes decode them (None: one for each core but one). `classes` is the number of the network's: a folder that has far others is refused
+    `input` is what the network reads, which decides how arrays and the channels of own pictures are read. `held_out` says what becomes the test part of
+    data that has none. `crop` and `workers` are for own pictures: the side of the squares that are cut out of them (None: nothing is resized), and
+    how many processes decode them (None: one for each core but one). `classes` is the number of the network's: a folder that has far others is refused
     before it is listed.
-    Arrays are read as `input` says, axis by axis. What a name `PACKAGE.MODULE:NAME` stands for is run: see `naming.recorded`.
+    What a name `PACKAGE.MODULE:NAME` stands for is run: see `naming.recorded`.
     Raises SpecError: exit 2 for an unknown name, 3 where the data is missing or damaged.
     """
     what = None if isinstance(data, Given) else named(data)
@@ -61,18 +63,17 @@ def open_dataset(
             "usage", f"{name} is not to be downloaded: {source.summary}", f"leave out {Argument('download')}", at=Argument("download")
         )
     if name == "imagefolder":
-        return imagefolder.load(source, data_dir, input, crop, workers, held_out, classes)
-    if name == "webdataset":
-        return shards.load(source, data_dir, input, crop, workers)
-    if crop is not None:
-        raise refuse(
-            "data-fit",
-            f"crop is for picture files: the images of {name} have one size, and are held in memory",
-            "set train.augment.crop: null and train.augment.shorter_side: null, and use pad_crop",
-            at="recipe",
-        )
-    if name == "digits":
-        return digits.load(source)
+        found = imagefolder.load(source, data_dir, input, crop, workers, held_out, classes)
+    elif name == "webdataset":
+        found = shards.load(source, data_dir, input, crop, workers)
+    else:
+        _require_uncropped(crop, f"the images of {name} have one size, and are held in memory")
+        return digits.load(source) if name == "digits" else _searched(source, data_dir, download, say)
+    return replace(found, name=what.short) if what.paths else found
+
+
+def _searched(source: DataSource, data_dir: Path | None, download: bool, say: Callable[[str], None]) -> Dataset:
+    """A data set of files that are searched for, and fetched where that is asked for. Raises SpecError (exit 3)."""
     try:
         found = find(source, data_dir)
     except SpecError:
@@ -110,13 +111,13 @@ def _of_arrays(data: Data, what: Named | None, asked: Asked) -> Dataset:
 
 def _refuse_for_arrays(data: Data, crop: int | None, data_dir: Path | None, download: bool) -> None:
     """Refuse what is for data that is searched or downloaded, and for picture files. Raises SpecError (exit 2)."""
-    if crop is not None:
-        raise refuse(
-            "data-fit",
-            "crop is for picture files: arrays have one size",
-            "set train.augment.crop: null and train.augment.shorter_side: null, and use pad_crop",
-            at="recipe",
-        )
+    _require_uncropped(crop, "arrays have one size")
     if data_dir is not None or download:
         at = Argument("data_dir") if data_dir is not None else Argument("download")
         raise refuse("usage", f"{data} is not searched for", f"leave out {at}", at=at)
+
+
+def _require_uncropped(crop: int | None, why: str) -> None:
+    if crop is not None:
+        help = "set train.augment.crop: null and train.augment.shorter_side: null, and use pad_crop"
+        raise refuse("data-fit", f"crop is for picture files: {why}", help, at="recipe")
