@@ -160,9 +160,7 @@ def test_damaged_archives(tmp_path: Path) -> None:
     put(files | {"cifar-10-batches-bin/test_batch.bin": b"\0" * 3000}, tmp_path, path.name)
     assert "expected records of 3,073 bytes, found 3,000" in refused(lambda: open_dataset("cifar10", (3, 32, 32), tmp_path), "data-damaged")
     put({k: v for k, v in files.items() if "test" not in k}, tmp_path, path.name)
-    assert "has no member cifar-10-batches-bin/test_batch.bin" in refused(
-        lambda: open_dataset("cifar10", (3, 32, 32), tmp_path), "data-damaged"
-    )
+    assert "has no member test_batch.bin" in refused(lambda: open_dataset("cifar10", (3, 32, 32), tmp_path), "data-damaged")
     put(files, tmp_path, path.name)
     whole = path.read_bytes()
     for length in (0, 5, 100, len(whole) // 2, len(whole) - 10):

@@ -24,7 +24,8 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """A data set. `folders` are tried under each root that is searched; each of `layouts` is a set of files that suffices.
+    """A data set. `folders` are tried first under each root that is searched; each of `layouts` is a set of files of one folder that suffices,
+    `archives` are names, without their endings, of tar archives that hold one.
 
     `shape` is (channels, height, width), `count` the number of classes; None and 0 where the files decide. `classes` are
     their names, where the files do not hold them. A file may also lie there with `.gz` added.
@@ -37,6 +38,7 @@ class DataSource:
     classes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     layouts: tuple[tuple[str, ...], ...] = ()
+    archives: tuple[str, ...] = ()
     downloads: tuple[Download, ...] = ()
     package: str = ""
 
@@ -45,6 +47,7 @@ IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-
 """Training images and labels, test images and labels."""
 
 _ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _TORONTO = "https://www.cs.toronto.edu/~kriz/"
 
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
@@ -65,6 +68,7 @@ _ALL = (
         ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ("fashion-mnist", "FashionMNIST/raw", "."),
         (IDX_FILES,),
+        (),
         (
             Download(_ZALANDO + "train-images-idx3-ubyte.gz", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
             Download(_ZALANDO + "train-labels-idx1-ubyte.gz", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
@@ -74,18 +78,30 @@ _ALL = (
         "dataset-fashion-mnist",
     ),
     DataSource(
+        "mnist",
+        "70,000 handwritten digits, 28x28, grey, 10 classes; IDX files",
+        (1, 28, 28),
+        10,
+        tuple("0123456789"),
+        ("mnist", "MNIST/raw", "MNIST", "."),
+        (IDX_FILES,),
+        (),
+        (
+            Download(_MNIST + "train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            Download(_MNIST + "train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+            Download(_MNIST + "t10k-images-idx3-ubyte.gz", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            Download(_MNIST + "t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        ),
+    ),
+    DataSource(
         "cifar10",
         "60,000 small photographs, 32x32, colour, 10 classes; the python or the binary archive, packed or unpacked",
         (3, 32, 32),
         10,
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         ("cifar10", "cifar-10", "CIFAR10", "."),
-        (
-            tuple(f"cifar-10-batches-bin/{n}.bin" for n in (*_BATCHES, "test_batch")),
-            tuple(f"cifar-10-batches-py/{n}" for n in (*_BATCHES, "test_batch")),
-            ("cifar-10-binary.tar.gz",),
-            ("cifar-10-python.tar.gz",),
-        ),
+        (tuple(f"{n}.bin" for n in (*_BATCHES, "test_batch")), (*_BATCHES, "test_batch")),
+        ("cifar-10-binary", "cifar-10-python", "cifar-10-batches-bin", "cifar-10-batches-py"),
         (Download(_TORONTO + "cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),),
     ),
     DataSource(
@@ -95,12 +111,8 @@ _ALL = (
         100,
         (),
         ("cifar100", "cifar-100", "CIFAR100", "."),
-        (
-            ("cifar-100-binary/train.bin", "cifar-100-binary/test.bin", "cifar-100-binary/fine_label_names.txt"),
-            ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
-            ("cifar-100-binary.tar.gz",),
-            ("cifar-100-python.tar.gz",),
-        ),
+        (("train.bin", "test.bin", "fine_label_names.txt"), ("train", "test", "meta")),
+        ("cifar-100-binary", "cifar-100-python"),
         (Download(_TORONTO + "cifar-100-binary.tar.gz", "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),),
     ),
     DataSource(

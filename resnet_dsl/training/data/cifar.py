@@ -7,9 +7,9 @@ text, numbers and bytes: numpy's names are answered with stand-ins of our own, a
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 import struct
-import tarfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -21,10 +21,17 @@ import numpy.typing as npt
 from resnet_dsl.datasets.catalog import DataSource
 from resnet_dsl.datasets.search import Found
 from resnet_dsl.diagnostics import refuse
+from resnet_dsl.files import open_regular
+from resnet_dsl.training.data import tar
 from resnet_dsl.training.data.dataset import Dataset, InMemory, dataset
-from resnet_dsl.training.data.reading import MAX_BYTES, blame, damaged, read
+from resnet_dsl.training.data.reading import MAX_BYTES, Bounded, blame, damaged, read
 
 _PIXELS = 3 * 32 * 32
+
+_MOST = 1 << 29
+"""Bytes of an archive once unpacked; the published ones have less than 200 million."""
+_FILES = 1000
+"""Files in an archive; the published ones have 10."""
 
 Bytes = npt.NDArray[np.uint8]
 Labelled = tuple[Bytes, npt.NDArray[np.int64]]
@@ -32,7 +39,7 @@ Labelled = tuple[Bytes, npt.NDArray[np.int64]]
 
 def load(source: DataSource, found: Found) -> Dataset:
     """Training and test images of either data set. Raises SpecError (exit 3)."""
-    files = _unpack(source, found) if found.files[0].name.endswith(".tar.gz") else [(p, read(p)) for p in found.files]
+    files = _unpack(source, found.files[0]) if found.archive else [(p, read(p)) for p in found.files]
     names = source.classes
     if not names:
         *files, (path, content) = files
@@ -44,25 +51,34 @@ def load(source: DataSource, found: Found) -> Dataset:
     return dataset(source.name, *parts, names, str(found.folder))
 
 
-def _unpack(source: DataSource, found: Found) -> list[tuple[Path, bytes]]:
-    """The files of the unpacked layout, read out of an archive; nothing is written to disk."""
-    (archive,) = found.files
-    stem = "py" if "python" in archive.name else "bin"
-    layout = next(x for x in source.layouts if len(x) > 1 and stem in x[0].split("/")[0])
+def _unpack(source: DataSource, archive: Path) -> list[tuple[Path, bytes]]:
+    """The files of a layout, in whatever folder of an archive they lie, packed with gzip or not; nothing is written to disk."""
+    wanted = {name for layout in source.layouts for name in layout}
     contents: dict[str, bytes] = {}
-    with blame(archive), gzip.open(archive) as stream:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
-            for entry in tar:
-                name = entry.name.removeprefix("./")
-                file = tar.extractfile(entry) if name in layout and entry.isreg() and entry.size <= MAX_BYTES else None
-                if file is not None:
-                    contents[name] = file.read()
+    with blame(archive), os.fdopen(open_regular(archive), "rb") as f:
+        packed = f.read(2) == b"\x1f\x8b"
+        f.seek(0)
+        if not packed and archive.suffix in (".gz", ".tgz"):
+            raise damaged(archive, "is not what its name says: it is not packed with gzip", "check that the file is what its ending says")
+        stream = Bounded(gzip.GzipFile(fileobj=f) if packed else f, _MOST, archive)
+        for count, (name, content) in enumerate(tar.files(stream, archive, MAX_BYTES, lambda name: _base(name) in wanted)):
+            if content is not None:
+                contents.setdefault(_base(name), content)
+            if count > _FILES:
+                raise damaged(
+                    archive, f"holds over {_FILES:,} files, which is no archive of {source.name}", "check that it is the right one"
+                )
         # To the very end, where gzip keeps its sum: what tar needs may be whole by then.
         while stream.read(MAX_BYTES >> 10):
             continue
-    if missing := [name for name in layout if name not in contents]:
+    fullest = max(source.layouts, key=lambda layout: sum(name in contents for name in layout))
+    if missing := [name for name in fullest if name not in contents]:
         raise damaged(archive, f"has no member {missing[0]}")
-    return [(archive / name, contents[name]) for name in layout]
+    return [(archive / name, contents[name]) for name in fullest]
+
+
+def _base(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
 
 
 def _names(path: Path, content: bytes) -> tuple[str, ...]:

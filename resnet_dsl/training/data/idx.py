@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 from pathlib import Path
@@ -11,15 +12,31 @@ import numpy.typing as npt
 
 from resnet_dsl.datasets.catalog import IDX_FILES, DataSource
 from resnet_dsl.datasets.search import Found
+from resnet_dsl.diagnostics import Argument
 from resnet_dsl.training.data.dataset import Dataset, InMemory, dataset
-from resnet_dsl.training.data.reading import blame, damaged, read
+from resnet_dsl.training.data.reading import MAX_BYTES, Bounded, damaged, opened, read
 
 
 def load(source: DataSource, found: Found) -> Dataset:
     """The four files of an MNIST-like data set. Raises SpecError (exit 3)."""
     assert len(found.files) == len(IDX_FILES)
     images, labels, test_images, test_labels = found.files
+    _require_own(source, labels)
     return dataset(source.name, _part(source, images, labels), _part(source, test_images, test_labels), source.classes, str(found.folder))
+
+
+_TRAINING_LABELS = {
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5": "mnist",
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9": "fashion-mnist",
+}
+"""SHA-256 of the published training labels, unpacked: names and sizes of the files are those of the other data set."""
+
+
+def _require_own(source: DataSource, labels: Path) -> None:
+    """Refuse files that are known as another data set's. Raises SpecError (exit 3)."""
+    known = _TRAINING_LABELS.get(hashlib.sha256(read(labels)).hexdigest(), source.name)
+    if known != source.name:
+        raise damaged(labels, f"is of {known}, not of {source.name}", f"use {Argument('data', known)}, or give the folder of {source.name}")
 
 
 def _part(source: DataSource, images: Path, labels: Path) -> InMemory:
@@ -38,9 +55,9 @@ def _part(source: DataSource, images: Path, labels: Path) -> InMemory:
 
 def parse(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     """The array of bytes that an IDX file holds. Raises SpecError (exit 3)."""
-    content = read(path)
     header = 4 + 4 * dimensions
-    with blame(path):
+    with opened(path) as stream:
+        content = stream.read(header)
         (magic,) = struct.unpack_from(">I", content)
         if magic != 0x0800 + dimensions:
             kind = {1: "labels", 3: "images"}.get(magic - 0x0800, "no IDX file of bytes")
@@ -50,9 +67,20 @@ def parse(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
                 "check that the files were not swapped or renamed",
             )
         shape = struct.unpack_from(f">{dimensions}I", content, 4)
-    expected = header + math.prod(shape)
-    if len(content) != expected:
-        raise damaged(
-            path, f"its header announces {'x'.join(map(str, shape))} bytes, {expected:,} with the header, but {len(content):,} were found"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+        expected = header + math.prod(shape)
+        told = f"its header announces {'x'.join(map(str, shape))} bytes, {expected:,} with the header"
+        if expected > MAX_BYTES:
+            raise damaged(path, f"{told}, and at most {MAX_BYTES:,} are read")
+        # One byte more than there should be, to see whether there is one.
+        body = _body(stream, expected + 1 - header)
+    if header + len(body) != expected:
+        found = f"{header + len(body):,}" if header + len(body) < expected else f"more than {expected:,}"
+        raise damaged(path, f"{told}, but {found} were found")
+    return np.frombuffer(body, np.uint8).reshape(shape)
+
+
+def _body(stream: Bounded, most: int) -> bytes:
+    content = bytearray()
+    while len(content) < most and (piece := stream.read(min(1 << 20, most - len(content)))):
+        content += piece
+    return bytes(content)

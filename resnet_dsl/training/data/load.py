@@ -19,6 +19,7 @@ from resnet_dsl.training.data.split import HeldOut
 
 _FROM_FILES: Mapping[str, Callable[[DataSource, Found], Dataset]] = {
     "fashion-mnist": idx.load,
+    "mnist": idx.load,
     "cifar10": cifar.load,
     "cifar100": cifar.load,
 }
