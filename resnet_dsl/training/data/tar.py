@@ -52,7 +52,7 @@ def files(stream: Readable, at: object, most: int, wanted: Callable[[str], bool]
         named = said.get("path") or name or _named(head)
         size = _number(said["size"], at) if "size" in said else size
         if kind == ord("S") or any(key.startswith("GNU.sparse") for key in said):
-            raise damaged(f"{at}/{named}", "is stored as a sparse file, which may be of any size", "store it whole: tar without --sparse")
+            raise damaged(f"{at}/{named}", "is stored as a sparse file, which may be of any size", "unpack it and pack it again, whole")
         name, said = None, {}
         if kind in _REGULAR and wanted(named):
             yield named, _whole(stream, size, most, f"{at}/{named}", "it")
