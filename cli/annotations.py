@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote as percent_encoded
 
 from resnet_dsl import __version__
-from resnet_dsl.diagnostics import COMMAND_LINE, Diagnostic, Location, visible
+from resnet_dsl.diagnostics import COMMAND_LINE, Diagnostic, Location, inline
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -29,7 +30,7 @@ def github(d: Diagnostic) -> str:
     """A workflow command, which GitHub shows at the line of a pull request."""
     d = d.spoken(COMMAND_LINE)
     at = d.location
-    places = [f"file={_escaped(visible(at.source.name), ':,')}"]
+    places = [f"file={_escaped(inline(at.source.name), ':,')}"]
     if at.line:
         places += [f"line={at.line}", f"col={at.column}", f"endColumn={at.column + at.length}"]
     text = _escaped(f"{d.message}\nhelp: {d.help}")
@@ -68,7 +69,7 @@ def _rule(explained: Explained) -> dict[str, Any]:
 def _place(at: Location) -> dict[str, Any]:
     """The file and the stretch of it. A text without a file (standard input, an option) is called by its name."""
     path = Path(at.source.name)
-    uri = path.as_uri() if path.is_absolute() else percent_encoded(path.as_posix())
+    uri = path.as_uri() if path.is_absolute() else percent_encoded(os.fsencode(path.as_posix()))
     place: dict[str, Any] = {"artifactLocation": {"uri": uri}}
     if at.line:
         place["region"] = {"startLine": at.line, "startColumn": at.column, "endColumn": at.column + at.length}

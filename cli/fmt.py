@@ -10,7 +10,7 @@ import typer
 import resnet_dsl as rd
 from resnet_dsl.cli.options import QuietOption
 from resnet_dsl.cli.output import complain, show
-from resnet_dsl.diagnostics import SpecError, visible
+from resnet_dsl.diagnostics import SpecError, inline
 
 
 def command(
@@ -44,12 +44,12 @@ def _one(name: str, check: bool, diff: bool, quiet: bool) -> bool:
     if diff:
         show(found.diff())
     elif check:
-        show(f"{visible(name)}\n" if found.changed and not quiet else "")
+        show(f"{inline(name)}\n" if found.changed and not quiet else "")
     elif name == "-":
         show(found.text)
     else:
         if found.changed:
             found.write()
         if not quiet:
-            show(f"{'formatted' if found.changed else 'ok'} {visible(name)}\n")
+            show(f"{'formatted' if found.changed else 'ok'} {inline(name)}\n")
     return found.changed

@@ -11,7 +11,6 @@ from resnet_dsl.analysis.cost import COUNTED, KINDS
 from resnet_dsl.analysis.figures import FIGURES
 from resnet_dsl.analysis.inspect import By
 from resnet_dsl.analysis.memory import Optimizer, Precision
-from resnet_dsl.analysis.quantities import input_setting
 from resnet_dsl.cli.options import FormatOption, OutputsOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import answer, note, show
 from resnet_dsl.diagnostics import COMMAND_LINE, refuse
@@ -55,7 +54,7 @@ def command(
     """
     if outputs and (symbolic or resolved):
         raise refuse("usage", "formulas and the resolved spec are of the whole network", "leave out --outputs", at="--outputs")
-    loaded = rd.load(spec, [*(overrides or ()), *([input_setting(input)] if input is not None else [])])
+    loaded = networks.load_for(spec, overrides or (), input)
     found = rd.inspect(
         loaded, by=by, columns=() if columns is None else columns, counted=COUNTED if count is None else count, memory=memory, batch=batch,
         precision=precision, optimizer=optimizer, checkpoint=checkpoint, max_memory=max_memory, outputs=outputs or (),

@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+from resnet_dsl.synonyms import SYNONYMS
 
 MAX_SHOWN = 20
 """Errors shown of one file; the rest is a count (docs/language.md, Errors)."""
@@ -111,7 +113,12 @@ class Location:
 
     def __str__(self) -> str:
         """`file:line:column`, or the file alone."""
-        name = visible(speak(self.source.name))
+        return inline(self.path)
+
+    @property
+    def path(self) -> str:
+        """The same for programs, the file's name as it is."""
+        name = speak(self.source.name)
         return f"{name}:{self.line}:{self.column}" if self.line else name
 
     def spoken(self, speech: Speech) -> Location:
@@ -150,12 +157,12 @@ class Diagnostic:
         return {
             "code": said.code,
             "message": said.message,
-            "file": visible(said.location.source.name),
+            "file": said.location.source.name,
             "line": at.line,
             "column": at.column,
             "end_column": at.column + at.length if at.line else 0,
             "help": said.help,
-            "labels": [{"text": x.text, "at": str(x.location)} for x in said.labels],
+            "labels": [{"text": x.text, "at": x.location.path} for x in said.labels],
         }
 
 
@@ -240,30 +247,48 @@ def sort(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     return sorted(found, key=lambda d: (files[d.location.source.name], d.location.line, d.location.column))
 
 
-def visible(text: str) -> str:
-    """`text` with every character that a reader could not see or tell from ASCII written as U+XXXX."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if " " <= c <= "~" else f"<U+{ord(c):04X}>" for c in text)
-
-
 def clean(text: str) -> str:
-    """Prose of our own that may quote a spec: line breaks stay, what cannot be shown safely is spelled out."""
-    return "".join(c if c == "\n" or _shows(c) else f"<U+{ord(c):04X}>" for c in text)
+    """Prose that may quote a spec, a path or a name, as it is; only what cannot be shown safely is spelled out. Line breaks stay.
+
+    That is control characters, those that turn the direction of writing, invisible ones (U+XXXX), and bytes of a path that are not
+    UTF-8 (0xXX).
+    """
+    return (
+        text
+        if text.isascii() and text.isprintable()
+        else "".join(c if c == "\n" or _shows(c) or c in _MARKS else _spelled(c) for c in text)
+    )
 
 
 def inline(text: str) -> str:
-    """A name within a line, of a table or a message: as `clean`, with line breaks spelled out too."""
-    return text if text.isascii() and text.isprintable() else "".join(c if _shows(c) or c in _MARKS else f"<U+{ord(c):04X}>" for c in text)
+    """A path or a name within a line, of a table or a message: as `clean`, with line breaks spelled out too."""
+    return clean(text).replace("\n", _spelled("\n"))
 
 
 def quote(text: str) -> str:
-    """`text` as it may stand in a message: clipped, look-alikes spelled out, in quotes."""
-    return f"'{visible(text if len(text) <= _WORD_CLIP else text[:_WORD_CLIP] + '...')}'"
+    """A word that was written, as it may stand in a message: clipped, in quotes, and what looks like ASCII and is not spelled out."""
+    clipped = text if len(text) <= _WORD_CLIP else text[:_WORD_CLIP] + "..."
+    return (
+        f"'{clipped}'" if clipped.isascii() and clipped.isprintable() else f"'{''.join(c if _plain(c) else _spelled(c) for c in clipped)}'"
+    )
+
+
+def quote_path(path: str) -> str:
+    """A path in a message, in quotes, as the file system shows it."""
+    return f"'{inline(path)}'"
+
+
+def _spelled(c: str) -> str:
+    return f"<0x{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else f"<U+{ord(c):04X}>"
 
 
 def _shows(c: str) -> bool:
-    return " " <= c <= "~" or (ord(c) > 0xA0 and unicodedata.category(c)[0] in "LNPS" and c != "\ufeff")
+    return " " <= c <= "~" or (ord(c) > 0xA0 and unicodedata.category(c)[0] in "LMNPS" and c != "\ufeff")
+
+
+def _plain(c: str) -> bool:
+    """Could nobody take it for an ASCII character? Letters without case (Chinese, Arabic, Thai, ...) and symbols look like none."""
+    return " " <= c <= "~" or (ord(c) > 0xA0 and unicodedata.category(c) in ("Lo", "So"))
 
 
 def render(diagnostics: Sequence[Diagnostic], speech: Speech = "python") -> str:
@@ -299,56 +324,6 @@ def _excerpt(at: Location) -> list[str]:
         f"  {number} | {lead}{''.join(cells)}{tail}",
         f"  {' ' * len(number)} | {' ' * pad}{'^' * width}",
     ]
-
-
-# What people write when they come from another library, and what it is called here. Values are tried in order;
-# only a name that is known at that place is suggested.
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "filters": ("width", "out", "channels"), "planes": ("width", "out"), "channels": ("width", "out"),
-    "out_channels": ("out", "width"), "out_features": ("out",), "dim": ("out", "width", "hidden"), "units": ("out",),
-    "features": ("out", "width"), "units_out": ("out",), "in_channels": ("channels",), "nin": ("channels",),
-    "n": ("depth",), "layers": ("depth", "stages"), "blocks": ("depth",), "num_blocks": ("depth",),
-    "n_blocks": ("depth",), "repeats": ("depth", "times"), "num_layers": ("depth",), "count": ("depth", "times"),
-    "number": ("times", "depth"), "n_times": ("times",), "strides": ("stride",), "downsample": ("stride", "shortcut"),
-    "kernel_size": ("kernel",), "ks": ("kernel",), "k": ("kernel",), "size": ("kernel", "height"), "pool_size": ("kernel",),
-    "filter_size": ("kernel",), "pad": ("padding",), "p": ("rate",), "prob": ("rate",), "drop": ("dropout", "rate"),
-    "drop_rate": ("dropout", "rate"), "keep_prob": ("rate",), "drop_prob": ("rate", "drop_path"),
-    "stochastic_depth": ("drop_path", "droppath"), "reduction": ("ratio",), "r": ("ratio",), "squeeze": ("ratio", "se"),
-    "se_ratio": ("se", "ratio"), "cardinality": ("groups",), "num_groups": ("groups",), "group": ("groups",),
-    "use_bias": ("bias",), "negative_slope": ("slope",), "alpha": ("slope",), "epsilon": ("eps",),
-    "num_classes": ("classes",), "n_classes": ("classes",), "nclasses": ("classes",), "labels": ("classes",), "nc": ("classes",),
-    "image": ("input",), "input_shape": ("input",), "input_size": ("input",), "shape": ("input",), "h": ("height",),
-    "w": ("width",), "c": ("channels",), "activation": ("act",), "nonlinearity": ("act",), "normalization": ("norm",),
-    "norm_layer": ("norm",), "batchnorm": ("norm",), "batch_norm": ("batch", "norm"), "bn": ("norm", "batch"),
-    "layernorm": ("layer", "norm"), "groupnorm": ("group", "norm"), "gn": ("group", "norm"), "ln": ("layer", "norm"),
-    "in": ("instance",), "relu": ("act",), "sigmoid": ("act",), "convolution": ("conv",), "conv2d": ("conv",), "Conv2d": ("conv",),
-    "conv1d": ("conv",), "dense": ("linear",), "fc": ("linear",), "Linear": ("linear",), "fully_connected": ("linear",),
-    "max_pool": ("maxpool",), "maxpool2d": ("maxpool",), "pool": ("maxpool", "avgpool"), "avg_pool": ("avgpool",),
-    "average_pool": ("avgpool",), "gap": ("globalpool",), "global_pool": ("globalpool",), "adaptive_avgpool": ("globalpool",),
-    "global_avg_pool": ("globalpool",), "drop_path": ("droppath",), "stochastic": ("droppath",), "squeeze_excite": ("se",),
-    "skip": ("shortcut", "residual"), "skips": ("shortcut",), "policy": ("shortcut",), "projection": ("B",), "proj": ("B",),
-    "conv1x1": ("B",), "zero_pad": ("A",), "padding": ("A",), "zeros": ("A",), "avg": ("D", "avgpool"), "plain": ("none",),
-    "off": ("none",), "no": ("none", "false"), "null": ("none",), "yes": ("true",), "on": ("true",), "True": ("true",),
-    "False": ("false",), "sum": ("add",), "plus": ("add",), "+": ("add",), "cat": ("concat",), "concatenate": ("concat",),
-    "product": ("mul",), "times": ("mul",), "multiply": ("mul",), "gate": ("highway", "mul"), "swish": ("silu",),
-    "hswish": ("hardswish",), "hsigmoid": ("hardsigmoid",), "lrelu": ("leaky_relu",), "leakyrelu": ("leaky_relu",),
-    "prelu": ("leaky_relu",), "linear": ("identity",), "none": ("identity",), "kaiming": ("he",), "kaiming_normal": ("he",),
-    "msra": ("he",), "glorot": ("xavier",), "default": ("torch",), "backbone": ("stages",), "body": ("stages", "body"),
-    "classifier": ("head",), "neck": ("head",), "conv1": ("stem",), "base": ("extends",), "_base_": ("extends",),
-    "inherit": ("extends",), "parent": ("extends",), "variables": ("params",), "vars": ("params",), "parameters": ("params",),
-    "flops": ("macs",), "gmacs": ("macs",), "n_params": ("params",), "training": ("train",), "recipe": ("train",),
-    "definitions": ("blocks",), "modules": ("blocks",), "functions": ("sequences",), "macros": ("sequences",),
-    "lr": ("learning_rate",), "learning_rate": ("lr",), "wd": ("weight_decay",), "decay": ("weight_decay",),
-    "bs": ("batch",), "batch_size": ("batch",), "batchsize": ("batch",), "num_epochs": ("epochs",), "epoch": ("epochs",),
-    "max_epochs": ("epochs",), "optim": ("optimizer",), "opt": ("optimizer",), "scheduler": ("schedule",),
-    "lr_schedule": ("schedule",), "lr_scheduler": ("schedule",), "augmentation": ("augment",), "aug": ("augment",),
-    "transforms": ("augment",), "amp": ("precision",), "dtype": ("precision",), "random_seed": ("seed",),
-    "if": ("when",), "cond": ("when",), "condition": ("when",), "name": ("as",), "id": ("as",), "branch": ("paths", "branches"),
-    "parallel": ("branches",), "sequential": ("chain",), "seq": ("chain",), "loop": ("repeat",), "for": ("repeat",),
-    "make_divisible": ("divisible",),
-    "num_stages": ("stages",), "w_in": ("in",), "inplanes": ("in",), "cin": ("in",), "cout": ("out",), "idx": ("index",),
-    "i": ("index",), "t": ("expansion",), "expand": ("expansion",), "width_per_group": ("base_width",), "smoothing": ("label_smoothing",),
-}  # fmt: skip
 
 
 def _squeezed(word: str) -> str:

@@ -78,6 +78,9 @@ _READING = {
         "act: ~", "act: relu"),
     "not-a-mapping": _E("a document that is not a mapping",
         "A spec is a mapping from keys to values: `classes: 10`, one key per line."),
+    "not-a-spec": _E("a document of another kind",
+        "Studies, recipes, and the records that runs and studies write are YAML or JSON too, but no specs. The message names the command that "
+        "reads them."),
     "empty": _E("an empty document", "The file holds only blanks and comments. `resnet-dsl new` writes a spec to start from."),
     "character": _E("a character that is not allowed",
         "Control characters, invisible characters and line separators are refused, because nobody sees them. The message shows them as "

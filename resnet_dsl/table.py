@@ -10,14 +10,13 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, did_you_mean, either, inline, quote, refuse, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, clean, did_you_mean, either, inline, quote, refuse, speak
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -119,10 +118,7 @@ def _bare(value: object) -> object:
         return shape_text(value)
     if not isinstance(value, str) or value.isprintable():
         return value
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else f"<U+{ord(c):04X}>" for c in value)
-
-
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
+    return "".join(c if c == "\t" else clean(c) for c in value)
 
 
 def _aligned(

@@ -25,7 +25,7 @@ from networks import NETWORKS, compiled, small
 from PIL import Image
 from scenes import boxes, frames
 
-from resnet_dsl.diagnostics import SpecError, visible
+from resnet_dsl.diagnostics import SpecError, inline
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.pictures.draw import Drawing, draw
@@ -85,7 +85,7 @@ def test_nothing_of_a_users_is_markup() -> None:
     root = ElementTree.fromstring(drawing.svg)
     assert not [e for e in root.iter() if "script" in e.tag]
     assert not [e for e in root.iter() if "script" in str(e.get("id", "")) + str(e.get("class", ""))]
-    assert visible(evil) in [t.text for t in root.iter(f"{SVG}text")]
+    assert inline(evil) in [t.text for t in root.iter(f"{SVG}text")]
     nodes = lambda d: re.findall(r"^ *(n\d+) \[", d.dot, re.MULTILINE)  # noqa: E731
     assert nodes(drawing) == nodes(draw(compiled(small(), "small")))
     assert drawing.png().startswith(b"\x89PNG")

@@ -181,7 +181,7 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path, capsys: pytest.Captur
     assert main(["fmt", "bad.yaml", "resnet50", "gone.yaml", "a.yaml"]) == 2
     out, err = capsys.readouterr()
     assert out == "formatted a.yaml\n"
-    assert [line.split(": error")[0] for line in err.splitlines() if ": error" in line] == ["bad.yaml:2:1", "FILE", "gone.yaml"]
+    assert [line.split(": error")[0] for line in err.splitlines() if ": error" in line] == ["bad.yaml:1:4", "FILE", "gone.yaml"]
     assert Path("bad.yaml").read_text() == "a: [1\n"
 
 

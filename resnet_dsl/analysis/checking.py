@@ -9,7 +9,7 @@ from typing import Any
 
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.analysis.expect import check_expect
-from resnet_dsl.diagnostics import Diagnostic, SpecError, Speech, render, visible
+from resnet_dsl.diagnostics import Diagnostic, SpecError, Speech, inline, render
 from resnet_dsl.graph import compile
 from resnet_dsl.language import Spec
 from resnet_dsl.table import Answer, Column, Layout, Table, count, short
@@ -29,7 +29,7 @@ class CheckedSpec:
         if self.error is not None or self.cost is None:
             return render(self.diagnostics) + "\n"
         c = self.cost
-        return f"ok {visible(self.name)}: {c.params:,} params, {short(c.macs)} MACs, depth {c.depth:,}\n"
+        return f"ok {inline(self.name)}: {c.params:,} params, {short(c.macs)} MACs, depth {c.depth:,}\n"
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -40,7 +40,7 @@ class CheckedSpec:
         """As one of `specs` in `check --format json`."""
         cost = None if self.cost is None else {"params": self.cost.params, "macs": self.cost.macs, "depth": self.cost.depth}
         found = [d.to_dict(speech) for d in self.diagnostics]
-        return {"spec": visible(self.name), "ok": self.error is None, "cost": cost, "diagnostics": found}
+        return {"spec": self.name, "ok": self.error is None, "cost": cost, "diagnostics": found}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,7 +68,7 @@ class Checked(Answer):
     def tables(self, format: Layout = "table") -> Sequence[Table]:
         """One row per spec."""
         columns = (
-            Column("spec", "spec", visible),
+            Column("spec", "spec", inline),
             Column("ok", "ok", lambda ok: "ok" if ok else "refused"),
             Column("errors", "errors", count, True),
             Column("params", "params", count, True),
@@ -89,8 +89,8 @@ class Checked(Answer):
         """How many are good, or the first mistake."""
         bad = [s for s in self.specs if s.error is not None]
         if not bad:
-            return ", ".join(visible(s.name) for s in self.specs[:3])[:200] + (", ..." if len(self.specs) > 3 else "") + ": ok"
-        return f"{len(bad)} of {len(self.specs)} refused; {bad[0].diagnostics[0].code} in {visible(bad[0].name)[:200]}"
+            return ", ".join(inline(s.name) for s in self.specs[:3])[:200] + (", ..." if len(self.specs) > 3 else "") + ": ok"
+        return f"{len(bad)} of {len(self.specs)} refused; {bad[0].diagnostics[0].code} in {inline(bad[0].name)[:200]}"
 
     def render(self, format: Layout = "table", *, bold: bool = False, width: int = 80, quiet: bool = False) -> str:
         """In the format `table` one line per good spec and the mistakes of the others."""

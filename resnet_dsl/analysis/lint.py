@@ -20,12 +20,12 @@ from resnet_dsl.diagnostics import (
     Source,
     Speech,
     did_you_mean,
+    inline,
     mistake,
     quote,
     refuse,
     render,
     sort,
-    visible,
 )  # fmt: skip
 from resnet_dsl.graph import compile
 from resnet_dsl.language.spec import Spec
@@ -175,11 +175,11 @@ class Lint(Answer):
         if format != "table":
             return super().render(format, quiet=quiet)
         ok = "" if quiet else "ok {}\n"
-        return "".join(render(found, self.speech) + "\n" if found else ok.format(visible(spec)) for spec, found in self.results)
+        return "".join(render(found, self.speech) + "\n" if found else ok.format(inline(spec)) for spec, found in self.results)
 
     def to_dict(self) -> list[dict[str, object]]:
         """The JSON document of `lint --format json`."""
-        return [{"spec": visible(spec), "findings": [d.to_dict(self.speech) for d in found]} for spec, found in self.results]
+        return [{"spec": spec, "findings": [d.to_dict(self.speech) for d in found]} for spec, found in self.results]
 
 
 def checked(allow: Iterable[str]) -> frozenset[str]:

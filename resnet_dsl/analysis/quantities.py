@@ -5,21 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from resnet_dsl.diagnostics import Argument, quote, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, quote, refuse
+from resnet_dsl.language.habits import shape_fault, shape_meant
+from resnet_dsl.table import shape_text
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def input_shape(given: str | Sequence[int]) -> tuple[int, ...]:
+def input_shape(given: str | int | Sequence[int]) -> tuple[int, ...]:
     """The shape of an input: (3, 224, 224) or "3x224x224", or a number of features. Raises SpecError."""
-    text = given if isinstance(given, str) else "x".join(map(str, given))
-    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9}x[0-9]{1,9})?", text):
-        help = f"write {Argument('input', '3x224x224')}, or {Argument('input', '784')}"
-        raise refuse("usage", f"an input is CxHxW, or a number of features, not {text!r}", help, at=Argument("input"))
+    text = str(given) if isinstance(given, str | int) else "x".join(map(str, given))
+    meant = shape_meant(text)
+    swapped = meant is not None and re.fullmatch(r"[0-9]+x[0-9]+x[0-9]+", text) and "x".join(map(str, meant)) != text
+    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9}x[0-9]{1,9})?", text) or swapped:
+        what = f"an input is CxHxW, or a number of features, not {quote(text)}"
+        if meant is None:
+            raise refuse("usage", what, f"write {Argument('input', '3x224x224')}, or {Argument('input', '784')}", at=Argument("input"))
+        raise refuse("usage", f"{what}: {shape_fault(text)}", f"write {Argument('input', shape_text(meant))}", at=Argument("input"))
     return tuple(int(side) for side in text.split("x"))
 
 
-def input_setting(given: str | Sequence[int]) -> str:
+def fitting_input(error: SpecError, given: Sequence[int], own: Sequence[int], name: str) -> SpecError:
+    """The error of a network for an input that is no input of its kind, a vector for one that reads maps: what to write; else `error`."""
+    if len(given) == len(own):
+        return error
+    reads = "maps" if len(own) == 3 else "vectors"
+    wanted = (own[0], given[0], given[0]) if len(own) == 3 else own
+    help = f"write {Argument('input', shape_text(wanted))}"
+    return refuse(
+        "usage", f"{name} reads {reads}, and {shape_text(given)} is {'a vector' if len(own) == 3 else 'a map'}", help, at=Argument("input")
+    )
+
+
+def input_setting(given: str | int | Sequence[int]) -> str:
     """The `KEY=VALUE` setting of an input. Raises SpecError."""
     sides = input_shape(given)
     return f"input={{features: {sides[0]}}}" if len(sides) == 1 else "input={{channels: {}, height: {}, width: {}}}".format(*sides)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from resnet_dsl.diagnostics import Collector, quote, refuse
+from resnet_dsl.diagnostics import Collector, Location, quote, refuse
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
-from resnet_dsl.graph.residual import ResidualForm, build
+from resnet_dsl.graph.residual import ResidualForm, build, merge_row, stride_fault
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, ScopeDraft
 from resnet_dsl.graph.steps import Walker
 from resnet_dsl.language.expressions import Result
@@ -156,6 +156,9 @@ class _Expander:
         want: Shape = (part.out, *(-(-side // part.stride) for side in shape[1:]))
         if out != want:
             flat = " (a vector: did a `flatten` slip in?)" if len(out) != len(want) else ""
+            message, help, at = self._mismatch(part, scope, shape, out)
+            if message:
+                raise locate("shape", f"{part.what}: {message}", help, at=at, frame=part.shortcut_env.frame)
             raise locate(
                 "shape",
                 f"{part.what} must give {kind_of(want)} (out {part.out}, stride {part.stride}), "
@@ -164,6 +167,23 @@ class _Expander:
                 at=part.at,
                 frame=part.shortcut_env.frame,
             )
+
+    def _mismatch(self, part: ResidualForm, scope: ScopeDraft, entering: Shape, out: Shape) -> tuple[str, str, Location]:
+        """What a block's output says of a merge that its `out` does not foresee, or of its stride; empty where it is something else."""
+        shipped = self.spec.blocks[part.env.frame.definition.name].shipped if part.env.frame and part.env.frame.definition else False
+        if merge_row(part).joins and len(out) == len(entering) and out[0] != part.out:
+            message = (
+                f"merge: {part.merge.name} puts the {entering[0]} channels of the shortcut beside those of the body, so {out[0]} leave, "
+                f"but `out` says {part.out}"
+            )
+            if shipped:
+                return message, f"use merge: add, or a block that foresees {part.merge.name}, such as dense", part.merge.at
+            body = out[0] - entering[0]
+            more = "width" if part.env.get("width") == body else str(body)
+            return message, f"write `out: in + {more}` in the block, or use merge: add", part.at
+        if (strided := stride_fault(entering, out, part.stride)) is not None:
+            return (*strided, part.at)
+        return "", "", part.at
 
     # --- the end ---
 

@@ -8,6 +8,7 @@ A shortcut with steps reads p, the identity reads x (He et al. 2016).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from resnet_dsl.diagnostics import Location
 from resnet_dsl.graph.env import Env, locate
@@ -121,6 +122,11 @@ def _merge(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, f: int, s:
         declared = f"; out {out} and stride {part.stride} ask for {kind_of(want)}" if part.is_block else ""
         message = f"{part.what}: the body gives {kind_of(scope.shape(f))}, the shortcut {kind_of(scope.shape(s))}{declared}: {e.message}"
         help = _merge_help(scope.shape(f), scope.shape(s), e.help)
+        if part.is_block and (strided := stride_fault(scope.input, scope.shape(f), part.stride)) is not None:
+            message, help = (
+                f"{part.what}: {strided[0]}; the body gives {kind_of(scope.shape(f))}, the shortcut {kind_of(scope.shape(s))}",
+                strided[1],
+            )
         by = walker.blamed(shapes[:2], marks[0], concat=row.joins)
         if part.is_block and not row.joins:
             body_is_wrong = scope.shape(f) != want
@@ -130,6 +136,17 @@ def _merge(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, f: int, s:
             raise locate("merge-shape", message, help, at=by.at, frame=by.frame, names=by.names) from None
         raise locate("merge-shape", message, help, at=part.at, frame=part.shortcut_env.frame) from None
     return scope.add(op, shape, operands, "merge", part.at, attrs=(("spine", spine),))
+
+
+def stride_fault(entering: Shape, leaving: Shape, stride: int) -> tuple[str, str] | None:
+    """What is wrong where no step of a body takes the stage's stride, or more than one does, and the fix; None where it is something else."""
+    if stride == 1 or len(entering) != 3 or len(leaving) != 3:
+        return None
+    if entering[1:] == leaving[1:]:
+        return f"no step takes the stage's stride of {stride}, so the map keeps its size", "give one step `stride: stride`"
+    if leaving[1:] == tuple(ceil(ceil(side / stride) / stride) for side in entering[1:]):
+        return f"two steps take the stage's stride of {stride}, so it counts twice", "leave `stride: stride` at one step"
+    return None
 
 
 def _merge_help(f: Shape, s: Shape, otherwise: str) -> str:

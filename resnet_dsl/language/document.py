@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
 from resnet_dsl.language.forms import BlockForm, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, SpecForm, StageForm
+from resnet_dsl.language.habits import joined, shape_meant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
 FORMS: Mapping[tuple[str, ...], type[Form]] = {
@@ -45,7 +46,8 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
         if e["type"] == "missing":
             path = _path(tree, e["loc"][:-1])
             missing.setdefault(path, (e["input"], []))[1].append(str(e["loc"][-1]))
-    if absent := [k for k in REQUIRED if k not in tree]:
+    given = {"stages"} if isinstance(tree.get("blocks"), SequenceTree) else set()  # a list of blocks is the list of stages
+    if absent := [k for k in REQUIRED if k not in tree and k not in given]:
         missing[()] = (tree, absent)
     found += _reference_missing(tree, missing)
     for path, (parent, keys) in missing.items():
@@ -63,8 +65,13 @@ def corrected(tree: MappingTree, path: tuple[str, ...] = ()) -> MappingTree:
     known = _form(path).model_fields if pattern(path) in FORMS else None
     entries: dict[str, tuple[str, Location, Tree]] = {}
     for key, at, value in tree.entries():
-        near = suggest(key, known) if known is not None and key not in known else None
-        name = near if near is not None and near not in tree else key
+        near: str | None = None
+        if known is not None and key not in known:
+            if isinstance(value, Scalar) and value.is_empty and (pair := joined(key)) is not None:
+                near, value = pair[0], Scalar(pair[2], True, value.at, value.key_at, value.flow)
+            else:
+                near = key_meant(key, value, known)
+        name = key if near is None or near in tree else near
         entries[name] = (name, at, _corrected(value, (*path, name)))
     return MappingTree(tree.at, entries.values(), tree.key_at, tree.damaged)
 
@@ -85,7 +92,7 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
     """`block` and `shortcut` are needed unless every stage has its own: said of the spec, or of the first stage without."""
     stages = tree.get("stages")
     listed = [s for s in stages if isinstance(s, MappingTree)] if isinstance(stages, SequenceTree) else []
-    meant = {suggest(k, SpecForm.model_fields) for k in tree if k not in SpecForm.model_fields}
+    meant = _meant(tree, SpecForm.model_fields)
     for key in ("block", "shortcut"):
         without = [s for s in listed if key not in s]
         if key in tree or key in meant or (listed and not without):
@@ -100,7 +107,7 @@ def _reference_missing(tree: MappingTree, missing: dict[tuple[str, ...], tuple[M
 def _missing(path: tuple[str, ...], parent: MappingTree, keys: list[str]) -> Iterator[Diagnostic]:
     """One error a mapping; none for a key that an unknown key was surely meant to be."""
     form = _form(path)
-    meant = {suggest(k, form.model_fields) for k in parent if k not in form.model_fields}
+    meant = _meant(parent, form.model_fields)
     keys = [k for k in keys if k not in meant]
     if keys:
         noun = _where(path, parent)
@@ -152,24 +159,55 @@ def _translate(tree: MappingTree, e: ErrorDetails) -> Diagnostic:
 def unknown_key(key: str, value: Tree, known: Mapping[str, object], noun: str, path: tuple[str, ...] = ()) -> Diagnostic:
     """An unknown key, shown at the key."""
     at = value.key_at or value.at
-    if isinstance(value, Scalar) and value.is_empty and ":" in key:
+    pair = joined(key) if isinstance(value, Scalar) and value.is_empty else None
+    if pair is not None and pair[1] == ":":
         return mistake(
             "unknown-key",
             f"{quote(key)} is unknown: there is no space after its colon, so it is read as a name",
-            f"put a space after the colon: {key.replace(':', ': ', 1)}",
+            f"put a space after the colon: {pair[0]}: {pair[2]}",
             at=at,
         )
+    if pair is not None:
+        message = f"{quote(key)} is unknown: a key and its value are joined by a colon, not by ="
+        return mistake("unknown-key", message, f"write {pair[0]}: {pair[2]}", at=at)
     if path and path[0] == "input":
         noun = "a key of input ({channels, height, width} or {features})"
         if key == "features":
             message = "'features' cannot stand beside channels, height or width: an input is a map or a vector"
             return mistake("unknown-key", message, "keep {channels, height, width}, or {features} alone", at=at)
-    return mistake(
-        "unknown-key",
-        f"unknown key {quote(key)}: it is not {noun}",
-        did_you_mean(key, known, what=noun.removeprefix("a ").removeprefix("top-level ")),
-        at=at,
-    )
+    near = key_meant(key, value, known)
+    if key in _BLOCKS and "block" in known and "depth" in known:
+        message = f"unknown key {quote(key)}: it is a block's name, not {noun}"
+        return mistake("unknown-key", message, f"write block: {key}", at=at)
+    help = did_you_mean(key, () if near else known, what=noun.removeprefix("a ").removeprefix("top-level "))
+    return mistake("unknown-key", f"unknown key {quote(key)}: it is not {noun}", f"did you mean '{near}'?" if near else help, at=at)
+
+
+_NUMBERS = frozenset({"depth", "width", "stride", "classes", "channels", "height", "features", "out", "kernel", "padding", "dilation",
+                      "groups", "rate", "times", "hidden", "ratio", "epochs", "steps", "lr", "batch", "seed"})  # fmt: skip
+_SIDES = frozenset({"stride", "kernel", "padding", "dilation"})
+_WORDS = frozenset({"block", "shortcut", "merge", "name", "norm", "act", "stem", "head", "body", "before", "after", "same", "change",
+                    "extends", "description", "paths", "stages", "as", "init"})  # fmt: skip
+
+
+_BLOCKS = frozenset({"basic", "bottleneck", "preact_basic", "preact_bottleneck"})
+
+
+def key_meant(key: str, value: Tree, known: Iterable[str]) -> str | None:
+    """The known key that an unknown one was meant to be. What stands there counts more than the spelling: in a stage, `blocks: 2` is no `block`."""
+    if isinstance(value, Scalar):
+        cannot = _WORDS if value.kind in ("int", "float") else frozenset()
+    else:
+        cannot = _NUMBERS - _SIDES if isinstance(value, SequenceTree) and len(value) == 2 else _NUMBERS
+    names = list(known)
+    return suggest(key, [n for n in names if n not in cannot] if cannot else names)
+
+
+def _meant(tree: MappingTree, known: Mapping[str, object]) -> set[str | None]:
+    """The known keys that unknown ones stand for, and `depth` where `block` is a number."""
+    block = tree.get("block")
+    number = {"depth"} if "depth" in known and isinstance(block, Scalar) and block.kind == "int" else set()
+    return number | {pair[0] if (pair := joined(k)) else key_meant(k, v, known) for k, v in tree.items() if k not in known}
 
 
 def at_value(value: Tree) -> Location:
@@ -197,7 +235,29 @@ def wrong_value(key: str, value: Tree, e: ErrorDetails, mapping_help: str) -> Di
     if e["type"] == "list_type":
         items = "`- {depth: 2, width: 64}`, one line a stage" if key == "stages" else "write [ ... ]"
         return mistake("wrong-type", f"{named}must be a list, not {describe(value)}", f"write a list: {items}", at=at)
+    if key == "blocks" and isinstance(value, SequenceTree):
+        message = "'blocks' defines blocks by name, a mapping, but this is a list"
+        return mistake("wrong-type", message, "did you mean `stages:`, the list of stages?", at=at)
+    if isinstance(value, Scalar) and (pair := joined(value.text.split()[0] if value.text.split() else "")) is not None:
+        message = f"{named}must be a mapping of keys to values, but without a space after its colon this is one text, {quote(value.text)}"
+        return mistake("wrong-type", message, f"put a space after each colon: {pair[0]}: {pair[2]}", at=at)
+    if key == "input" and (written := _shape(value)) is not None:
+        return mistake("wrong-type", f"{named}must be a mapping of keys to values, not {describe(value)}", written, at=at)
     return mistake("wrong-type", f"{named}must be a mapping of keys to values, not {describe(value)}", mapping_help, at=at)
+
+
+def _shape(value: Tree) -> str | None:
+    """How the shape that is written as a text or a list, `3x224x224`, is written in a spec."""
+    items = list(value) if isinstance(value, SequenceTree) else [value]
+    if not all(isinstance(v, Scalar) for v in items):
+        return None
+    shape = shape_meant(" ".join(v.text for v in items if isinstance(v, Scalar)))
+    if shape is None:
+        return None
+    vector = f"{{features: {shape[0]}}}"
+    if len(shape) == 1:
+        return f"write {{channels: 3, height: {shape[0]}, width: {shape[0]}}} for pictures, or {vector} for vectors"
+    return "write {{channels: {}, height: {}, width: {}}}".format(*shape)
 
 
 def null_value(key: str, value: Tree) -> Diagnostic:

@@ -7,9 +7,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_dsl.diagnostics import OVERRIDES, Collector, Label, Location, Source, SpecError, did_you_mean, either, quote, refuse, setting
+from resnet_dsl.diagnostics import (
+    OVERRIDES,
+    Collector,
+    Label,
+    Location,
+    Source,
+    SpecError,
+    did_you_mean,
+    either,
+    quote,
+    quote_path,
+    refuse,
+    setting,
+)
 from resnet_dsl.language.document import at_value
 from resnet_dsl.language.files import read_file, read_stdin, shipped_name, shipped_spec
+from resnet_dsl.language.kinds_of_files import other_document, record
 from resnet_dsl.language.source import read, read_value
 from resnet_dsl.language.stored import HOLDERS, stored_spec
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
@@ -46,6 +60,8 @@ def load_document(name: str) -> Loaded:
         source, place, stem = read_stdin(), Path.cwd() / "stdin", "stdin"
     elif name.endswith(HOLDERS):
         (source, folded), place, stem = stored_spec(name), Path(name), Path(name).stem
+    elif (other := record(name)) is not None and os.path.isfile(name):
+        raise SpecError([other])
     elif is_path(name):
         source, place, stem = read_file(name), Path(name), Path(name).stem
     else:
@@ -55,7 +71,10 @@ def load_document(name: str) -> Loaded:
     # What travels in a file of weights names nothing that lies beside it.
     root = None if shipped or name.endswith(HOLDERS) else place.parent.resolve()
     chain = _Chain(root)
-    tree = chain.merged(read(source, chain.problems), place, [name], shipped)
+    own = read(source, chain.problems)
+    if (other := other_document(own)) is not None:
+        raise SpecError([other])
+    tree = chain.merged(own, place, [name], shipped)
     return Loaded(tree, stem, root, chain.problems, folded=folded)
 
 
@@ -155,7 +174,7 @@ class _Chain:
         if os.path.isabs(name) or root is None or shipped:
             raise refuse(
                 "extends",
-                f"'extends': the path {quote(name)} is not allowed: a parent's path is relative and stays inside the spec's folder",
+                f"'extends': the path {quote_path(name)} is not allowed: a parent's path is relative and stays inside the spec's folder",
                 "copy the parent beside the spec",
                 at=at,
             )
@@ -164,7 +183,7 @@ class _Chain:
         if not real.is_relative_to(root):
             raise refuse(
                 "extends",
-                f"'extends': the path {quote(name)} leads outside the folder of the root spec, which is not allowed",
+                f"'extends': the path {quote_path(name)} leads outside the folder of the root spec, which is not allowed",
                 "copy the parent beside the spec",
                 at=at,
             )

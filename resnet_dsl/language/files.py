@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from resnet_dsl.diagnostics import Location, Source, SpecError, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Location, Source, SpecError, did_you_mean, quote_path, refuse
 from resnet_dsl.language.source import MAX_BYTES, decode
 
 PACKAGE = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def read_file(path: str, at: Location | None = None) -> Source:
         if size > MAX_BYTES:
             raise refuse(
                 "too-large",
-                f"{quote(path)}: {size:,} bytes, larger than the limit of 1 MiB",
+                f"{quote_path(path)}: {size:,} bytes, larger than the limit of 1 MiB",
                 "a spec is a short file; is this the right one?",
                 at=at or path,
             )
@@ -39,7 +39,7 @@ def read_file(path: str, at: Location | None = None) -> Source:
 @contextmanager
 def open_file(path: str, at: Location | None = None) -> Iterator[tuple[BinaryIO, int]]:
     """A regular file, open for reading, and its size in bytes; raises as `read_file` does, also while it is read."""
-    named = f"{quote(path)}: "
+    named = f"{quote_path(path)}: "
     try:
         # O_NONBLOCK: opening a pipe must not wait for a writer.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -127,7 +127,7 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
         if what != "spec" and ("/" in name or "\\" in name or name.startswith(("~", "."))):
             raise refuse(
                 "extends",
-                f"'extends': the path {quote(name)} is not allowed: a parent's path is relative, ends in .yaml and stays inside the spec's folder",
+                f"'extends': the path {quote_path(name)} is not allowed: a parent's path is relative, ends in .yaml and stays inside the spec's folder",
                 "write extends: base.yaml, or a shipped spec's name",
                 at=at or name,
             )
@@ -135,7 +135,7 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
             help = "`resnet-dsl list specs` shows the shipped specs; a file's path ends in .yaml"
         raise refuse(
             "file-not-found",
-            f"no such {what}: {quote(name)} is not found among the shipped specs, and is not a .yaml file",
+            f"no such {what}: {quote_path(name)} is not found among the shipped specs, and is not a .yaml file",
             help,
             at=at or name,
         )

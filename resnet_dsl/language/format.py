@@ -19,7 +19,7 @@ import yaml
 from yaml.emitter import Emitter
 from yaml.resolver import Resolver
 
-from resnet_dsl.diagnostics import Location, Source, visible
+from resnet_dsl.diagnostics import Location, Source, inline
 from resnet_dsl.files import write_atomic
 from resnet_dsl.language.document import FORMS, pattern
 from resnet_dsl.language.files import read_file, read_stdin
@@ -44,14 +44,14 @@ class Formatted:
         return self.text
 
     def __repr__(self) -> str:
-        return f"<Formatted {visible(self.name)[:200]}: {'changed' if self.changed else 'as it was'}>"
+        return f"<Formatted {inline(self.name)[:200]}: {'changed' if self.changed else 'as it was'}>"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.text)}</pre>"
 
     def diff(self) -> str:
         """What changed, as a unified diff; empty where nothing did."""
-        name = visible(self.name)
+        name = inline(self.name)
         lines = difflib.unified_diff(self.before.splitlines(), self.text.splitlines(), name, name, lineterm="")
         return "".join(f"{line}\n" for line in lines)
 

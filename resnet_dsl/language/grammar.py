@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from resnet_dsl.diagnostics import quote, suggest, visible
+from resnet_dsl.diagnostics import quote, suggest
 from resnet_dsl.ops.arguments import Number, Result
 
 MAX_LEVELS = 64
@@ -97,9 +97,7 @@ def _odd_character(rest: str, before: list[tuple[str, str]]) -> ExpressionError:
             return _syntax(message, f"write {param[1]}" if param else help)
     c = rest[0]
     if ord(c) > 126:
-        return _syntax(
-            f"the character {visible(c)} is not allowed in an expression", "use plain ASCII: + - * / // % ( ) < > == != and names"
-        )
+        return _syntax(f"the character {quote(c)} is not allowed in an expression", "use plain ASCII: + - * / // % ( ) < > == != and names")
     return _syntax(f"the character {c} is not allowed in an expression")
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from resnet_dsl.diagnostics import OVERRIDES, Location, Speech, clean, either, speak, visible
+from resnet_dsl.diagnostics import OVERRIDES, Location, Speech, clean, either, inline, speak
 from resnet_dsl.language.extends import stage_names
 from resnet_dsl.language.kinds import ACTS, MERGES, NORMS
 from resnet_dsl.language.spec import Definition, Spec
@@ -53,7 +53,7 @@ def _lines(spec: Spec) -> Iterator[tuple[str, str]]:
 
 def _origin(at: Location) -> str:
     name, text = at.source.name, at.source.text
-    return either(f"overrides: {text}", f"--set {text}") if name == OVERRIDES else f"{visible(name)}:{at.line}"
+    return either(f"overrides: {text}", f"--set {text}") if name == OVERRIDES else f"{inline(name)}:{at.line}"
 
 
 def _init(spec: Spec, value: Tree | None) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ directives, merge keys, duplicate keys, non-text keys and nulls are refused with
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 
@@ -35,17 +36,48 @@ def decode(name: str, data: bytes) -> Source:
     """The text of a file. Raises SpecError where it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
         raise refuse("too-large", "the file is larger than the limit of 1 MiB", "a spec is a short file; is this the right one?", at=name)
+    if (encoding := _wide_encoding(data)) is not None:
+        help = "save it as UTF-8; in PowerShell, `> FILE` writes UTF-16, and `| Out-File -Encoding utf8 FILE` does not"
+        raise refuse("not-utf8", f"the file is {encoding}, and a spec is UTF-8", help, at=name)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as e:
         good = data[: e.start].decode("utf-8", "replace")
-        source = Source(name, good)
+        source = Source(name, good + data[e.start :].decode("utf-8", "replace"))
         at = Location(source, good.count("\n") + 1, len(good) - (good.rfind("\n") + 1) + 1)
-        binary = b"\0" in data[:4096]
-        what = "this is a binary file, not text" if binary else f"byte 0x{data[e.start]:02X} is not UTF-8"
-        help = "a spec is a YAML text file in UTF-8" + ("; is this a checkpoint or a program?" if binary else "; save it again as UTF-8")
-        raise refuse("not-utf8", what, help, at=at) from None
+        if b"\0" in data[:4096]:
+            what = "this is a binary file, not text"
+            raise refuse("not-utf8", what, "a spec is a YAML text file in UTF-8; is this a checkpoint or a program?", at=at) from None
+        byte = data[e.start]
+        # What Windows-1252 calls a letter is what an editor of Western Europe saved; no other encoding is guessed.
+        letter = bytes([byte]).decode("cp1252", "replace")
+        guess = f": as Latin-1 (Windows-1252) it is {letter!r}" if letter.isalpha() else ""
+        raise refuse("not-utf8", f"byte 0x{byte:02X} is not UTF-8{guess}", "save the file as UTF-8", at=at) from None
     return Source(name, text.removeprefix("\ufeff"))
+
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """UTF-16 or UTF-32, by the mark that a file begins with, or by the zeros that ASCII text has in it; None for anything else."""
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return name
+    start = data[:4096]
+    for width, name in ((4, "UTF-32"), (2, "UTF-16")):
+        whole = start[: len(start) // width * width]
+        for codec in (f"{name}-LE", f"{name}-BE"):
+            if len(whole) * (width - 1) < 2 * width * whole.count(0):  # more than half of the characters are of one byte
+                text = whole.decode(codec, "replace")
+                if all(c.isprintable() or c in "\r\n\t" for c in text[:-1]) and "\ufffd" not in text[:-1]:
+                    return name
+    return None
 
 
 def read(source: Source, problems: Collector | None = None) -> MappingTree:
@@ -89,7 +121,7 @@ def read_value(source: Source, start: int) -> Tree:
     try:
         value = composer.value()
     except yaml.MarkedYAMLError as e:
-        d = syntax_error(source, e)
+        d = syntax_error(source, e, is_document=False)
         at = d.location if d.location.line == 1 else Location(source, 1, len(source.text) + 1)
         raise refuse(d.code, d.message, _IN_ONE_LINE, at=at) from None
     composer.problems.stop_if_any()

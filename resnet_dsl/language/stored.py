@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any, BinaryIO
 
-from resnet_dsl.diagnostics import Source, either, quote, refuse
+from resnet_dsl.diagnostics import Source, either, quote, quote_path, refuse
 from resnet_dsl.language.files import open_file
 from resnet_dsl.language.programs import READERS, read_texts
 from resnet_dsl.language.source import decode
@@ -109,7 +109,7 @@ def stored_spec(path: str) -> tuple[Source, bool]:
         command = either(f"rd.recover({path!r})", f"resnet-dsl import {path}")
         raise refuse(
             "spec-missing",
-            f"{quote(path)}: the file holds weights, but no spec",
+            f"{quote_path(path)}: the file holds weights, but no spec",
             f"`{command}` reads one from the names and shapes of its tensors",
             at=path,
         )

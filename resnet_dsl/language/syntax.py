@@ -1,17 +1,16 @@
-"""libyaml's syntax errors in plain words, each with its fix."""
+"""libyaml's syntax errors in plain words, each with its fix.
+
+First the common slips, by what was typed on the lines around the error (`slips`); else libyaml's own words, translated.
+"""
 
 from __future__ import annotations
-
-import re
 
 import yaml
 
 from resnet_dsl.diagnostics import Diagnostic, Label, Location, Source, mistake
-
-_TWO_COLONS = re.compile(r"^(?P<lead>\s*(?:- )?)(?P<key>[A-Za-z_]\w*): +(?P<name>[A-Za-z_]\w*): *(?P<rest>.*?)\s*$")
+from resnet_dsl.language.slips import Slip, YamlStop, slip
 
 _FRIENDLY = (
-    ("found character '\\t'", "a tab (U+0009) cannot start a token: YAML indents with spaces", "replace the tab by spaces"),
     ("that cannot start any token", None, "quote the value, or delete that character"),
     (
         "mapping values are not allowed",
@@ -40,7 +39,6 @@ _FRIENDLY = (
         "indent the items of one list alike",
     ),
     ("did not find expected node content", "expected a value here", "write a value, or quote the text"),
-    ("found unexpected end of stream", "the text in quotes does not end", "close the quote"),
     ("invalid Unicode character escape code", "an escape that is no Unicode character (a lone surrogate)", "delete the escape"),
     ("undefined tag handle", "tags are not used here: a spec is data", "delete the tag, or quote the value if it should start with '!'"),
     ("found unknown directive name", "directives (lines that start with %) are not used here", "delete this line"),
@@ -52,28 +50,30 @@ _FRIENDLY = (
 )
 
 
-def syntax_error(source: Source, e: yaml.MarkedYAMLError) -> Diagnostic:
-    """What is wrong with a document that is not YAML."""
-    mark = e.problem_mark or e.context_mark
+def syntax_error(source: Source, e: yaml.MarkedYAMLError, *, is_document: bool = True) -> Diagnostic:
+    """What is wrong with a document, or with one value, that is not YAML. The slips are those of documents."""
+    mark, context = e.problem_mark or e.context_mark, e.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     problem = str(e.problem or e.context or "syntax error")
-    message, help = f"not YAML: {problem}", "correct the syntax here"
-    if "cannot start any token" in problem and source.line(line)[column - 1 : column] == "\t":
-        problem = "found character '\\t'"
+    began = (context.line + 1, context.column + 1) if context is not None and e.context else None
+    known = slip(YamlStop(source, problem, line, column, *(began or (line, column)))) if is_document else None
+    found = known or _told(source, problem, line, column)
+    labels: tuple[Label, ...] = ()
+    if began is not None and began != (found.line, found.column) and not found.own:
+        labels = (Label(str(e.context), Location(source, *began)),)
+    at = Location(source, found.line, found.column, max(1, found.length))
+    return mistake("yaml-syntax", found.message, found.help, at=at, labels=labels)
+
+
+def _told(source: Source, problem: str, line: int, column: int) -> Slip:
+    """libyaml's words, translated where they are known."""
+    message, help = f"not YAML: {problem}", "see `resnet-dsl explain yaml-syntax` for the rules"
     for found, text, fix in _FRIENDLY:
         if found in problem:
             message, help = text or f"not YAML: {problem}", fix
             break
-    written = source.line(line)
-    slip = _TWO_COLONS.match(written)
-    if slip and "mapping values" in problem:
-        key, name, rest = slip["key"], slip["name"], slip["rest"]
-        help = f"write `{key}: {name}` or `{key}: {{{name}: {rest or '{...}'}}}`"
     if "directive" in message:
         column = 1
-    labels: tuple[Label, ...] = ()
-    if e.context_mark is not None and e.context and (e.context_mark.line + 1, e.context_mark.column + 1) != (line, column):
-        labels = (Label(str(e.context), Location(source, e.context_mark.line + 1, e.context_mark.column + 1)),)
-    if line > source.text.count("\n") + 1 or not written:
-        message += " (at the end of the file)" if line > source.text.rstrip().count("\n") + 1 else ""
-    return mistake("yaml-syntax", message, help, at=Location(source, line, column), labels=labels)
+    if line > source.text.rstrip().count("\n") + 1:
+        message += " (at the end of the file)"
+    return Slip(message, help, line, column, own=False)

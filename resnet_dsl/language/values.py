@@ -11,7 +11,8 @@ from resnet_dsl.diagnostics import Collector, Location, did_you_mean, quote
 from resnet_dsl.language.document import at_value, null_value
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.forms import boolean_help
-from resnet_dsl.language.kinds import LANGUAGE_NAMES, MODULE_ATTRIBUTES, RESERVED, STEPS
+from resnet_dsl.language.habits import number_meant, word_meant
+from resnet_dsl.language.kinds import ACTS, LANGUAGE_NAMES, MODULE_ATTRIBUTES, RESERVED, STEPS
 from resnet_dsl.language.spec import Slot
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 from resnet_dsl.ops.arguments import ValueRule
@@ -119,6 +120,10 @@ class ValueReader:
             if scope.open:
                 return
             word = e.message
+            if rule.kind == "number" and word not in scope.names and (meant := number_meant(tree.text)) is not None:
+                message = f"unknown name {quote(word)}: {quote(what)} must be {rule.wanted}"
+                self.problems.report("unknown-variable", message, f"write {meant}", at=tree.at)
+                return
             boolean = word.lower() in _BOOLEAN_WORDS
             if boolean and rule.kind == "condition":
                 self.problems.report(
@@ -140,6 +145,11 @@ class ValueReader:
             )
             return
         help = e.help
+        meant = number_meant(tree.text) if rule.kind == "number" else None
+        if meant is not None:
+            # What is written is no expression, and what is meant is plain.
+            self.problems.report(e.code, f"{quote(what)} must be {rule.wanted}, not {describe(tree)}", f"write {meant}", at=tree.at)
+            return
         slip = _PAIR_IN_TEXT.match(tree.text)
         if slip and what in ("kernel", "stride", "padding", "dilation"):
             help = f"write {slip[1]} or [{slip[1]}, {slip[2]}]" if slip[1] == slip[2] else f"write [{slip[1]}, {slip[2]}]"
@@ -272,6 +282,8 @@ class ValueReader:
                     "wrong-type", f"{quote(what)} must be one name with its arguments, not a mapping of {len(tree)} keys", forms, at=tree.at
                 )
             else:
+                if what == "block" and isinstance(tree, Scalar) and tree.kind == "int":
+                    forms = f"did you mean depth: {tree.text}? `block` is the kind of block, basic or bottleneck, say"
                 self.problems.report("wrong-type", f"{quote(what)} must be a name (a reference), not {describe(tree)}", forms, at=tree.at)
             return None
         if name not in known and what in self.unread:
@@ -285,6 +297,13 @@ class ValueReader:
                     f"write it as a list: {what}: [{name}: ...]" if args is not None else f"write it as a list: {what}: [{name}]",
                     at=at,
                 )
+                return None
+            if (word := word_meant(name, known)) is not None:
+                self.problems.report("unknown-name", f"unknown {noun} {quote(name)}: {word[1]}", f"write {what}: {word[0]}", at=at)
+                return None
+            if what == "head" and name in ACTS:
+                message = f"unknown head {quote(name)}: it is an activation, and the loss applies softmax itself"
+                self.problems.report("unknown-name", message, "write head: classifier, which ends in plain scores", at=at)
                 return None
             others = [f for f, t in self.tables.items() if name in t and f != what]
             elsewhere = f" ({quote(name)} is a {NOUN[others[0]]})" if others else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from resnet_dsl.analysis.compare import ComparedNetwork, Comparison
 from resnet_dsl.analysis.cost import Cost
-from resnet_dsl.diagnostics import clean, refuse, visible
+from resnet_dsl.diagnostics import clean, inline, refuse
 from resnet_dsl.files import write_output
 from resnet_dsl.pictures.drawing.chart import BarMark, Chart, DotMark, Mark, RuleMark, TextMark, apart
 from resnet_dsl.pictures.drawing.engine import dress, render
@@ -50,7 +50,7 @@ class CostPlot:
         ending = target.suffix.lower()
         if ending not in ENDINGS:
             help = f"end the file's name in one of {', '.join(ENDINGS)}"
-            raise refuse("usage", f"no plot ends in '{visible(ending)}'", help, at=str(path))
+            raise refuse("usage", f"no plot ends in '{inline(ending)}'", help, at=str(path))
         if ending == ".png":
             return write_output(target, render(chart(self.comparison).dot("costs"), "png", DPI))
         return write_output(target, (page if ending == ".html" else svg)(self.comparison))
@@ -225,5 +225,5 @@ def _tick(value: float) -> str:
 
 
 def _clipped(label: str) -> str:
-    text = visible(label)
+    text = inline(label)
     return text if len(text) <= _CLIP else text[: _CLIP - 3] + "..."

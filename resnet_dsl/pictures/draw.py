@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from resnet_dsl.analysis.changes import Changes
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.diff import diff
-from resnet_dsl.diagnostics import Argument, clean, did_you_mean, quote, refuse, speak, visible
+from resnet_dsl.diagnostics import Argument, clean, did_you_mean, inline, quote, refuse, speak
 from resnet_dsl.extras import require
 from resnet_dsl.files import write_output
 from resnet_dsl.graph.graph import Graph, Node
@@ -160,7 +160,7 @@ class Drawing:
         target = Path(path)
         ending = target.suffix.lower()
         if ending not in ENDINGS:
-            message = f"no picture format ends in '{visible(ending)}'" if ending else "the file's ending says the format, and there is none"
+            message = f"no picture format ends in '{inline(ending)}'" if ending else "the file's ending says the format, and there is none"
             raise refuse("usage", message, f"end the file's name in one of {', '.join(ENDINGS)}", at=str(path))
         return write_output(target, self._in(ending, dpi))
 
@@ -197,7 +197,7 @@ class Drawing:
 
     @property
     def _name(self) -> str:
-        return " | ".join(visible(g.name) for g in self.graphs)
+        return " | ".join(inline(g.name) for g in self.graphs)
 
 
 def draw(
@@ -252,7 +252,7 @@ def draw(
     way: Direction = direction or ("LR" if style == "overview" else "TB")
     scene = arrange(columns, way, smooth=style == "paper")
     left_out = tuple(
-        f"{visible(g.name)} has {_operations(g):,} operations: blocks that are alike are drawn once; {Argument('all', True)} draws each"
+        f"{inline(g.name)} has {_operations(g):,} operations: blocks that are alike are drawn once; {Argument('all', True)} draws each"
         for g, fold in zip(graphs, folds, strict=True)
         if fold
     )
@@ -279,7 +279,7 @@ def describe(costs: Costs) -> str:
         stages[_DESCRIBED_STAGES:] = [f"and {len(stages) - _DESCRIBED_STAGES} more stages"]
     about = f" {clean(graph.description).strip()}" if graph.description else ""
     told = "; ".join([f"input {shape_text(graph.input)}", *stages, outputs_text(graph) if graph.outputs else f"{graph.classes} classes"])
-    return f"{visible(graph.name)}: {told}. {cost.params:,} parameters, {cost.macs:,} MACs.{about}"
+    return f"{inline(graph.name)}: {told}. {cost.params:,} parameters, {cost.macs:,} MACs.{about}"
 
 
 def _column(costs: Costs, by: By, style: Style, fold: bool) -> NetworkColumn:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from resnet_dsl.analysis.paths import NetworkPaths
-from resnet_dsl.diagnostics import refuse, visible
+from resnet_dsl.diagnostics import inline, refuse
 from resnet_dsl.files import write_output
 from resnet_dsl.pictures.drawing.lines import Series, chart
 from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text, share, short
@@ -51,14 +51,14 @@ class Paths(Answer):
         """What `paths` prints in this format: one table, or one per network where a row is a part of it."""
         columns, rows, notes = _TABLES[self.by](self, format)
         if self.by != "net" and format != "csv":
-            titles = [visible(p.name) for p in self.networks]
+            titles = [inline(p.name) for p in self.networks]
             last = len(rows) - 1
             return [
                 Table(columns, held, title, notes=notes if i == last else ())
                 for i, (title, held) in enumerate(zip(titles, rows, strict=True))
             ]
         named = [(p.name, *row) for p, held in zip(self.networks, rows, strict=True) for row in held]
-        return [Table((Column("name", "network", visible), *columns), named, notes=notes)]
+        return [Table((Column("name", "network", inline), *columns), named, notes=notes)]
 
     def to_dict(self) -> dict[str, object]:
         """The document of `paths --format json`: everything, whatever a row of the table is."""
@@ -66,7 +66,7 @@ class Paths(Answer):
 
     def summary(self) -> str:
         """In a line."""
-        told = [f"{visible(p.name)}: {number(p.count)} through {_span(p)} layers" for p in self.networks[:3]]
+        told = [f"{inline(p.name)}: {number(p.count)} through {_span(p)} layers" for p in self.networks[:3]]
         return "; ".join(told) + ("; ..." if len(self.networks) > 3 else "")
 
     @cached_property
@@ -75,14 +75,14 @@ class Paths(Answer):
         series = []
         for i, p in enumerate(self.networks):
             most = max(n for _, n in p.lengths)
-            series.append(Series(visible(p.name), [(float(length), n / most) for length, n in p.lengths], i))
+            series.append(Series(inline(p.name), [(float(length), n / most) for length, n in p.lengths], i))
         return chart(series, x="weighted layers on a path", y="paths (commonest length = 100%)", y_text=lambda v: f"{v:.0%}")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture; gives the path. Raises SpecError: exit 2 for another ending than .svg, 3 where it cannot be written."""
         target = Path(path)
         if target.suffix.lower() != ".svg":
-            raise refuse("usage", f"paths are drawn as SVG, not as {visible(target.name)}", "name a file that ends in .svg", at=str(path))
+            raise refuse("usage", f"paths are drawn as SVG, not as {inline(target.name)}", "name a file that ends in .svg", at=str(path))
         return write_output(target, self.svg)
 
     def _repr_svg_(self) -> str:

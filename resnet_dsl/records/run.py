@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 
 from resnet_dsl.analysis.inspect import Report, inspect
 from resnet_dsl.datasets.naming import short
-from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse, visible
+from resnet_dsl.diagnostics import Argument, did_you_mean, inline, quote, refuse
 from resnet_dsl.files import open_regular
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec, load
@@ -224,7 +224,7 @@ class Run(Answer):
 
 def shorten(text: str, length: int) -> str:
     """A text for a line: its end where it is long."""
-    shown = visible(text)
+    shown = inline(text)
     return shown if len(shown) <= length else f"...{shown[3 - length :]}"
 
 

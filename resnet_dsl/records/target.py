@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from resnet_dsl.diagnostics import Argument, quote, refuse
+from resnet_dsl.diagnostics import Argument, quote_path, refuse
 from resnet_dsl.language import Spec, load
 from resnet_dsl.language.files import shipped_name
 from resnet_dsl.language.programs import READERS
@@ -79,7 +79,7 @@ def find_trained(target: str | os.PathLike[str], weights: str | os.PathLike[str]
     """
     found = find(target)
     if weights is not None and found.kind == "run":
-        raise refuse("usage", f"{quote(found.name)} has its own weights", f"leave out {Argument('weights')}", at=Argument("weights"))
+        raise refuse("usage", f"{quote_path(found.name)} has its own weights", f"leave out {Argument('weights')}", at=Argument("weights"))
     if weights is None and found.kind == "spec":
         found.refuse_folder()
         raise refuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_dsl.diagnostics import Argument, SpecError, either, quote, refuse, suggest
+from resnet_dsl.diagnostics import Argument, SpecError, either, quote, quote_path, refuse, suggest
 from resnet_dsl.language.stored import ENDING
 from resnet_dsl.records.target import Target
 
@@ -56,13 +56,13 @@ def require_spec(target: Target) -> None:
     """Refuse a file of weights where a spec is wanted."""
     if target.kind == "spec" and target.name.endswith(_PICKLES):
         ways = either(f"rd.open(SPEC, weights={target.name!r})", f"SPEC --weights {target.name}")
-        raise refuse("usage", f"{quote(target.name)} holds no spec", f"name its network: {ways}", at=target.name)
+        raise refuse("usage", f"{quote_path(target.name)} holds no spec", f"name its network: {ways}", at=target.name)
 
 
 def require_safetensors(out: str) -> None:
     """Refuse a file of weights with another ending."""
     if not out.endswith(ENDING):
-        problem = f"{quote(out)}: weights are written as {ENDING}"
+        problem = f"{quote_path(out)}: weights are written as {ENDING}"
         raise refuse("usage", problem, f"name a file that ends in {ENDING}", at=Argument("path", option="out"))
 
 
@@ -79,7 +79,7 @@ def require_ending(out: str, target: str, opset: int | None, *, any_size: bool =
             help = f"{ending} is a pickle, which can run programs: use {ENDING}, or .pt2 with the computation"
         elif near := suggest(ending, ENDINGS):
             help = f"did you mean '{near}'?"
-        raise refuse("usage", f"{quote(out)}: no file of this ending is exported", help, at=at)
+        raise refuse("usage", f"{quote_path(out)}: no file of this ending is exported", help, at=at)
     if opset is not None and ending != ".onnx":
         opset_ = Argument("opset")
         raise refuse("usage", f"{ending} files have no opset", f"leave out {opset_}, or write an .onnx file", at=opset_)

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from resnet_dsl.diagnostics import Source, SpecError, did_you_mean, either, quote, refuse
+from resnet_dsl.diagnostics import Source, SpecError, did_you_mean, either, quote, quote_path, refuse
 from resnet_dsl.language import Spec
 from resnet_dsl.records.target import find
 from resnet_dsl.verbs.targets import Settings, load
@@ -75,7 +75,7 @@ def format(spec: str | os.PathLike[str]) -> Formatted:
     if name != "-" and not is_path(name):
         raise refuse(
             "not-a-file",
-            f"{quote(name)} is a name, and only files have a normal form",
+            f"{quote_path(name)} is a name, and only files have a normal form",
             "give a path that ends in .yaml",
             at=either("spec=", "FILE"),
         )

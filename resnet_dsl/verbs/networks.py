@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from resnet_dsl.diagnostics import Argument, Speech, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, Speech, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.language import Spec
 from resnet_dsl.verbs.checks import one_of
@@ -40,7 +40,7 @@ def inspect(
     *,
     by: By = "stage",
     columns: str | Iterable[str] = (),
-    input: str | Sequence[int] | None = None,
+    input: str | int | Sequence[int] | None = None,
     counted: str | Iterable[str] = ("conv", "linear"),
     memory: bool = False,
     batch: int | None = None,
@@ -63,9 +63,9 @@ def inspect(
     from resnet_dsl.analysis.quantities import input_setting, size
     from resnet_dsl.graph.outputs import select
 
-    settings = [*listed(overrides), *([] if input is None else [input_setting(input)])]
     one_of("by", by, get_args(analysis.By))
-    loaded = graph_of(network, settings) if isinstance(network, Graph) else spec_of(network, settings)
+    settings = [*listed(overrides), *([] if input is None else [input_setting(input)])]
+    loaded = graph_of(network, settings) if isinstance(network, Graph) else load_for(network, overrides, input)
     # A mistake in what is asked for shows before the network is compiled.
     if max_memory is not None:
         size(max_memory, "max_memory")
@@ -74,6 +74,22 @@ def inspect(
         select(graph_of(loaded), outputs), by=by, columns=shown, counted=work, memory=memory, batch=batch, precision=precision, optimizer=optimizer,
         checkpoint=checkpoint, max_memory=max_memory,
     )  # fmt: skip
+
+
+def load_for(network: Spec | str | os.PathLike[str], overrides: Settings = (), input: str | int | Sequence[int] | None = None) -> Spec:
+    """A spec, for another input where one is given. Raises SpecError, one for an input that no such network reads."""
+    from resnet_dsl.analysis.quantities import fitting_input, input_setting, input_shape
+
+    own = spec_of(network, overrides)
+    if input is None or isinstance(network, Spec):
+        return own if input is None else spec_of(network, [input_setting(input)])
+    loaded = spec_of(network, [*listed(overrides), input_setting(input)])
+    if len(loaded.input) != len(own.input):
+        try:
+            graph_of(loaded)
+        except SpecError as e:
+            raise fitting_input(e, input_shape(input), own.input, name_of(network)) from None
+    return loaded
 
 
 def formulas(network: Spec | str | os.PathLike[str], overrides: Settings = ()) -> Formulas:

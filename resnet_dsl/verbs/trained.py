@@ -13,7 +13,7 @@ from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.transfer import TransferPlan, plan, plan_growth
 from resnet_dsl.datasets.catalog import fitting_name
 from resnet_dsl.datasets.naming import named, taken
-from resnet_dsl.diagnostics import OVERRIDES, Argument, call, either, quote, refuse
+from resnet_dsl.diagnostics import OVERRIDES, Argument, call, either, quote, quote_path, refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec
@@ -235,7 +235,7 @@ class Trained:
         if self.weights is None and self.target.kind == "spec":
             name = self.target.name
             help = f"add {Argument('weights', 'FILE')}, or give a run's folder"
-            raise refuse("usage", f"{quote(name)} is a spec, and has no weights", help, at=name)
+            raise refuse("usage", f"{quote_path(name)} is a spec, and has no weights", help, at=name)
 
     def _device(self, device: str) -> str:
         return "cpu" if self.target.kind == "program" else device

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnet_dsl.analysis.matching import Match
-from resnet_dsl.diagnostics import OVERRIDES, Argument, either, quote, refuse
+from resnet_dsl.diagnostics import OVERRIDES, Argument, either, quote_path, refuse
 from resnet_dsl.graph.folding import fold
 from resnet_dsl.language import Spec
 from resnet_dsl.records.assessment import Assessment, Part
@@ -121,10 +121,10 @@ def transfer(
         require_safetensors(os.fspath(out))
     holds = find(a).kind != "spec"
     if holds and weights is not None:
-        problem = f"{quote(os.fspath(a))} has its own weights"
+        problem = f"{quote_path(os.fspath(a))} has its own weights"
         raise refuse("usage", problem, f"leave out {Argument('weights')}, or give a spec", at=Argument("weights"))
     if out is not None and not holds and weights is None:
-        problem = f"{quote(os.fspath(a))} is a spec, and has no weights"
+        problem = f"{quote_path(os.fspath(a))} is a spec, and has no weights"
         raise refuse("usage", problem, f"add {Argument('weights', 'FILE')}, or give a run's folder", at=os.fspath(a))
     planned = replace(open(a, weights).into(b, grow=grow, overrides=overrides, seed=seed or 0), by=by)
     return planned if out is None else planned.save(out)

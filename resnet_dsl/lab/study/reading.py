@@ -19,14 +19,14 @@ from pydantic_core import ErrorDetails
 
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.datasets.naming import is_own, named, recorded
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, refuse
+from resnet_dsl.diagnostics import Collector, Diagnostic, Location, Source, SpecError, did_you_mean, mistake, quote, quote_path, refuse
 from resnet_dsl.lab.study.form import Budget, ClaimSource, Hypothesis, Rule, Setting, StudyForm
 from resnet_dsl.language.document import at_value, unknown_key
 from resnet_dsl.language.extends import Loaded, load_document, merge_specs
 from resnet_dsl.language.files import read_file
 from resnet_dsl.language.forms import NAME
 from resnet_dsl.language.recipe import Recipe
-from resnet_dsl.language.recipes import combine, find, wrong
+from resnet_dsl.language.recipes import combine, find, listed, wrong
 from resnet_dsl.language.resolve import resolve
 from resnet_dsl.language.source import read
 from resnet_dsl.language.spec import Spec
@@ -97,7 +97,7 @@ class Study:
             return load_document(value.text).tree
         path = Path(os.path.dirname(value.at.source.name)) / value.text
         if self.root is None or os.path.isabs(value.text) or not Path(os.path.realpath(path)).is_relative_to(self.root):
-            message = f"'extends': the path {quote(value.text)} is not allowed: it is relative and stays inside the study's folder"
+            message = f"'extends': the path {quote_path(value.text)} is not allowed: it is relative and stays inside the study's folder"
             raise refuse("extends", message, "copy the spec beside the study", at=at_value(value))
         return load_document(str(path)).tree
 
@@ -135,7 +135,7 @@ def read_study(name: str) -> Study:
         known = shipped_studies()
         if name not in known:
             help = did_you_mean(name, known, what="a shipped study")
-            raise refuse("unknown-name", f"no such study: {quote(name)} is no shipped study, and no .yaml file", help, at=name)
+            raise refuse("unknown-name", f"no such study: {quote_path(name)} is no shipped study, and no .yaml file", help, at=name)
         source, stem, root = Source(f"{name}.yaml", read_file(str(known[name])).text), name, None
     tree = read(source)
     found = Collector()
@@ -282,7 +282,7 @@ def _translate(e: ErrorDetails, tree: MappingTree) -> Diagnostic:
         form = _form(keys[:-1])
         return unknown_key(keys[-1], value, form.model_fields, _NOUNS[form])
     ctx: Mapping[str, Any] = e.get("ctx", {})
-    key = keys[-1] if not keys[-1].isdigit() else keys[-2]
+    key = listed(keys)
     if e["type"] in ("too_short", "string_too_short"):
         key, message, help = keys[-1], "is empty", "give it a value"
     elif e["type"] in ("too_long", "string_too_long"):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from resnet_dsl.diagnostics import visible
+from resnet_dsl.diagnostics import inline
 from resnet_dsl.graph.graph import Graph, Node
 from resnet_dsl.graph.network import flatten
 from resnet_dsl.ops.table import OPS
@@ -30,7 +30,7 @@ def to_networkx(graph: Graph) -> Network:
 
     flat = flatten(graph)
     parts = {f.path: f for f in graph.nodes()}
-    plain: Network = networkx.MultiDiGraph(name=visible(graph.name), input=shape_text(graph.input), outputs=" ".join(flat.outputs))
+    plain: Network = networkx.MultiDiGraph(name=inline(graph.name), input=shape_text(graph.input), outputs=" ".join(flat.outputs))
     plain.add_node(flat.source, op="input", label="input", shape=shape_text(graph.input), channels=graph.input[0])
     for path, part in parts.items():
         plain.add_node(path, **_attributes(part.node, part.in_shapes), shortcut=part.in_shortcut)

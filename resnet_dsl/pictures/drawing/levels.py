@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Literal
 
 from resnet_dsl.analysis.cost import Cost, Costs
-from resnet_dsl.diagnostics import visible
+from resnet_dsl.diagnostics import inline
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program, join
 from resnet_dsl.ops.table import OPS
 from resnet_dsl.pictures.drawing.folding import FoldedNode, Likeness, layers, steps_of, total
@@ -39,7 +39,7 @@ _OUTPUTS = 6
 def caption(costs: Costs) -> Box:
     """A network's name and what it costs in all."""
     graph, cost = costs.graph, costs.network
-    lines = [Line(visible(graph.name), TITLE, True), Line(f"{cost.params:,} params, {cost.macs:,} MACs, depth {cost.depth}")]
+    lines = [Line(inline(graph.name), TITLE, True), Line(f"{cost.params:,} params, {cost.macs:,} MACs, depth {cost.depth}")]
     if graph.outputs:
         lines.append(Line(f"gives {outputs_text(graph)}"))
     return Box(tuple(lines), "text")

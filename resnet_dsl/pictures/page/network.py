@@ -7,7 +7,7 @@ from typing import Any
 
 from resnet_dsl.analysis.changes import Change, Changes
 from resnet_dsl.analysis.cost import CONVENTION, Cost, Costs
-from resnet_dsl.diagnostics import Location, Source, refuse, visible
+from resnet_dsl.diagnostics import Location, Source, inline, refuse
 from resnet_dsl.emission.source import excerpts
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Program
 from resnet_dsl.ops.table import OPS
@@ -20,8 +20,8 @@ _AROUND = 6
 
 def page(graphs: Sequence[Graph], theme: str = "light", found: Changes | None = None) -> str:
     """The page of a network, or of two side by side. Raises SpecError where there are more."""
-    names = " | ".join(map(visible, found.labels) if found is not None else (visible(g.name) for g in graphs))
-    about = "; ".join(f"{visible(g.name)}: {visible(g.description)}" for g in graphs if g.description)
+    names = " | ".join(map(inline, found.labels) if found is not None else (inline(g.name) for g in graphs))
+    about = "; ".join(f"{inline(g.name)}: {inline(g.description)}" for g in graphs if g.description)
     return render(names, [section(graphs, found)], theme, about)
 
 
@@ -33,7 +33,7 @@ def section(graphs: Sequence[Graph], found: Changes | None = None, key: str = "n
     if found is not None:
         for side, network in enumerate(networks):
             network["marks"] = _marks(found.changes, side)
-            network["name"] = visible(found.labels[side])
+            network["name"] = inline(found.labels[side])
     title = " and ".join(str(n["name"]) for n in networks)
     changes = "" if found is None else _about(found)
     body = f'<p class="about">{text(changes or _figures(graphs[0]))}</p>\n<div class="viewer" data-viewer="{key}"></div>'
@@ -66,7 +66,7 @@ def _network(graph: Graph) -> dict[str, Any]:
     total = costs.network
     figures = {"params": total.params, "macs": total.macs, "depth": total.depth}
     return {
-        "name": visible(graph.name),
+        "name": inline(graph.name),
         "input": graph.input,
         "programs": programs,
         "places": places.listed,
@@ -111,12 +111,12 @@ class _Places:
 
     def shown(self) -> list[dict[str, object]]:
         """The name of each source, and its lines by number."""
-        return [{"name": visible(s.name), "lines": dict(self._lines(i, s))} for i, s in enumerate(self._sources)]
+        return [{"name": inline(s.name), "lines": dict(self._lines(i, s))} for i, s in enumerate(self._sources)]
 
     def _lines(self, number: int, source: Source) -> Iterator[tuple[int, str]]:
         lines = source.text.split("\n")
         near = {n for i, line in self.listed if i == number for n in range(line - _AROUND, line + _AROUND + 1)}
-        return ((n, visible(lines[n - 1].rstrip("\r"))[:200]) for n in sorted(near) if 0 < n <= len(lines))
+        return ((n, inline(lines[n - 1].rstrip("\r"))[:200]) for n in sorted(near) if 0 < n <= len(lines))
 
 
 def _marks(changes: Sequence[Change], side: int, where: str = "") -> dict[str, list[list[object]]]:

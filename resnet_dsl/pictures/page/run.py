@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from resnet_dsl.analysis.diff import diff
-from resnet_dsl.diagnostics import visible
+from resnet_dsl.diagnostics import inline
 from resnet_dsl.graph import Graph
 from resnet_dsl.pictures.drawing.lines import DARK, LIGHT
 from resnet_dsl.pictures.drawing.theme import ThemeName
@@ -39,12 +39,12 @@ class Shown:
     @property
     def folder(self) -> str:
         """The run's folder."""
-        return visible(self.summary.run)
+        return inline(self.summary.run)
 
     @property
     def network(self) -> str:
         """The network's name."""
-        return visible(self.graph.name)
+        return inline(self.graph.name)
 
 
 def page(runs: Sequence[Shown], theme: ThemeName = "light") -> str:

@@ -1,0 +1,53 @@
+"""What people write when they come from another library, and what it is called here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "filters": ("width", "out", "channels"), "planes": ("width", "out"), "channels": ("width", "out"),
+    "out_channels": ("out", "width"), "out_features": ("out",), "dim": ("out", "width", "hidden"), "units": ("out", "width"),
+    "features": ("out", "width"), "units_out": ("out",), "in_channels": ("channels",), "nin": ("channels",),
+    "n": ("depth",), "layers": ("depth", "stages"), "blocks": ("depth",), "num_blocks": ("depth",),
+    "n_blocks": ("depth",), "repeats": ("depth", "times"), "repeat": ("depth", "times"), "length": ("depth",), "number_of_blocks": ("depth",), "neurons": ("out", "width"), "hidden_size": ("width", "hidden"), "num_layers": ("depth",), "count": ("depth", "times"),
+    "number": ("times", "depth"), "n_times": ("times",), "strides": ("stride",), "downsample": ("stride", "shortcut"),
+    "kernel_size": ("kernel",), "ks": ("kernel",), "k": ("kernel",), "size": ("kernel", "height"), "pool_size": ("kernel",),
+    "filter_size": ("kernel",), "pad": ("padding",), "p": ("rate",), "prob": ("rate",), "drop": ("dropout", "rate"),
+    "drop_rate": ("dropout", "rate"), "keep_prob": ("rate",), "drop_prob": ("rate", "drop_path"),
+    "stochastic_depth": ("drop_path", "droppath"), "reduction": ("ratio",), "r": ("ratio",), "squeeze": ("ratio", "se"),
+    "se_ratio": ("se", "ratio"), "cardinality": ("groups",), "num_groups": ("groups",), "group": ("groups",),
+    "use_bias": ("bias",), "negative_slope": ("slope",), "alpha": ("slope",), "epsilon": ("eps",),
+    "num_classes": ("classes",), "n_classes": ("classes",), "nclasses": ("classes",), "labels": ("classes",), "nc": ("classes",),
+    "image": ("input",), "input_shape": ("input",), "input_size": ("input",), "shape": ("input",), "h": ("height",),
+    "w": ("width",), "c": ("channels",), "activation": ("act",), "nonlinearity": ("act",), "normalization": ("norm",),
+    "norm_layer": ("norm",), "batchnorm": ("norm",), "batch_norm": ("batch", "norm"), "bn": ("norm", "batch"),
+    "layernorm": ("layer", "norm"), "groupnorm": ("group", "norm"), "gn": ("group", "norm"), "ln": ("layer", "norm"),
+    "in": ("instance",), "relu": ("act",), "sigmoid": ("act",), "convolution": ("conv",), "conv2d": ("conv",), "Conv2d": ("conv",),
+    "conv1d": ("conv",), "dense": ("linear",), "fc": ("linear",), "Linear": ("linear",), "fully_connected": ("linear",),
+    "max_pool": ("maxpool",), "maxpool2d": ("maxpool",), "pool": ("maxpool", "avgpool"), "avg_pool": ("avgpool",),
+    "average_pool": ("avgpool",), "gap": ("globalpool",), "global_pool": ("globalpool",), "adaptive_avgpool": ("globalpool",),
+    "global_avg_pool": ("globalpool",), "drop_path": ("droppath",), "stochastic": ("droppath",), "squeeze_excite": ("se",),
+    "skip": ("shortcut", "residual"), "skips": ("shortcut",), "policy": ("shortcut",), "projection": ("B",), "proj": ("B",),
+    "conv1x1": ("B",), "zero_pad": ("A",), "padding": ("A",), "zeros": ("A",), "avg": ("D", "avgpool"), "plain": ("none",),
+    "off": ("none",), "no": ("none", "false"), "null": ("none",), "yes": ("true",), "on": ("true",), "True": ("true",),
+    "False": ("false",), "sum": ("add",), "plus": ("add",), "+": ("add",), "cat": ("concat",), "concatenate": ("concat",),
+    "product": ("mul",), "times": ("mul",), "multiply": ("mul",), "gate": ("highway", "mul"), "swish": ("silu",),
+    "hswish": ("hardswish",), "hsigmoid": ("hardsigmoid",), "lrelu": ("leaky_relu",), "leakyrelu": ("leaky_relu",),
+    "prelu": ("leaky_relu",), "linear": ("identity",), "none": ("identity",), "kaiming": ("he",), "kaiming_normal": ("he",),
+    "msra": ("he",), "glorot": ("xavier",), "default": ("torch",), "backbone": ("stages",), "body": ("stages", "body"),
+    "classifier": ("head",), "neck": ("head",), "conv1": ("stem",), "base": ("extends",), "_base_": ("extends",),
+    "inherit": ("extends",), "parent": ("extends",), "variables": ("params",), "vars": ("params",), "parameters": ("params",),
+    "flops": ("macs",), "gmacs": ("macs",), "n_params": ("params",), "training": ("train",), "recipe": ("train",),
+    "definitions": ("blocks",), "modules": ("blocks",), "functions": ("sequences",), "macros": ("sequences",),
+    "lr": ("learning_rate",), "learning_rate": ("lr",), "wd": ("weight_decay",), "decay": ("weight_decay",),
+    "bs": ("batch",), "batch_size": ("batch",), "batchsize": ("batch",), "num_epochs": ("epochs",), "epoch": ("epochs",),
+    "max_epochs": ("epochs",), "optim": ("optimizer",), "opt": ("optimizer",), "scheduler": ("schedule",),
+    "lr_schedule": ("schedule",), "lr_scheduler": ("schedule",), "augmentation": ("augment",), "aug": ("augment",),
+    "transforms": ("augment",), "amp": ("precision",), "dtype": ("precision",), "random_seed": ("seed",),
+    "if": ("when",), "cond": ("when",), "condition": ("when",), "name": ("as",), "id": ("as",), "branch": ("paths", "branches"),
+    "parallel": ("branches",), "sequential": ("chain",), "seq": ("chain",), "loop": ("repeat",), "for": ("repeat",),
+    "make_divisible": ("divisible",),
+    "num_stages": ("stages",), "w_in": ("in",), "inplanes": ("in",), "cin": ("in",), "cout": ("out",), "idx": ("index",),
+    "i": ("index",), "t": ("expansion",), "expand": ("expansion",), "width_per_group": ("base_width",), "smoothing": ("label_smoothing",),
+}  # fmt: skip
+"""Values are tried in order; only a name that is known at that place is suggested."""
