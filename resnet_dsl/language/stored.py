@@ -14,6 +14,7 @@ from math import prod
 from typing import Any, BinaryIO
 
 from resnet_dsl.diagnostics import Source, either, quote, quote_path, refuse
+from resnet_dsl.filekinds import recognise
 from resnet_dsl.language.files import open_file
 from resnet_dsl.language.programs import READERS, read_texts
 from resnet_dsl.language.source import decode
@@ -40,10 +41,12 @@ _ENTRY = {"dtype", "shape", "data_offsets"}
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor as the header describes it: `dtype` in the format's words (F32, BF16, I64, ...)."""
+    """A tensor as the header describes it: `dtype` in the format's words (F32, BF16, I64, ...), and its place in the file, in bytes."""
 
     dtype: str
     shape: tuple[int, ...]
+    start: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,10 @@ def read_header(path: str) -> Header:
     Raises SpecError: exit code 2 where there is no such regular file, 3 where it may not be read or is damaged.
     """
     with open_file(path) as (file, size):
+        kind = recognise(file.read(512), b"", size)
+        if kind is not None and kind.form != "safetensors":
+            raise refuse("not-weights", kind.what, kind.help or f"give a file that is what its name says: {ENDING}", at=path, exit_code=3)
+        file.seek(0)
         try:
             return _header(file, size)
         except _Damaged as e:
@@ -87,7 +94,7 @@ def _header(file: BinaryIO, size: int) -> Header:
     metadata = found.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _Damaged("its metadata is not a mapping from words to text")
-    return Header(_tensors(found, size - 8 - length), metadata)
+    return Header(_tensors(found, 8 + length, size - 8 - length), metadata)
 
 
 def metadata_of(path: str) -> Mapping[str, str]:
@@ -123,8 +130,8 @@ def stored_spec(path: str) -> tuple[Source, bool]:
         raise refuse("weights-damaged", message, "copy the file again", at=path, exit_code=3) from None
 
 
-def _tensors(entries: Mapping[str, Any], size: int) -> dict[str, StoredTensor]:
-    """The entries of a header, checked: they cover the `size` bytes after it, without a hole and without an overlap."""
+def _tensors(entries: Mapping[str, Any], start: int, size: int) -> dict[str, StoredTensor]:
+    """The entries of a header, checked: they cover the `size` bytes after it, from `start` on, without a hole and without an overlap."""
     found: list[tuple[int, int, str, StoredTensor]] = []
     for name, entry in entries.items():
         if not isinstance(entry, dict) or set(entry) != _ENTRY:
@@ -136,7 +143,7 @@ def _tensors(entries: Mapping[str, Any], size: int) -> dict[str, StoredTensor]:
             raise _Damaged(f"{quote(name)} has no shape or no data_offsets of whole numbers")
         if (offsets[1] - offsets[0]) * 8 != prod(shape) * _BITS[dtype]:
             raise _Damaged(f"the bytes of {quote(name)} are not as many as its shape asks for")
-        found.append((*offsets, name, StoredTensor(dtype, tuple(shape))))
+        found.append((*offsets, name, StoredTensor(dtype, tuple(shape), start + offsets[0], offsets[1] - offsets[0])))
     found.sort(key=lambda entry: entry[:2])
     edges = [0, *(edge for begin, end, *_ in found for edge in (begin, end)), size]
     if any(before != after for before, after in list(pairwise(edges))[::2]):

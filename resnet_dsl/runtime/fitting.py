@@ -13,6 +13,7 @@ from resnet_dsl.analysis.matching import Match
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.recovery.match import Held
 from resnet_dsl.recovery.match import match as match_names
+from resnet_dsl.runtime.weights import shapes_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,7 @@ def match(
     wanted: Collection[str] | None = None,
 ) -> Match:
     """How the tensors of a file meet a network (`recovery.match`). Raises SpecError (exit 2)."""
-    held = {name: Held(tuple(t.shape), _kind(t.dtype)) for name, t in tensors.items()}
+    held = {name: Held(tuple(t.shape), _kind(t.dtype)) for name, t in shapes_of(tensors).items()}
     return match_names(graph, held, at, adapt, wanted=wanted, default=_kind(torch.get_default_dtype()))
 
 
@@ -79,6 +80,6 @@ def for_channels(kernels: torch.Tensor, channels: int) -> torch.Tensor:
     return whole.index_select(1, torch.arange(channels) % held) * (held / channels)
 
 
-def _kind(dtype: torch.dtype) -> str:
+def _kind(dtype: torch.dtype | str) -> str:
     """A type of numbers, as torch writes it: float16."""
     return str(dtype).removeprefix("torch.")

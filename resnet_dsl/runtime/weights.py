@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import pickle
-import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from resnet_dsl.checkpoints.content import Content
+from resnet_dsl.checkpoints.read import read
+from resnet_dsl.checkpoints.tensor import FileTensor
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.files import open_regular, write_atomic
+from resnet_dsl.files import write_atomic
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.records.metadata import StoredNormalisation, WeightsMetadata
 from resnet_dsl.runtime.normalisation import Normalisation
-
-_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9c")
-"""How a file of torch.save begins: a zip archive, or before torch 1.6 a pickle of its magic number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +28,7 @@ class Artifact:
     `metadata` is what the file holds besides the tensors, None where this program did not write it.
     """
 
-    tensors: dict[str, torch.Tensor]
+    tensors: Mapping[str, torch.Tensor]
     spec: str | None
     classes: tuple[str, ...] | None
     normalisation: Normalisation | None
@@ -83,74 +77,56 @@ def _ordered(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def load(path: Path) -> Artifact:
-    """Read weights: any safetensors file, or a state_dict that torch.save wrote, also as one entry of a dict. Nothing in the file is
-    executed.
+def load(path: Path, key: str | None = None, *, finite: bool = True) -> Artifact:
+    """Weights in a file: any that `checkpoints.read` reads, of several state_dicts the one at `key`. A tensor is read when it is asked for, and must
+    then be `finite`; before the first, the sum over all of a file of ours is checked.
 
-    Raises SpecError (exit 3) where the file is missing, damaged or something else.
+    Raises SpecError: exit 3 where the file is missing, damaged or something else, 2 where it holds several state_dicts, or none at `key`.
     """
-    try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            content = file.read()
-    except (OSError, ValueError) as e:
-        reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
-        raise refuse("weights-missing", f"cannot be read: {reason}", "check the path", at=path, exit_code=3) from None
-    if content.startswith(_TORCH):
-        return Artifact(_state_dict(content, path), None, None, None, None)
-    try:
-        tensors = load_tensors(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as e:
-        raise refuse(
-            "weights-damaged", f"is not a readable safetensors file: {str(e)[:120]}", "copy the file again", at=path, exit_code=3
-        ) from None
-    found = WeightsMetadata.of_file(path)
+    held = read(path, key)
+    found = WeightsMetadata.of_texts(held.metadata, path)
+    tensors = FileTensors(Content(held, None if found is None else found.sha256, finite=finite))
     if found is None:
         return Artifact(tensors, None, None, None, None)
-    if found.sha256 != fingerprint(tensors):
-        raise refuse(
-            "weights-damaged",
-            "its SHA-256 is not what it should be",
-            "copy the file again, or resume the run to write it again",
-            at=path,
-            exit_code=3,
-        )
     normalisation = None if found.normalisation is None else Normalisation.from_dict(found.normalisation.to_dict())
     return Artifact(tensors, found.spec, found.classes, normalisation, found.data, found.folded, found)
 
 
-def _state_dict(content: bytes, path: Path) -> dict[str, torch.Tensor]:
-    try:
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise refuse(
-            "weights-damaged",
-            "holds more than tensors, and loading that could run programs",
-            "save only the state_dict: torch.save(model.state_dict(), FILE)",
-            at=path,
-            exit_code=3,
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, struct.error) as e:
-        message = str(e).split("\n", 1)[0][:120]
-        raise refuse(
-            "weights-damaged", f"is not a readable torch.save file: {message}", "copy the file again", at=path, exit_code=3
-        ) from None
-    held = [k for k, v in found.items() if _is_state(v)] if isinstance(found, Mapping) and not _is_state(found) else []
-    if len(held) == 1:
-        found = found[held[0]]
-    if _is_state(found):
-        return dict(found)
-    keys = ", ".join(str(k) for k in list(found)[:5]) if isinstance(found, Mapping) else type(found).__name__
-    problem = (
-        f"holds several state_dicts: {', '.join(map(str, held))}"
-        if held
-        else f"is not a state_dict of tensors: it holds {keys or 'nothing'}"
-    )
-    raise refuse("weights-damaged", problem, "save only the state_dict: torch.save(model.state_dict(), FILE)", at=path, exit_code=3)
+class FileTensors(Mapping[str, torch.Tensor]):
+    """The tensors of a file by name. Each is read when it is asked for; `shapes` needs no reading."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    @property
+    def shapes(self) -> Mapping[str, FileTensor]:
+        """Their shapes and types."""
+        return self._content.of.tensors
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What a user should know of how they were found in the file."""
+        return self._content.of.said
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        t, raw = self.shapes[name], self._content.numbers(name)
+        # An empty buffer has no address.
+        numbers = torch.frombuffer(raw, dtype=getattr(torch, t.dtype)) if raw else torch.empty(0, dtype=getattr(torch, t.dtype))
+        return numbers.as_strided(t.shape, t.stride) if t.count else numbers.reshape(t.shape)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.shapes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
 
 
-def _is_state(found: object) -> bool:
-    """Is it a state_dict: tensors by name?"""
-    return isinstance(found, Mapping) and bool(found) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items())
+def shapes_of(tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor | FileTensor]:
+    """Tensors, for their shapes and types alone: those of a file are not read."""
+    return tensors.shapes if isinstance(tensors, FileTensors) else tensors
 
 
 def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -170,9 +146,9 @@ def put(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], at: Path) -
         problem = f"lacks {missing[0]}" + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else "")
     elif extra := [k for k in tensors if k not in wanted]:
         problem = f"has {extra[0]}, which the network lacks" + (f", and {len(extra) - 1:,} more" if len(extra) > 1 else "")
-    elif wrong := [k for k, v in wanted.items() if v.shape != tensors[k].shape]:
+    elif wrong := [k for k, v in wanted.items() if tuple(v.shape) != tuple(shapes_of(tensors)[k].shape)]:
         k = wrong[0]
-        problem = f"{k} is {tuple(tensors[k].shape)}, in the network {tuple(wanted[k].shape)}"
+        problem = f"{k} is {tuple(shapes_of(tensors)[k].shape)}, in the network {tuple(wanted[k].shape)}"
     else:
         model.load_state_dict(dict(tensors))
         return

@@ -69,7 +69,7 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: A
 def from_copy(file: Path) -> Start:
     """The start of a run that is resumed, from the copy in its folder. Raises SpecError (exit 3)."""
     kept = weights.load(file)
-    return Start(kept.tensors, kept.normalisation, "")
+    return Start(dict(kept.tensors), kept.normalisation, "")
 
 
 def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights.Artifact, at: Path, adapt: Adaptation = PLAIN) -> Taken:

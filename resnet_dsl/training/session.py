@@ -306,7 +306,7 @@ def _train_and_test(job: Job, loop: Loop, evaluation: EvaluationSet, stop: StopW
         if loop.best is not None:
             # Rank 0 may still be writing them.
             loop.world.barrier()
-            parallel.load_full(loop.model, weights.load(path).tensors)
+            parallel.load_full(loop.model, dict(weights.load(path, finite=False).tensors))
         test = job.data.test.to(job.plan.torch_device)
         return score(loop.model, test, evaluation.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
 
@@ -333,5 +333,5 @@ def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> Results:
         images_per_s=round(loop.rate, 1),
         device=job.plan.device,
         precision=job.plan.precision,
-        weights_sha256=weights.fingerprint(weights.load(folder.path / WEIGHTS).tensors),
+        weights_sha256=weights.fingerprint(weights.load(folder.path / WEIGHTS, finite=False).tensors),
     )

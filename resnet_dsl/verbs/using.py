@@ -134,7 +134,7 @@ def match(spec: Name, file: Name, overrides: Settings = ()) -> Match:
     """How a file of weights fits a network: whose names it has, and what becomes of each tensor. Raises SpecError (exit 2 or 3)."""
     graph = graph_of(spec, overrides)
     from resnet_dsl.runtime.fitting import match
-    from resnet_dsl.runtime.weights import load
+    from resnet_dsl.runtime.weights import load, shapes_of
 
     artifact = load(weights_file(Path(file)))
-    return match(fold(graph) if artifact.folded else graph, artifact.tensors, os.fspath(file))
+    return match(fold(graph) if artifact.folded else graph, shapes_of(artifact.tensors), os.fspath(file))
