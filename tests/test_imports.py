@@ -24,6 +24,7 @@ ORDER = (
         "resnet_dsl.diagnostics",
         "resnet_dsl.explanations",
         "resnet_dsl.extras",
+        "resnet_dsl.filekinds",
         "resnet_dsl.files",
         "resnet_dsl.table",
         "resnet_dsl.specs",
@@ -31,7 +32,7 @@ ORDER = (
     ),
     ("resnet_dsl.ops",),
     ("resnet_dsl.language", "resnet_dsl.datasets"),
-    ("resnet_dsl.graph",),
+    ("resnet_dsl.graph", "resnet_dsl.checkpoints"),
     ("resnet_dsl.analysis", "resnet_dsl.emission"),
     ("resnet_dsl.recovery", "resnet_dsl.records"),
     ("resnet_dsl.pictures",),
@@ -134,7 +135,7 @@ FREE = (
     "draw resnet18 plain18 -o a.html", "draw resnet18 -o a.tex", "diff resnet18 resnet18 -o d.svg", "emit resnet50 -o a.py",
     "list specs", "list blocks", "list ops", "list recipes", "list data", "new", "fmt mynet.yaml", "check resnet50 --format sarif",
     "schema", "explain merge-shape", "train --help", "evaluate --help", "predict --help", "demo --help", "probe --help", "probe signals --help", "study --help", "list studies", f"runs {RUNS} -o c.svg",
-    f"report {RUNS} -o r.html --no-predictions", "import keys.json -o a.yaml", "import weights.safetensors --input 3x64x64",
+    f"report {RUNS} -o r.html --no-predictions", "import keys.json -o a.yaml", "import weights.safetensors --input 3x64x64", "weights resnet18 real.safetensors",
 )  # fmt: skip
 """Command lines that compute nothing, so they need no torch; `weights_without_numpy` makes two of the files."""
 
@@ -148,6 +149,8 @@ def weights_without_numpy(folder: Path) -> None:
         {k: {"dtype": "U8", "shape": v, "data_offsets": at} for (k, v), at in zip(keys.items(), pairwise(ends), strict=True)}
     )
     (folder / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(ends[-1]))
+    real = header.replace('"U8"', '"F8_E5M2"')
+    (folder / "real.safetensors").write_bytes(len(real).to_bytes(8, "little") + real.encode() + bytes(ends[-1]))
 
 
 def test_commands_that_count_and_draw_need_no_torch(tmp_path: Path) -> None:

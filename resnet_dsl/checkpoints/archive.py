@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from resnet_dsl.checkpoints.pickles import Bytes
-from resnet_dsl.checkpoints.tensor import Unsound, Span
+from resnet_dsl.checkpoints.tensor import Span, Unsound
 
 MAX_DIRECTORY = 8 << 20
 """Bytes. A member takes about a hundred."""
@@ -103,7 +103,7 @@ def _require_apart(members: Mapping[str, Member], end: int) -> None:
 def place(data: Bytes, member: Member, name: str) -> Span:
     """Where the bytes of a member are. Raises Unsound where it is compressed or its header is not there."""
     if member.method != 0 or member.kept != member.size:
-        raise Unsound(f"keeps {name[:60]!r} compressed, which torch.save never does")
+        raise Unsound(f"keeps {name[:60]!r} compressed", "write it without compression, as torch.save and numpy.savez do")
     local = data[member.header : member.header + 30]
     if local[:4] != _LOCAL or len(local) < 30:
         raise Unsound("is no sound zip archive: a member is not where its directory says")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resnet_dsl.checkpoints.numbers import first_odd
 from resnet_dsl.checkpoints.read import Checkpoint, damaged, opened, version_of
-from resnet_dsl.checkpoints.tensor import BYTES, FileTensor, Span
+from resnet_dsl.checkpoints.tensor import BYTES, FileTensor, Span, Unsound
 from resnet_dsl.diagnostics import quote, refuse
 
 _CHUNK = 1 << 20
@@ -82,14 +82,14 @@ def _raw(fd: int, t: FileTensor, path: Path) -> bytearray:
         while view:
             got = os.preadv(fd, [view], at)
             if got == 0:
-                raise damaged(path, "is cut short")
+                raise damaged(path, Unsound("is cut short"))
             view, at = view[got:], at + got
         return raw
     whole = (
         t.at if isinstance(t.at, bytes) else os.pread(fd, t.at.length, t.at.start).decode("utf-8", "replace").encode("latin1", "replace")
     )
     if start + length > len(whole):
-        raise damaged(path, "holds an array with too few bytes")
+        raise damaged(path, Unsound("holds an array with too few bytes"))
     return bytearray(whole[start : start + length])
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from resnet_dsl.checkpoints.tensor import Unsound, Span
+from resnet_dsl.checkpoints.tensor import Span, Unsound
 
 MAX_STEPS = 1_500_000
 """Steps of one file: an opcode is one, and so are 16 bytes of text. A tensor takes about 30."""
@@ -44,7 +44,7 @@ class Global:
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Items:
+class Entries:
     """A dict: its entries under text. Those under anything else are left out."""
 
     entries: dict[str, object] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Made:
     of: str
     args: tuple[object, ...] = ()
     state: object = None
-    items: Items | None = None
+    items: Entries | None = None
 
 
 Call = Callable[[tuple[object, ...]], object]
@@ -115,14 +115,14 @@ class Machine:
         """The next `n` bytes as a number from 0."""
         return int.from_bytes(self.take(n), "little")
 
-    def line(self) -> str:
+    def line(self, coding: str = "utf-8", most: int = _MAX_LINE) -> str:
         """The rest of the line."""
-        end = self.data.find(b"\n", self.at, min(self.end, self.at + _MAX_LINE))
+        end = self.data.find(b"\n", self.at, min(self.end, self.at + most))
         if end < 0:
             raise Unsound("is no sound pickle")
         text = self.take(end + 1 - self.at)[:-1]
         self.spend(len(text) >> 4)
-        return text.decode("utf-8", "replace")
+        return text.decode(coding, "replace")
 
     def spend(self, steps: int) -> None:
         """Count steps. Raises Unsound where they are too many."""
@@ -168,7 +168,7 @@ class Machine:
         if given and isinstance(given[0], list) and name.endswith("Dict"):
             # An ordered dict of old, made from its pairs.
             self.spend(len(given[0]))
-            made.items = Items()
+            made.items = Entries()
             self.set_items(made, [part for pair in given[0] if isinstance(pair, list | tuple) and len(pair) == 2 for part in pair])
         return made
 
@@ -182,9 +182,9 @@ class Machine:
         """Set entries of a dict: keys and values by turns."""
         self.spend(len(pairs))
         if isinstance(at, Made):
-            at.items = at.items or Items()
+            at.items = at.items or Entries()
             at = at.items
-        if isinstance(at, Items):
+        if isinstance(at, Entries):
             at.entries.update((k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if isinstance(k, str))
 
     def extend(self, at: object, more: list[object]) -> None:
@@ -235,8 +235,8 @@ def _pair(m: Machine) -> list[object]:
     return [key, value]
 
 
-def _dict(m: Machine) -> Items:
-    pairs, found = m.marked(), Items()
+def _dict(m: Machine) -> Entries:
+    pairs, found = m.marked(), Entries()
     m.set_items(found, pairs)
     return found
 
@@ -300,7 +300,7 @@ _STEPS: Mapping[bytes, Callable[[Machine], object]] = {
     b"J": _push(lambda m: _signed(m.take(4))), b"K": _push(lambda m: m.number(1)), b"M": _push(lambda m: m.number(2)),
     b"\x8a": _push(lambda m: _signed(m.take(m.number(1)))), b"\x8b": _push(lambda m: _signed(m.take(m.number(4)))),
     # Text and bytes.
-    b"S": _push(lambda m: m.line().strip("'\"")), b"V": _push(lambda m: m.line()),
+    b"S": _push(lambda m: m.line().strip("'\"")), b"V": _push(lambda m: m.line("raw-unicode-escape", MAX_TEXT)),
     b"U": lambda m: m.old_text(m.number(1)), b"T": lambda m: m.old_text(m.number(4)),
     b"X": lambda m: m.text(m.number(4)), b"\x8c": lambda m: m.text(m.number(1)), b"\x8d": lambda m: m.text(m.number(8)),
     b"B": lambda m: m.bytes(m.number(4)), b"C": lambda m: m.bytes(m.number(1)), b"\x8e": lambda m: m.bytes(m.number(8)),
@@ -309,7 +309,7 @@ _STEPS: Mapping[bytes, Callable[[Machine], object]] = {
     b"(": _mark, b"]": _push(lambda m: []), b"l": _push(lambda m: m.marked()), b"a": _append, b"e": lambda m: _above(m, m.extend),
     b")": _push(lambda m: ()), b"t": _push(lambda m: tuple(m.marked())),
     b"\x85": lambda m: _tuple(m, 1), b"\x86": lambda m: _tuple(m, 2), b"\x87": lambda m: _tuple(m, 3),
-    b"}": _push(lambda m: Items()), b"d": _push(_dict), b"s": _set_pair, b"u": lambda m: _above(m, m.set_items),
+    b"}": _push(lambda m: Entries()), b"d": _push(_dict), b"s": _set_pair, b"u": lambda m: _above(m, m.set_items),
     b"\x8f": _push(lambda m: []), b"\x90": lambda m: _above(m, m.extend), b"\x91": _push(lambda m: m.marked()),
     # The stack and the memo.
     b"0": _pop, b"1": lambda m: m.marked(), b"2": lambda m: m.stack.append(m.stack[-1]),

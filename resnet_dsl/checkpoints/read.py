@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resnet_dsl.checkpoints.archive import Member
 from resnet_dsl.checkpoints.states import State, at, entries_of, states
-from resnet_dsl.checkpoints.tensor import Unsound, FileTensor, Span, dense
+from resnet_dsl.checkpoints.tensor import FileTensor, Span, Unsound, dense
 from resnet_dsl.checkpoints.trees import OtherArchive, pickled, zipped
 from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, quote, refuse
 from resnet_dsl.filekinds import FileKind, is_text, recognise
@@ -61,7 +61,7 @@ def read(path: Path | str, key: str | None = None) -> Checkpoint:
     except OtherArchive as e:
         raise _other_archive(path, e.names) from None
     except (Unsound, RecursionError) as e:
-        raise damaged(path, str(e) if isinstance(e, Unsound) else "is nested too deep") from None
+        raise damaged(path, e if isinstance(e, Unsound) else Unsound("is nested too deep")) from None
     finally:
         os.close(fd)
     return Checkpoint(path, usable(state.tensors, path), {}, name, _said(state, name), version)
@@ -86,9 +86,9 @@ def version_of(fd: int) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
-def damaged(path: Path | str, what: str) -> SpecError:
+def damaged(path: Path | str, why: Unsound) -> SpecError:
     """The error for a file that is not whole, or not sound."""
-    return refuse("weights-damaged", what, "download or copy the file again", at=path, exit_code=3)
+    return refuse("weights-damaged", str(why), why.help, at=path, exit_code=3)
 
 
 def _kind(fd: int, size: int, path: Path) -> FileKind:
@@ -98,8 +98,8 @@ def _kind(fd: int, size: int, path: Path) -> FileKind:
     if kind is not None and kind.form:
         return kind
     if kind is None:
-        if start[:4] in (b"", b"\x89HDF"):
-            raise damaged(path, "is cut short")
+        if size < 16:
+            raise damaged(path, Unsound(f"is cut short: it has {size} bytes"))
         known = (
             "is a text file, and not weights"
             if is_text(start)

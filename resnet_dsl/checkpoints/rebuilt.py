@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from resnet_dsl.checkpoints.pickles import Call, Global, Made
-from resnet_dsl.checkpoints.tensor import BYTES, Unsound, FileTensor, Span, dense, is_shape, placed
+from resnet_dsl.checkpoints.tensor import BYTES, FileTensor, Span, Unsound, dense, is_shape, placed
 
 STORAGES: Mapping[str, str] = {
     "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8",
@@ -154,8 +154,13 @@ CALLS: Mapping[str, Call] = {
 
 
 def array_of(made: Made) -> FileTensor | None:
-    """A numpy array, as a pickle has it: `_reconstruct`, then the state (version, shape, dtype, fortran, bytes). None for anything else."""
+    """A numpy array, as a pickle has it: `_reconstruct`, then the state (version, shape, dtype, fortran, bytes), or `_frombuffer` of (bytes, dtype,
+    shape, order). None for anything else.
+    """
     state = made.state
+    if re.fullmatch(r"numpy\.(_?core)\.numeric\._frombuffer", made.of) and len(made.args) == 4:
+        raw, kind, shape, order = made.args
+        return array(_numpy(kind), shape, raw, fortran=order == "F")
     if not re.fullmatch(r"numpy\.(_?core)\.multiarray\._reconstruct", made.of) or not isinstance(state, tuple) or len(state) != 5:
         return None
     _, shape, kind, fortran, raw = state

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from resnet_dsl.checkpoints.pickles import Items, Made
+from resnet_dsl.checkpoints.pickles import Entries, Made
 from resnet_dsl.checkpoints.rebuilt import FileView, array_of
 from resnet_dsl.checkpoints.tensor import FileTensor
 
@@ -51,7 +51,9 @@ def _collect(value: object, key: str, depth: int, found: dict[str, State], seen:
     if not entries:
         return False
     inside = [
-        _collect(v, f"{key}.{k}" if key else k, depth + 1, found, seen) for k, v in entries.items() if not isinstance(v, FileView | FileTensor)
+        _collect(v, f"{key}.{k}" if key else k, depth + 1, found, seen)
+        for k, v in entries.items()
+        if not isinstance(v, FileView | FileTensor)
     ]
     tensors = {k: t for k, v in entries.items() if (t := tensor_of(v)) is not None}
     # A list has no names.
@@ -78,7 +80,7 @@ def entries_of(value: object) -> Mapping[str, object]:
         value = value.items
     if isinstance(value, list | tuple) and len(value) <= _LIST:
         return {str(i): v for i, v in enumerate(value)}
-    return value.entries if isinstance(value, Items) else {}
+    return value.entries if isinstance(value, Entries) else {}
 
 
 def at(root: object, key: str) -> object:
@@ -100,13 +102,15 @@ def _module(value: object) -> dict[str, FileTensor] | None:
 
 def _parts(value: object) -> Mapping[str, object]:
     state = value.state if isinstance(value, Made) else None
-    parts = state.entries if isinstance(state, Items) else {}
+    parts = state.entries if isinstance(state, Entries) else {}
     return parts if {"_parameters", "_buffers", "_modules"} <= parts.keys() else {}
 
 
 def _gather(value: object, prefix: str, found: dict[str, FileTensor], depth: int) -> bool:
     parts = _parts(value)
     unsaved = parts.get("_non_persistent_buffers_set")
+    if isinstance(unsaved, Made) and unsaved.args:
+        unsaved = unsaved.args[0]
     names = [n for n in unsaved if isinstance(n, str)] if isinstance(unsaved, list) else []
     for kind in ("_parameters", "_buffers"):
         for name, held in entries_of(parts.get(kind)).items():

@@ -17,7 +17,11 @@ _MAX_SPAN = 64 << 20
 
 
 class Unsound(Exception):
-    """What is wrong with a file, as the end of a sentence that begins with its name: `is cut short`."""
+    """What is wrong with a file, as the end of a sentence that begins with its name, `is cut short`, and what to do."""
+
+    def __init__(self, what: str, help: str = "download or copy the file again") -> None:
+        super().__init__(what)
+        self.help = help
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Mapping
 
 from resnet_dsl.checkpoints.archive import Member, directory, place
-from resnet_dsl.checkpoints.pickles import Bytes, Items, Machine
+from resnet_dsl.checkpoints.pickles import Bytes, Entries, Machine
 from resnet_dsl.checkpoints.rebuilt import CALLS, FileStorage, array, storage_of
-from resnet_dsl.checkpoints.tensor import Unsound, Span
+from resnet_dsl.checkpoints.tensor import Span, Unsound
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The number that old files of torch.save begin with, as a pickle."""
@@ -27,7 +27,7 @@ def zipped(data: Bytes) -> object:
     """What a zip archive holds: torch.save's object, or the arrays of a .npz by name. Raises Unsound, OtherArchive."""
     members = directory(data)
     if members and all(name.endswith(".npy") for name in members):
-        return Items({name.removesuffix(".npy"): _npy(data, place(data, m, name)) for name, m in members.items()})
+        return Entries({name.removesuffix(".npy"): _npy(data, place(data, m, name)) for name, m in members.items()})
     roots = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     root = roots[0].removesuffix("data.pkl") if len(roots) == 1 else ""
     if not root or f"{root}constants.pkl" in members or any(name.startswith(f"{root}code/") for name in members):

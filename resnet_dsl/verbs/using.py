@@ -15,6 +15,7 @@ from resnet_dsl.language import Spec
 from resnet_dsl.records.assessment import Assessment, Part
 from resnet_dsl.records.exported import Exported, Verified
 from resnet_dsl.records.folder import weights_file
+from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.records.prediction import Predictions
 from resnet_dsl.records.target import find, find_trained
 from resnet_dsl.verbs.checks import fixed, one_of, require_ending, require_safetensors
@@ -133,8 +134,14 @@ def transfer(
 def match(spec: Name, file: Name, overrides: Settings = ()) -> Match:
     """How a file of weights fits a network: whose names it has, and what becomes of each tensor. Raises SpecError (exit 2 or 3)."""
     graph = graph_of(spec, overrides)
-    from resnet_dsl.runtime.fitting import match
-    from resnet_dsl.runtime.weights import load, shapes_of
+    from resnet_dsl.checkpoints.content import Content
+    from resnet_dsl.checkpoints.read import read
+    from resnet_dsl.recovery.match import Held, match
 
-    artifact = load(weights_file(Path(file)))
-    return match(fold(graph) if artifact.folded else graph, shapes_of(artifact.tensors), os.fspath(file))
+    held = read(weights_file(Path(file)))
+    said = WeightsMetadata.of_texts(held.metadata, held.path)
+    shapes = {name: Held(t.shape, t.dtype) for name, t in held.tensors.items()}
+    found = match(fold(graph) if said is not None and said.folded else graph, shapes, os.fspath(file))
+    if found.fits:
+        Content(held, None if said is None else said.sha256).require_finite(found.taken.values())
+    return found
