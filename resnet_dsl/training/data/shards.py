@@ -10,8 +10,8 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import random
-import tarfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -27,17 +27,27 @@ from torch.utils.data import IterableDataset, get_worker_info
 from resnet_dsl.datasets.catalog import DataSource
 from resnet_dsl.diagnostics import Argument, SpecError, either, refuse
 from resnet_dsl.extras import require
+from resnet_dsl.files import open_regular
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.records.document import SAID, StoredDocument, Text, wrong
 from resnet_dsl.training.batches.seeds import derive
+from resnet_dsl.training.data import tar
 from resnet_dsl.training.data.dataset import Dataset
+from resnet_dsl.training.data.expansion import expanded
 from resnet_dsl.training.data.numbers import Scale
-from resnet_dsl.training.data.opening import ENDINGS, PixelForm, form_of, open_picture, orientation, require_pillow, upright_size
+from resnet_dsl.training.data.opening import ENDINGS, MAX_FILE, PixelForm, form_of, open_picture, orientation, require_pillow, upright_size
 from resnet_dsl.training.data.pictures import SAMPLE, Fault, default_workers, work
 from resnet_dsl.training.data.reading import blame, damaged
 from resnet_dsl.training.data.views import AsItIs, CentreCrop, Pixels, View, look
 
 INDEX = "index.json"
+_LARGEST_INDEX = 1 << 24
+_LONGEST_LABEL = 64
+"""Bytes that are read of an index, and of a `.cls` file."""
+
+_MEMBERS = ENDINGS | {".cls"}
+"""Endings of the members that are read."""
+
 BUFFER = 1000
 """Pictures that are shuffled among each other, in each worker."""
 
@@ -162,8 +172,10 @@ def _from_index(path: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tuple[S
     """Class names, training and evaluation shards as an index.json says."""
     if not path.is_file():
         raise refuse("data-missing", f"no {INDEX} in it", f"write one: {_FORM}", at=path.parent, exit_code=3)
-    with blame(path):
-        content = path.read_bytes()
+    with blame(path), os.fdopen(open_regular(path), "rb") as f:
+        content = f.read(_LARGEST_INDEX + 1)
+    if len(content) > _LARGEST_INDEX:
+        raise damaged(path, f"has over {_LARGEST_INDEX:,} bytes, more than any index", f"it should look like {_FORM}")
     try:
         index = ShardIndex.model_validate(json.loads(content))
     except ValidationError as e:
@@ -187,12 +199,7 @@ def _present(path: Path) -> Path:
 
 def _from_pattern(pattern: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tuple[Shard, ...]]:
     """As `_from_index`; the pictures are counted and their labels read."""
-    import braceexpand
-
-    try:
-        paths = [Path(p) for p in braceexpand.braceexpand(str(pattern))]
-    except ValueError:
-        raise refuse("usage", "has braces that do not pair", "write shards-{0000..0007}.tar, say", at=str(pattern)) from None
+    paths = [Path(p) for p in expanded(str(pattern))]
     if len(paths) < 2:
         raise refuse(
             "data-missing",
@@ -210,10 +217,10 @@ def _from_pattern(pattern: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tu
 def _counted(path: Path) -> tuple[int, set[int]]:
     """The number of pictures of a shard and the labels among them."""
     images, labels = 0, set()
-    with blame(path), tarfile.open(path) as tar:
-        for entry in tar:
-            if entry.isreg() and entry.name.endswith(".cls") and (file := tar.extractfile(entry)) is not None:
-                labels.add(_label(file.read(64), f"{path}/{entry.name}"))
+    with blame(path), os.fdopen(open_regular(path), "rb") as f:
+        for name, content in tar.files(f, path, _LONGEST_LABEL, lambda name: name.endswith(".cls")):
+            if content is not None:
+                labels.add(_label(content, f"{path}/{name}"))
                 images += 1
     if not images:
         raise damaged(path, "holds no .cls files, which say the pictures' labels", "make it with webdataset's writer: jpg and cls")
@@ -255,16 +262,21 @@ def _samples(shards: Iterable[Shard], shuffled: random.Random | None = None) -> 
 
 
 def _of_shard(shard: Shard) -> Generator[dict[str, Any]]:
-    from webdataset.tariterators import group_by_keys, tar_file_expander  # type: ignore[import-untyped]
+    from webdataset.tariterators import group_by_keys  # type: ignore[import-untyped]
 
     found = 0
-    # Opened here, not by webdataset, which closes nothing.
-    with blame(shard.path), shard.path.open("rb") as f:
+    # Opened and read here, not by webdataset, which closes nothing and reads what a header says.
+    with blame(shard.path), os.fdopen(open_regular(shard.path), "rb") as f:
+        members = (
+            {"fname": name, "data": content, "__url__": str(shard.path)}
+            for name, content in tar.files(f, shard.path, MAX_FILE, lambda name: os.path.splitext(name)[1].lower() in _MEMBERS)
+            if content is not None
+        )
         try:
-            for sample in group_by_keys(tar_file_expander([{"url": str(shard.path), "stream": f}])):
+            for sample in group_by_keys(members):
                 found += 1
                 yield sample
-        except (tarfile.TarError, OSError, ValueError, EOFError) as e:
+        except ValueError as e:
             raise damaged(shard.path, f"is not a complete tar archive of samples: {str(e)[:120]}") from None
     if found != shard.images:
         raise damaged(shard.path, f"holds {found:,} pictures, the index says {shard.images:,}", "correct nsamples in the index")
