@@ -1,6 +1,6 @@
 """Tar archives read from end to end within bounds: ustar, GNU's and pax long names; of a sparse file, or one beyond a bound, nothing is read.
 
-Python's own reader takes as much memory as a header says, and ten times as long for an archive of small files.
+Python's own reader takes as much memory as a header says, and three times as long for an archive of small files.
 """
 
 from __future__ import annotations
