@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, SpecError, inline, refuse, render, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, SpecError, clean, inline, refuse, render, speak
 from resnet_dsl.files import write_output
 from resnet_dsl.table import Answer, Format, Layout, Table
 
@@ -49,7 +49,7 @@ def answer(found: Answer, format: Format, *, quiet: bool = False) -> None:
 def note(text: str, *, quiet: bool = False) -> None:
     """A message for the person at the terminal."""
     if not quiet:
-        typer.echo(speak(text, COMMAND_LINE), err=True)
+        typer.echo(clean(speak(text, COMMAND_LINE)), err=True)
 
 
 def complain(error: SpecError) -> None:

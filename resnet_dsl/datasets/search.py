@@ -65,7 +65,7 @@ def _search(source: DataSource, root: Path) -> Found | str:
     if root.is_file():
         return Found(root.parent, (root,), archive=True) if source.archives else "a file, not a folder"
     if not root.is_dir():
-        return "no such folder"
+        return "not a folder" if root.exists() else "no such folder"
     partly = ""
     for folder in _folders(source, root):
         inside = _names(folder)

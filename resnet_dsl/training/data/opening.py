@@ -46,6 +46,9 @@ _COLOUR = frozenset(("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr"))
 _DEEP = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
 _CHANNELS: dict[Mode, int] = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 
+_MOST_CHUNKS = 100_000
+"""Parts of a PNG that are looked through for EXIF data."""
+
 _ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 
@@ -99,7 +102,7 @@ def has_alpha(picture: Image.Image) -> bool:
 def changes(picture: ImageFile, form: PixelForm) -> list[str]:
     """What is lost of an open picture when it is brought to a form, in words."""
     found = []
-    if picture.format != "MPO" and getattr(picture, "is_animated", False):
+    if _has_more_frames(picture):
         found.append("read by its first frame")
     if has_alpha(picture) and not form.alpha:
         found.append("read without its transparency")
@@ -110,6 +113,19 @@ def changes(picture: ImageFile, form: PixelForm) -> list[str]:
     if form.mode in ("L", "LA") and not (picture.mode in GREY or is_deep(picture)):
         found.append("made grey")
     return found
+
+
+def _has_more_frames(picture: ImageFile) -> bool:
+    # Of a TIFF Pillow would count them all, which may be millions. The second picture of an MPO is the first one's preview.
+    if picture.format != "TIFF":
+        return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
+    try:
+        picture.seek(1)
+    except EOFError:
+        return False
+    finally:
+        picture.seek(0)
+    return True
 
 
 def require_pillow(at: str) -> None:
@@ -232,7 +248,7 @@ def _told_late(picture: ImageFile) -> bool:
     assert stream is not None
     before, at, behind = stream.tell(), 8, False
     try:
-        while True:
+        for _ in range(_MOST_CHUNKS):
             stream.seek(at)
             head = stream.read(8)
             if len(head) < 8 or head[4:] == b"IEND":
@@ -241,6 +257,7 @@ def _told_late(picture: ImageFile) -> bool:
             if behind and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
                 return True
             at += 12 + int.from_bytes(head[:4], "big")
+        return False
     finally:
         stream.seek(before)
 

@@ -35,7 +35,18 @@ from resnet_dsl.training.data import tar
 from resnet_dsl.training.data.dataset import Dataset
 from resnet_dsl.training.data.expansion import expanded
 from resnet_dsl.training.data.numbers import Scale
-from resnet_dsl.training.data.opening import ENDINGS, MAX_FILE, PixelForm, form_of, open_picture, orientation, require_pillow, upright_size
+from resnet_dsl.training.data.opening import (
+    ENDINGS,
+    MAX_FILE,
+    PixelForm,
+    changes,
+    decoding,
+    form_of,
+    open_picture,
+    orientation,
+    require_pillow,
+    upright_size,
+)
 from resnet_dsl.training.data.pictures import SAMPLE, Fault, default_workers, work
 from resnet_dsl.training.data.reading import blame, damaged
 from resnet_dsl.training.data.views import AsItIs, CentreCrop, Pixels, View, look
@@ -138,10 +149,11 @@ def load(source: DataSource, where: Path | None, input: Shape, crop: int | None,
     if where is None:
         raise refuse("usage", "which shards?", _WHICH, at=source.name)
     classes, train, test = _from_index(where / INDEX) if where.is_dir() else _from_pattern(where)
-    form, view = _form(train[0], input)
+    form, view, lost = _form(train[0], input)
     many = default_workers() if workers is None else workers
     parts = [Shards(part, len(classes), form, view if crop is None else CentreCrop(crop), many) for part in (train, test)]
-    return Dataset(source.name, parts[0], parts[1], classes, str(where), _fingerprint(classes, (train, test)), exact=False)
+    return Dataset(source.name, parts[0], parts[1], classes, str(where), _fingerprint(classes, (train, test)), exact=False,
+                   notes=tuple(f"note: the first picture is {word}, and so are all like it" for word in lost))  # fmt: skip
 
 
 class ShardEntry(StoredDocument):
@@ -234,14 +246,16 @@ def _label(content: bytes, at: str) -> int:
     return int(text)
 
 
-def _form(shard: Shard, input: Shape) -> tuple[PixelForm, AsItIs]:
-    """PixelForm and size of the first picture, as for a folder of pictures."""
+def _form(shard: Shard, input: Shape) -> tuple[PixelForm, AsItIs, list[str]]:
+    """PixelForm and size of the first picture, as for a folder of pictures, and what is lost of it."""
     with contextlib.closing(_samples([shard])) as samples:
         sample = next(samples)
     content, at = _picture(sample)
     with open_picture(io.BytesIO(content), at) as picture:
         width, height = upright_size(picture, orientation(picture))
-        return form_of(picture, input[0] if len(input) == 3 else 0), AsItIs(height, width, at)
+        form = form_of(picture, input[0] if len(input) == 3 else 0)
+        with decoding(at):
+            return form, AsItIs(height, width, at), changes(picture, form)
 
 
 def _fingerprint(classes: tuple[str, ...], parts: Iterable[tuple[Shard, ...]]) -> str:

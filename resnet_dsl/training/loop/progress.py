@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from resnet_dsl.diagnostics import clean
 from resnet_dsl.table import duration
 
 PLAIN_INTERVAL = 5.0
@@ -80,7 +81,7 @@ class Lines:
         if self._stream is None:
             return
         try:
-            print(text, file=self._stream, flush=True)
+            print(clean(text), file=self._stream, flush=True)
         except (BrokenPipeError, ValueError):
             self._stream = None
 
@@ -104,7 +105,7 @@ class Bar:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(clean(text), highlight=False, markup=False)
 
     def show(self, now: Snapshot) -> None:
         """Redraw, at most ten times a second."""
