@@ -35,6 +35,9 @@ def command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Check the network once more as a networkx graph, as building a module does.")
     ] = False,
+    exercise: Annotated[
+        bool, typer.Option("--exercise", help="For learners: say which lines of expect do not hold, and no figure of the network.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Validate specs: the language, every shape, the training recipe, and the figures that `expect` states.
@@ -42,7 +45,7 @@ def command(
     Prints one `ok` line for each good spec, and for a bad one every mistake with its place and its fix.
     """
     if not again:
-        failed = _report(specs, overrides or [], format, strict, quiet)
+        failed = _report(specs, overrides or [], format, strict, exercise, quiet)
         if failed:
             raise typer.Exit(failed)
         return
@@ -52,16 +55,16 @@ def command(
         raise refuse("usage", f"{format} is one document, and a watch has no end", "leave --format or --watch out", at="--watch")
     watch(
         lambda: [path for spec in specs for path in files_of(spec)],
-        lambda: _report(specs, overrides or [], format, strict, quiet),
+        lambda: _report(specs, overrides or [], format, strict, exercise, quiet),
         quiet=quiet,
     )
 
 
-def _report(specs: list[str], overrides: list[str], format: CheckFormat, strict: bool, quiet: bool) -> int:
+def _report(specs: list[str], overrides: list[str], format: CheckFormat, strict: bool, exercise: bool, quiet: bool) -> int:
     """Check all, and print; the exit code."""
     if format == "table":
-        return _say(specs, overrides, strict, quiet)
-    found = rd.check(*specs, overrides=overrides, strict=strict)
+        return _say(specs, overrides, strict, exercise, quiet)
+    found = rd.check(*specs, overrides=overrides, strict=strict, exercise=exercise)
     if format == "json":
         show_json(found.to_dict(COMMAND_LINE))
     elif format == "github":
@@ -73,11 +76,11 @@ def _report(specs: list[str], overrides: list[str], format: CheckFormat, strict:
     return found.exit_code
 
 
-def _say(specs: list[str], overrides: list[str], strict: bool, quiet: bool) -> int:
+def _say(specs: list[str], overrides: list[str], strict: bool, exercise: bool, quiet: bool) -> int:
     """Check one spec after the other, and print each result at once. Returns the exit code."""
     codes = []
     for spec in specs:
-        found = rd.check(spec, overrides=overrides, strict=strict)
+        found = rd.check(spec, overrides=overrides, strict=strict, exercise=exercise)
         codes.append(found.exit_code)
         if found.specs[0].error is not None:
             complain(found.specs[0].error)

@@ -212,8 +212,8 @@ _NETWORK = {
         "The output of the head must be a vector with one feature per class.",
         "head: [globalpool, flatten]", "head: [globalpool, flatten, linear: {out: classes}]"),
     "expect": _E("a figure that is not the expected one",
-        "`expect` states what the network should cost. The message shows both figures; correct the network or the figure. Options that "
-        "change the spec turn this check off.",
+        "`expect` states figures, bounds and shapes of the network. The message shows both figures; correct the network or the figure. "
+        "Options that change the spec turn this check off, and `check --exercise` tells no figure.",
         "expect: {depth: 20}", "expect: {depth: 4}"),
 }  # fmt: skip
 

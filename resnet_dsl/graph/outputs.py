@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
-from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Output, Program, join
+from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, quote, refuse
+from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Output, Program, Shape, join
 from resnet_dsl.graph.scope import Interner
 
 Way = tuple[str, ...]
@@ -54,6 +54,23 @@ def _way(graph: Graph, name: str) -> Way:
         way.append(part)
         program = node.program
     return tuple(way)
+
+
+def value_shape(graph: Graph, name: str) -> Shape | None:
+    """The shape of the value that a name is of, as `select` takes it; None where the network has none of that name."""
+    try:
+        way = _way(graph, name)
+    except SpecError:
+        return None
+    program = graph.root
+    for part in way[:-1]:
+        program = next(n.callee for path, n in _children(program) if path == part)
+    return next(n.shape for path, n in _children(program) if path == way[-1])
+
+
+def known_values(graph: Graph) -> list[str]:
+    """The names of the values of the network's own scope."""
+    return [path for path, _ in _children(graph.root)]
 
 
 def _children(program: Program) -> Iterator[tuple[str, Node]]:

@@ -24,7 +24,7 @@ _KEY_NOUNS: Mapping[tuple[str, ...], str] = {
 }  # fmt: skip
 _MAPPING_HELP: Mapping[tuple[str, ...], str] = {
     ("input",): "write {channels: 3, height: 224, width: 224} or {features: 784}", ("stages", "*"): "write {depth: 2, width: 64}",
-    ("init",): "write {weights: he, zero_last: true}", ("expect",): "write {params: 25557032}",
+    ("init",): "write {weights: he, zero_last: true}", ("expect",): "write {params: 25557032}", ("expect", "shapes"): "write {layer3: 64x8x8}",
     ("blocks", "*"): "write {body: [...]}", ("shortcuts", "*"): "write {change: [...], same: []}",
     ("sequences", "*"): "write {steps: [...]}, or the list of steps alone", ("params",): "write {k: 4}",
     ("blocks", "*", "args"): "write {k: 4}: names with their defaults", ("shortcuts", "*", "args"): "write {k: 4}: names with their defaults",

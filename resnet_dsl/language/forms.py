@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from resnet_dsl.diagnostics import did_you_mean, quote
+from resnet_dsl.language.expectations import FIGURES
 from resnet_dsl.language.kinds import INITS
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 
@@ -110,6 +111,7 @@ Window = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "window"}
 Depth = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "depth"})]
 Classes = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "classes"})]
 Figure = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "figure"})]
+ShapeText = Annotated[Any, PlainValidator(_any), WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]+(x[0-9]+x[0-9]+)?$"})]
 Steps = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "steps"})]
 Change = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "change"})]
 BlockName = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "block"})]
@@ -167,12 +169,27 @@ class InitForm(Form):
     )
 
 
+def _figure(key: str, example: int | str) -> Any:
+    about = f"{FIGURES[key]} A number, a bound such as '<= 300k', or a range such as 1M..2M."
+    return Field(None, description=about, examples=[example])
+
+
 class ExpectForm(Form):
     """What the author believes; a mismatch is an error."""
 
-    params: Figure = Field(None, description="Elements of trainable parameters.", examples=[25557032])
-    macs: Figure = Field(None, description="Multiply-accumulates of convolutions and linear layers for one input.", examples=[4089184256])
-    depth: Figure = Field(None, description="Weighted layers on the main path.", examples=[50])
+    params: Figure = _figure("params", 25557032)
+    macs: Figure = _figure("macs", "1M..2M")
+    depth: Figure = _figure("depth", 50)
+    activations: Figure = _figure("activations", "<= 10M")
+    shortcut_params: Figure = _figure("shortcut_params", 0)
+    shortcut_macs: Figure = _figure("shortcut_macs", 0)
+    blocks: Figure = _figure("blocks", 16)
+    receptive: Figure = _figure("receptive", ">= 32")
+    shapes: dict[str, ShapeText] = Field(
+        default_factory=dict,
+        description="Shapes of values by name: a stage, a step of the stem or the head, or a path such as layer1.0.conv1.",
+        examples=[{"layer3": "64x8x8"}],
+    )
 
 
 class StageForm(Form):

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from resnet_dsl.diagnostics import Label, Location, SpecError, quote
+from resnet_dsl.language import expectations
 from resnet_dsl.language.definitions import DefinitionReader, kinds, library
 from resnet_dsl.language.document import check_form, corrected
+from resnet_dsl.language.expectations import FIGURES, Expectation, ExpectationError, ExpectedShape
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.extends import Loaded
 from resnet_dsl.language.kinds import BLOCK_NAMES, LANGUAGE_NAMES, SEQUENCE_NAMES, STAGE_LIST_NAMES
-from resnet_dsl.language.spec import EXPECTED, Expectation, Reference, SlotError, Spec, Stage, Step, Train, constant
-from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
+from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step, Train, constant
+from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
 from resnet_dsl.language.values import NameScope
 from resnet_dsl.ops.arguments import CLASSES, COUNT, DEPTH, FIGURE, NUMBER, SIZE, WINDOW, ValueRule
 
@@ -60,7 +62,7 @@ class _Resolver(DefinitionReader):
             top[key] = reader.reference(tree[key], family, where) if key in tree else None
         ends = scope.plus(kinds(SEQUENCE_NAMES), "a stem or head")
         stem = self._ends("stem", ends)
-        expect = self._expect(base, params)
+        expect, expect_shapes = self._expect(base, params), self._expect_shapes()
         head = self._ends("head", ends) if "head" in tree else (Step("classifier", tree.at, is_sequence=True),)
         stages = self._stages(top, scope, per_block)
         self._check_train(document)
@@ -78,7 +80,7 @@ class _Resolver(DefinitionReader):
             stem=stem, stages=tuple(stages), head=head,
             blocks=table["block"], shortcuts=table["shortcut"], sequences=table["sequence"], merge=top["merge"],
             init_weights=_text(init, "weights", "he"), zero_last=_text(init, "zero_last", "false") == "true",
-            expect=expect, train=Train(tree.get("train"), document.root, document.train),
+            expect=expect, expect_shapes=expect_shapes, train=Train(tree.get("train"), document.root, document.train),
             at=tree.at, head_at=tree["head"].at if "head" in tree else tree.at, overridden=document.overridden, folded=document.folded, tree=tree,
         )  # fmt: skip
 
@@ -212,8 +214,33 @@ class _Resolver(DefinitionReader):
         group = self.tree.get("expect")
         if not isinstance(group, MappingTree):
             return ()
-        figures = [(k, self._number(k, group[k], FIGURE, base, params), group[k].at) for k in EXPECTED if k in group]
-        return tuple(Expectation(k, int(value), at) for k, value, at in figures if value is not None)
+        found = (self._figure(key, group[key], base, params) for key in FIGURES if key in group)
+        return tuple(e for e in found if e is not None)
+
+    def _figure(self, key: str, tree: Tree, base: NameScope, params: Mapping[str, Result]) -> Expectation | None:
+        """A number, a bound or a range."""
+        if isinstance(tree, Scalar) and expectations.is_requirement(tree.text):
+            try:
+                return Expectation(key, *expectations.bounds(tree.text), tree.at)
+            except ExpectationError as e:
+                self.reader.problems.report("wrong-type", f"{quote(key)} {e.message}", e.help, at=tree.at)
+                return None
+        value = self._number(key, tree, FIGURE, base, params)
+        return None if value is None else Expectation(key, int(value), int(value), tree.at)
+
+    def _expect_shapes(self) -> tuple[ExpectedShape, ...]:
+        group = self.tree.get("expect")
+        shapes = group.get("shapes") if isinstance(group, MappingTree) else None
+        found = []
+        for name, tree in shapes.items() if isinstance(shapes, MappingTree) else ():
+            sides = [tree] if isinstance(tree, Scalar) else list(tree) if isinstance(tree, SequenceTree) else []
+            text = "x".join(s.text for s in sides if isinstance(s, Scalar))
+            try:
+                found.append(ExpectedShape(name, expectations.shape(text), tree.at))
+            except ExpectationError as e:
+                said = e.message if text else f"is a shape, channels x height x width, not {describe(tree)}"
+                self.reader.problems.report("wrong-type", f"{quote(name)} {said}", e.help, at=tree.at)
+        return tuple(found)
 
 
 def _fit_name(stem: str) -> str:

@@ -104,6 +104,10 @@ def _first_character(f: YamlStop) -> Slip | None:
         return None
     if f.here.startswith("```"):
         return Slip("``` is Markdown: the character ` cannot start a line of YAML", "delete the lines with ```", f.line, 1, 3)
+    if f.char == ">":
+        words = re.match(r"[^,\]}#]*", f.here[f.column - 1 :])
+        text = words[0].strip() if words else ">"
+        return Slip("the character > cannot start a value", f'put it in quotes: "{text}"', f.line, f.column, len(text))
     rest = re.match(r"[^\s,\]}:#]*:?[^\s,\]}:#]*", f.here[f.column - 1 :])
     word = rest[0].rstrip(":") if rest else f.char
     bare = word.strip(f.char) or "..."
@@ -256,6 +260,11 @@ def _list_beside_its_key(f: YamlStop) -> Slip | None:
         return Slip(f"a list of dashes cannot begin on the line of {name}", "put each `- ...` on a line of its own below", f.line, f.column)
     if "expected comment or line break" in f.problem:
         mark = f.source.line(f.began_line)[f.began_column - 1 : f.began_column]
+        text = f.text(f.began_line)[f.began_column - 1 :].strip()
+        if re.match(r">=?\s*[0-9]", text):
+            return Slip(
+                "the character > begins a text of several lines", f'put the bound in quotes: "{text}"', f.line, f.began_column, len(text)
+            )
         return Slip(
             f"{mark} begins a text that stands on the lines below", f"quote the text if it should start with {mark}", f.line, f.began_column
         )

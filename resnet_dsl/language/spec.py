@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnet_dsl.diagnostics import Location
+from resnet_dsl.language.expectations import Expectation, ExpectedShape
 from resnet_dsl.language.expressions import Expression, ExpressionError, of
 from resnet_dsl.language.tree import MappingTree, Tree
 from resnet_dsl.ops.arguments import Result, ValueRule
@@ -153,20 +154,6 @@ class Stage:
         return f"<Stage {self.name}: {self.depth.expression.text[:60]} of {self.block.name}, width {self.width.expression.text[:60]}>"
 
 
-Figure = Literal["params", "macs", "depth"]
-EXPECTED: tuple[Figure, ...] = ("params", "macs", "depth")
-"""What `expect` may hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """One figure that the author believes, and where it stands."""
-
-    key: Figure
-    value: int
-    at: Location
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Train:
     """Where a spec's recipe stands, for `language.recipes.recipe_of`: the value of `train`, the folder that a path in
@@ -203,6 +190,7 @@ class Spec:
     init_weights: str
     zero_last: bool
     expect: tuple[Expectation, ...]
+    expect_shapes: tuple[ExpectedShape, ...]
     train: Train
     at: Location
     head_at: Location

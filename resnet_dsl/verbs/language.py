@@ -31,23 +31,24 @@ class HasShape(Protocol):
         """The shape."""
 
 
-def check(*specs: str | os.PathLike[str] | Spec, overrides: Settings = (), strict: bool = False) -> Checked:
+def check(*specs: str | os.PathLike[str] | Spec, overrides: Settings = (), strict: bool = False, exercise: bool = False) -> Checked:
     """Check specs: the language, every shape, the training recipe, and the figures that `expect` states.
 
     A mistake is no exception here: `ok` says whether all are good, `diagnostics` hold what is wrong with its place and its fix.
-    `strict`: each network is checked once more as a networkx graph.
+    `strict`: each network is checked once more as a networkx graph. `exercise`: what is said of `expect` names the lines that do
+    not hold, and no figure of the network.
     """
     from resnet_dsl.analysis.checking import Checked
 
-    return Checked(tuple(_checked(spec, overrides, strict) for spec in specs))
+    return Checked(tuple(_checked(spec, overrides, strict, exercise) for spec in specs))
 
 
-def _checked(spec: str | os.PathLike[str] | Spec, overrides: Settings, strict: bool) -> CheckedSpec:
+def _checked(spec: str | os.PathLike[str] | Spec, overrides: Settings, strict: bool, exercise: bool) -> CheckedSpec:
     from resnet_dsl.analysis.checking import CheckedSpec, check_spec
 
     name = spec.name if isinstance(spec, Spec) else os.fspath(spec)
     try:
-        return check_spec(name, spec if isinstance(spec, Spec) else load(spec, overrides), strict=strict)
+        return check_spec(name, spec if isinstance(spec, Spec) else load(spec, overrides), strict=strict, exercise=exercise)
     except SpecError as e:
         return CheckedSpec(name, error=e)
 
