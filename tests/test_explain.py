@@ -27,6 +27,7 @@ NOT_ERRORS = {
     "Probe",
     "Remark",
     "get",
+    "_figure",
     "require",
 }
 BASE = {
