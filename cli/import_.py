@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import QuietOption
+from resnet_dsl.cli.options import KeyOption, QuietOption
 from resnet_dsl.cli.output import note, write, wrote
 from resnet_dsl.diagnostics import COMMAND_LINE, inline
 
@@ -26,6 +26,7 @@ def command(
         str | None,
         typer.Option(metavar="CxHxW", help="The input, which weights do not say: 3x128x128, or 784 for features.", show_default=False),
     ] = None,
+    key: KeyOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Write the spec of a weights file's network, from the names and shapes of its tensors.
@@ -33,7 +34,7 @@ def command(
     The spec is compiled, and its tensors are compared with the file's: all names, all shapes. Where no spec agrees, nothing is written,
     and an existing file is never overwritten.
     """
-    found = rd.recover(file, input=input, name=Path(file if out == "-" else out).stem)
+    found = rd.recover(file, input=input, key=key, name=Path(file if out == "-" else out).stem)
     write(out, found.text, ".yaml", ".yml", overwrite=False)
     note(f"{file}: {found.words}; {found.params:,} params", quiet=quiet)
     if found.likeness:

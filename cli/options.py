@@ -72,6 +72,12 @@ def check_svg(path: str | None, what: str, at: str = "out") -> None:
 
 Precision = Literal["auto", "fp32", "bf16"]
 WeightsOption = Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key", metavar="KEY", help="Where in the file the weights are, of several state_dicts: state_dict_ema.", show_default=False
+    ),
+]
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the data is; default: as in training.", show_default=False)
 ]

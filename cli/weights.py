@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, QuietOption, SetOption, SpecArgument
+from resnet_dsl.cli.options import FormatOption, KeyOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import answer
 from resnet_dsl.verbs.using import match
 
@@ -17,6 +17,7 @@ def command(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A .safetensors file, or a state_dict that torch.save wrote.", show_default=False)
     ],
+    key: KeyOption = None,
     overrides: SetOption = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
@@ -26,7 +27,7 @@ def command(
     The names may be those of torchvision, timm and others. There is one row per module that is not taken as it is; CSV and JSON hold every
     tensor. The exit code is 1 where the file does not fit.
     """
-    found = match(spec, file, overrides or ())
+    found = match(spec, file, overrides or (), key=key)
     answer(found, format, quiet=quiet)
     if not found.fits:
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ class Adaptation:
 
     `prefix` is what stands before each name of the network in the file; None finds it. `head`: the layer that gives the classes is new, with
     what else of the head does not fit. `first_conv`: the kernels of the layer that reads the input are summed or repeated for other channels.
+    `key` is where in the file the state_dict is, of several.
     `lenient`: what does not fit of the head is new without having been asked for, as when a training begins with weights.
     """
 
@@ -24,6 +25,7 @@ class Adaptation:
     head: Head | None = None
     first_conv: FirstConv | None = None
     lenient: bool = False
+    key: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse words that are none of those known. Raises SpecError (exit 2)."""

@@ -1,4 +1,4 @@
-"""Names and shapes from files that can be read without torch: the header of a safetensors file, and JSON."""
+"""Names and shapes from files of weights and from JSON. No torch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_dsl.checkpoints.read import read
 from resnet_dsl.diagnostics import quote, refuse
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.language.files import open_file
-from resnet_dsl.language.stored import ENDING, FORMAT, read_header, stored_spec
+from resnet_dsl.language.stored import FORMAT, stored_spec
 
 MAX_JSON = 64 << 20
 """Bytes. A tensor takes about sixty."""
@@ -25,24 +26,24 @@ class Stored:
     folded: bool = False
 
 
-def read_stored(path: str) -> Stored | None:
-    """The names and shapes in a .safetensors or .json file; None for a file with another ending.
+def read_stored(path: str, key: str | None = None) -> Stored:
+    """The names and shapes in a file of weights (`checkpoints.read`), of several state_dicts those of the one at `key`, or in a .json file.
 
-    JSON is one object from names to shapes: `{"conv1.weight": [64, 3, 7, 7], ...}`. Raises SpecError: exit code 2 where there is no such
-    file or the JSON is something else, 3 where the file may not be read or is damaged.
+    JSON is one object from names to shapes: `{"conv1.weight": [64, 3, 7, 7], ...}`. Raises SpecError: exit code 2 where the JSON is
+    something else or there is no such file of it, 3 where the file may not be read, is damaged or none of weights.
     """
-    if path.endswith(ENDING):
-        header = read_header(path)
-        shapes = {name: tensor.shape for name, tensor in header.tensors.items()}
-        if not shapes:
-            raise refuse(
-                "weights-damaged", "holds no tensors", "save the state_dict: save_file(model.state_dict(), FILE)", at=path, exit_code=3
-            )
-        if header.metadata.get("format") != FORMAT or "spec" not in header.metadata:
-            return Stored(shapes)
-        spec, folded = stored_spec(path)
-        return Stored(shapes, spec.text, folded)
-    return Stored(_json(path)) if path.endswith(".json") else None
+    if path.endswith(".json"):
+        return Stored(_json(path))
+    held = read(path, key)
+    shapes = {name: t.shape for name, t in held.tensors.items()}
+    if not shapes:
+        raise refuse(
+            "weights-damaged", "holds no tensors", "save the state_dict: save_file(model.state_dict(), FILE)", at=path, exit_code=3
+        )
+    if held.metadata.get("format") != FORMAT or "spec" not in held.metadata:
+        return Stored(shapes)
+    spec, folded = stored_spec(path)
+    return Stored(shapes, spec.text, folded)
 
 
 def _json(path: str) -> dict[str, Shape]:

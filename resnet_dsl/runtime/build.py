@@ -37,7 +37,7 @@ def build(
     if weights is None:
         return _made(select(graph, outputs), seed)
     file = Path(weights)
-    artifact = load_weights(file)
+    artifact = load_weights(file, adapt.key)
     whole = fold(graph) if artifact.folded else graph
     graph = select(whole, outputs)
     found = fitted(whole, artifact.tensors, file, adapt, wanted=tensors_of(graph))

@@ -55,7 +55,7 @@ def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: A
     Raises SpecError: exit 3 where the file cannot be read, 2 where it does not fit.
     """
     file = weights_file(given)
-    source = weights.load(file)
+    source = weights.load(file, adapt.key)
     model = build(graph, seed=seed)
     taken = take(model, graph, classes, source, file, adapt)
     own = normalisation_of(source, graph, adapt)

@@ -82,7 +82,7 @@ def require_scale(trained: LoadedNetwork, scale: Scale, at: str) -> None:
 
 def from_weights(spec: Spec, file: Path, adapt: Adaptation = PLAIN) -> LoadedNetwork:
     """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
-    artifact, graph = weights.load(file), compile(spec)
+    artifact, graph = weights.load(file, adapt.key), compile(spec)
     recipe = recipe_of(spec)
     graph = fold(graph) if artifact.folded else graph
     found = fitted(graph, artifact.tensors, file, adapt)

@@ -109,12 +109,14 @@ def recover(
     *,
     input: str | Sequence[int] | None = None,
     name: str | None = None,
+    key: str | None = None,
 ) -> Recovered:
     """The spec of the network that weights are of, from the names and shapes of their tensors.
 
     `weights` is a state_dict, a mapping of names to shapes, or a file: .safetensors, .pth, or .json with names and shapes.
     `input` is what weights do not say, (channels, height, width) or (features,), also as text: "3x128x128".
-    `name` is what the network is called. The spec was compiled, and all its tensors agree. Only .pth files need torch.
+    `name` is what the network is called; `key` is where in the file the tensors are, where it holds several state_dicts.
+    The spec was compiled, and all its tensors agree. No torch is needed.
     Raises SpecError (exit 2) that says what does not fit; exit 3 for a file that cannot be read.
     """
     from resnet_dsl.analysis.quantities import input_shape
@@ -127,19 +129,15 @@ def recover(
         stored = Stored({key: tuple(map(int, shape)) for key, shape in shapes.items()})
         return recover(stored, at="the state_dict", name=name or "net", input=shape)
     file = os.fspath(weights)
-    return recover(_stored(file), at=file, name=name or Path(file).stem, input=shape)
+    return recover(_stored(file, key), at=file, name=name or Path(file).stem, input=shape)
 
 
-def _stored(file: str) -> Stored:
-    from resnet_dsl.recovery.stored import Stored, read_stored
+def _stored(file: str, key: str | None) -> Stored:
+    from resnet_dsl.recovery.stored import read_stored
 
     if file.endswith((".yaml", ".yml")):
         raise refuse("usage", f"{file} is a spec, not weights", "give a .safetensors, .pth or .json file", at=either("weights=", "FILE"))
-    if (found := read_stored(file)) is not None:
-        return found
-    from resnet_dsl.runtime.weights import load
-
-    return Stored({name: tuple(tensor.shape) for name, tensor in load(Path(file)).tensors.items()})
+    return read_stored(file, key)
 
 
 _OWN = re.compile(r"^(name|description|expect):[ ]*[^\s|>].*\n?", re.MULTILINE)

@@ -32,6 +32,7 @@ def build(
     seed: int | None = None,
     weights: str | os.PathLike[str] | None = None,
     outputs: str | Iterable[str] = (),
+    key: str | None = None,
     prefix: str | None = None,
     head: Head | None = None,
     first_conv: FirstConv | None = None,
@@ -48,7 +49,8 @@ def build(
     each its `module`, `num_chs` and `reduction` (the stride against the input), in timm's words.
 
     With `weights`, a `.safetensors` file, a state_dict that torch.save wrote, or a run's folder, all its tensors come from there; the file may have
-    the names of another library, and other tensors beside the network. `prefix` is what stands before the network's names, where the file holds
+    the names of another library, and other tensors beside the network. `key` is where in the file they are, where it holds several state_dicts
+    (`key="state_dict_ema"`). `prefix` is what stands before the network's names, where the file holds
     several networks. `head="new"`: the layer that gives the classes is new, drawn from `seed`, with what else of the head does not fit.
     `first_conv="sum"`: the kernels that read the input are summed for one channel, or repeated and scaled for more than the file has. What is
     left out, new or changed is told to `tell` in a sentence (`tell=print`). With `outputs` too, the file's tensors for what is left out are not read, whatever
@@ -63,9 +65,9 @@ def build(
     from resnet_dsl.runtime.build import build
 
     file = None if weights is None else weights_file(Path(weights))
-    adapt = Adaptation(prefix, head, first_conv)
+    adapt = Adaptation(prefix, head, first_conv, key=key)
     if file is None and adapt.asked:
-        named = next(name for name in ("prefix", "head", "first_conv") if getattr(adapt, name) is not None)
+        named = next(name for name in ("key", "prefix", "head", "first_conv") if getattr(adapt, name) is not None)
         raise refuse("usage", f"{Argument(named)} is for given weights", f"add {Argument('weights', 'FILE')}", at=Argument(named))
     return build(graph_of(network, overrides), seed=seed, weights=file, outputs=outputs, adapt=adapt, tell=tell)
 

@@ -131,14 +131,17 @@ def transfer(
     return planned if out is None else planned.save(out)
 
 
-def match(spec: Name, file: Name, overrides: Settings = ()) -> Match:
-    """How a file of weights fits a network: whose names it has, and what becomes of each tensor. Raises SpecError (exit 2 or 3)."""
+def match(spec: Name, file: Name, overrides: Settings = (), *, key: str | None = None) -> Match:
+    """How a file of weights fits a network: whose names it has, and what becomes of each tensor.
+
+    `key` is where in the file the tensors are, where it holds several state_dicts. Raises SpecError (exit 2 or 3).
+    """
     graph = graph_of(spec, overrides)
     from resnet_dsl.checkpoints.content import Content
     from resnet_dsl.checkpoints.read import read
     from resnet_dsl.recovery.match import Held, match
 
-    held = read(weights_file(Path(file)))
+    held = read(weights_file(Path(file)), key)
     said = WeightsMetadata.of_texts(held.metadata, held.path)
     shapes = {name: Held(t.shape, t.dtype) for name, t in held.tensors.items()}
     found = match(fold(graph) if said is not None and said.folded else graph, shapes, os.fspath(file))
