@@ -9,7 +9,6 @@ import enum
 import os
 import pickle
 import random
-import sys
 import types
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,11 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from harmful import refused, state
 from torch import nn
 
+from resnet_dsl.checkpoints.numbers import first_odd
 from resnet_dsl.checkpoints.read import read
 from resnet_dsl.checkpoints.tensor import BYTES
 from resnet_dsl.diagnostics import SpecError
+from resnet_dsl.language import load
 from resnet_dsl.runtime import weights
 
 
@@ -32,29 +34,12 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "w.pth"
 
 
-def state(seed: int = 0) -> dict[str, torch.Tensor]:
-    draw = torch.Generator().manual_seed(seed)
-    return {
-        "conv1.weight": torch.randn(4, 3, 3, 3, generator=draw),
-        "bn1.running_var": torch.rand(4, generator=draw),
-        "bn1.num_batches_tracked": torch.tensor(7),
-    }
-
-
 def same(found: Any, wanted: Any) -> None:
     assert list(found) == list(wanted)
     for name, t in wanted.items():
         assert (found[name].dtype, found[name].shape) == (t.dtype, t.shape), name
         x, y = (torch.empty(v.numel(), dtype=v.dtype).copy_(v.detach().reshape(-1)).view(torch.uint8) for v in (found[name], t))
         assert torch.equal(x, y), name
-
-
-def refused(path: Path, key: str | None = None) -> tuple[str, int]:
-    """The message of the error, without its help, and its exit code."""
-    with pytest.raises(SpecError) as e:
-        dict(weights.load(path, key).tensors)
-    found = e.value.diagnostics[0]
-    return f"{found.code}: {found.message}", e.value.exit_code
 
 
 # --- against torch -------------------------------------------------------------------------------------------
@@ -230,143 +215,119 @@ def test_files_without_tensors_by_name(name: str, file: Path) -> None:
     assert refused(file) == (f"not-weights: holds no tensors by name: {what}", 3)
 
 
-# --- nothing runs --------------------------------------------------------------------------------------------
+# --- kinds of tensors ----------------------------------------------------------------------------------------
 
-TOUCH = b"U\x09touch ran"
-PROGRAMS: dict[str, bytes] = {
-    "os.system": b"cos\nsystem\n" + TOUCH + b"\x85R.",
-    "posix.system": b"cposix\nsystem\n" + TOUCH + b"\x85R.",
-    "eval": b"cbuiltins\neval\nU\x0fopen('ran', 'w')\x85R.",
-    "python 2": b'c__builtin__\neval\n(S\'open("ran", "w")\'\ntR.',
-    "stacked global": b"\x80\x04\x8c\x02os\x8c\x06system\x93" + TOUCH + b"\x85R.",
-    "dotted global": b"\x80\x04\x8c\x0ctorch._utils\x8c\x09os.system\x93" + TOUCH + b"\x85R.",
-    "through a known module": b"\x80\x04\x8c\x13torch.serialization\x8c\x09os.system\x93" + TOUCH + b"\x85R.",
-    "a name with a line break": b"\x80\x04\x8c\x02os\x8c\x0bsystem\nx.os\x93" + TOUCH + b"\x85R.",
-    "instance": b"(" + TOUCH + b"ios\nsystem\n.",
-    "object": b"(cos\nsystem\n" + TOUCH + b"o.",
-    "new object": b"cos\nsystem\n" + TOUCH + b"\x85\x81.",
-    "new object with names": b"cos\nsystem\n" + TOUCH + b"\x85}\x92.",
-    "getattr": b"cbuiltins\ngetattr\ncos\nU\x06system\x86R" + TOUCH + b"\x85R.",
-    "nested": b"cbuiltins\nmap\ncos\nsystem\n]" + TOUCH + b"a\x86R.",
-    "set state": b"cargparse\nNamespace\n)R}U\x0c__setstate__cos\nsystem\nsb" + TOUCH + b"b.",
-    "state of a class": b"cbuiltins\nobject\n)\x81}U\x05__x__" + TOUCH + b"sb.",
-    "extension": b"\x82\x01" + TOUCH + b"\x85R.",
-    "long extension": b"\x84\x01\x00\x00\x00" + TOUCH + b"\x85R.",
-    "copyreg": b"ccopyreg\n_reconstructor\ncos\nsystem\ncbuiltins\nobject\nN\x87R.",
-    "memo": b"cos\nsystem\nq\x000h\x00" + TOUCH + b"\x85R.",
-    "of torch": b"ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nctorch\nTensor\n" + TOUCH + b"\x85NtR.",
-    "load of torch": b"ctorch.storage\n_load_from_bytes\n" + TOUCH + b"\x85R.",
-    "import": b"cbuiltins\n__import__\nU\x04this\x85R.",
-    "persistent": b"(cos\nsystem\n" + TOUCH + b"tQ.",
-    "storage of a program": b"(U\x07storagecos\nsystem\nU\x010U\x03cpuK\x01tQ.",
-    "appended to a program": b"cos\nsystem\n(" + TOUCH + b"e.",
-}
-"""Pickles that would write a file when they are run, each in another way, or import something."""
-
-SEEN: list[str] = []
-"""What the interpreter did while a file was read."""
-
-
-@pytest.fixture(scope="module")
-def watched() -> list[str]:
-    """Every event of the interpreter that a program could cause. A hook cannot be taken away again."""
-    sys.addaudithook(lambda event, args: SEEN.append(event) if event.split(".")[0] in AUDITED else None)
-    return SEEN
-
-
-AUDITED = {"os", "subprocess", "exec", "compile", "pickle", "import", "socket", "ctypes", "shutil", "code"}
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_nothing_of_a_pickle_is_run(name: str, watched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    raw = PROGRAMS[name]
-    bare, archive = Path("w.pkl"), Path("w.pth")
-    bare.write_bytes((b"" if raw.startswith(b"\x80") else b"\x80\x02") + raw)
-    with zipfile.ZipFile(archive, "w") as z:
-        z.writestr("archive/data.pkl", bare.read_bytes())
-        z.writestr("archive/data/0", bytes(4))
-    for path in (bare, archive, bare):
-        watched.clear()
-        with pytest.raises(SpecError) as e:
-            read(path)
-        assert e.value.exit_code == 3
-    # What the last has done: the modules that tell an error were imported before.
-    assert watched == []
-    assert not Path("ran").exists()
-
-
-def test_the_programs_are_programs(watched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    watched.clear()
-    pickle.loads(b"\x80\x02" + PROGRAMS["os.system"])
-    assert Path("ran").exists()
-    assert {"pickle.find_class", "os.system"} <= set(watched)
-
-
-# --- bombs and lies ------------------------------------------------------------------------------------------
-
-
-def archive(path: Path, pickled: bytes, data: bytes = bytes(64), **members: bytes) -> None:
-    with zipfile.ZipFile(path, "w") as z:
-        for name, content in {"data.pkl": pickled, "data/0": data, **members}.items():
-            z.writestr(f"archive/{name}", content)
-
-
-def tensor(numbers: int, shape: str, stride: str, first: int = 0, kind: str = "Float") -> bytes:
-    """A pickle of {"a": a tensor}; shape and stride are opcodes."""
-    size = numbers.to_bytes(8, "little")
-    storage = f"(U\x07storagectorch\n{kind}Storage\nU\x010U\x03cpu".encode() + b"\x8a\x08" + size + b"tQ"
-    n = b"\x8a\x08" + first.to_bytes(8, "little")
-    return b"\x80\x02}U\x01actorch._utils\n_rebuild_tensor_v2\n(" + storage + n + shape.encode() + stride.encode() + b"\x89NtRs."
-
-
-def longs(*numbers: int) -> str:
-    return "(" + "".join(f"L{n}L\n" for n in numbers) + "t"
-
-
-BOMBS: dict[str, tuple[bytes, str]] = {
-    "keys of nested tuples": (b"\x80\x02}" + b"Nq\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"K\x01s.", "holds no tensors by name"),
-    "lists that double": (b"\x80\x02]q\x00" + b"(h\x00h\x00lq\x00" * 5000 + b".", "holds no tensors by name"),
-    "dicts that double": (b"\x80\x02}q\x00" + b"}(U\x01ah\x00U\x01bh\x00uq\x00" * 5000 + b".", "holds no tensors by name"),
-    "nested": (b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".", "holds no tensors by name"),
-    "nested tuples": (b"\x80\x02N" + b"\x85" * 200_000 + b".", "holds no tensors by name"),
-    "marks": (b"\x80\x02" + b"(" * 200_000 + b".", "is no sound pickle"),
-    "steps": (b"\x80\x02" + b"N0" * 1_000_000 + b"}.", "takes more than 1,500,000 steps to unpickle, which no file of weights needs"),
-    "a list again and again": (b"\x80\x02](" + b"N" * 10_000 + b"eq\x00" + b"h\x000" * 10 + b"cx\nxDict\n(h\x00tR0" * 40_000 + b"}.", "steps to unpickle"),
-    "a memo of large indices": (b"\x80\x02N" + b"".join(b"r" + (2**32 - 1 - i).to_bytes(4, "little") for i in range(1000)) + b".", "no tensors"),
-    "a long text": (b"\x80\x02\x8d" + (1 << 40).to_bytes(8, "little") + b"a.", "is cut short"),
-    "a long number": (b"\x80\x02\x8b" + (1 << 20).to_bytes(4, "little") + b"\xff" * (1 << 20) + b".", "holds no tensors by name"),
-    "a long decimal": (b"\x80\x02L" + b"9" * 4000 + b"L\n.", "holds no tensors by name"),
-    "an endless line": (b"\x80\x02I" + b"9" * 1_000_000, "is no sound pickle"),
-    "a frame": (b"\x80\x04\x95" + b"\xff" * 8, "is cut short"),
-    "nothing on the stack": (b"\x80\x02.", "is no sound pickle"),
-    "no end": (b"\x80\x02}", "is cut short"),
-    "an unknown opcode": (b"\x80\x02\xff.", "is no sound pickle"),
-    "gibibytes declared": (tensor(3 << 28, longs(3 << 28), longs(1)), "is damaged: a tensor has 3,221,225,472 bytes, and 'archive/data/0' holds 64"),
-    "beyond its storage": (tensor(16, longs(4, 5), longs(5, 1)), "'a' reaches beyond its storage of 16 numbers"),
-    "beyond by its first": (tensor(16, longs(16), longs(1), 1), "'a' reaches beyond its storage of 16 numbers"),
-    "beyond by its stride": (tensor(16, longs(2, 2), longs(1 << 62, 1)), "'a' reaches beyond its storage of 16 numbers"),
-    "a negative stride": (tensor(16, longs(2), longs(-1)), "holds a tensor without a shape"),
-    "a negative size": (tensor(16, longs(-2), longs(1)), "holds a tensor without a shape"),
-    "strides of another length": (tensor(16, longs(2), longs(1, 1)), "holds a tensor without a shape"),
-    "a hundred dimensions": (tensor(16, longs(*[1] * 100), longs(*[1] * 100)), "holds a tensor without a shape"),
-    "a shape of text": (tensor(16, "(U\x01xt", longs(1)), "holds a tensor without a shape"),
-    "an unknown type": (tensor(16, longs(2), longs(1), kind="Odd"), "holds a storage of an unknown type, 'OddStorage'"),
-    "no storage": (b"\x80\x02}U\x01actorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00K\x01\x85K\x01\x85tRs.", "holds a tensor without its numbers"),
-    "too few arguments": (b"\x80\x02}U\x01actorch._utils\n_rebuild_tensor_v2\n(K\x01tRs.", "is no sound pickle"),
+ODD: dict[str, tuple[Callable[[], torch.Tensor], str]] = {
+    "sparse": (lambda: torch.eye(3).to_sparse(), "is sparse"),
+    "csr": (lambda: torch.eye(3).to_sparse_csr(), "is sparse"),
+    "csc": (lambda: torch.eye(3).to_sparse_csc(), "is sparse"),
+    "bsr": (lambda: torch.eye(4).to_sparse_bsr((2, 2)), "is sparse"),
+    "meta": (lambda: torch.empty(3, 3, device="meta"), "has no numbers (it was saved from the meta device)"),
+    "quantized": (lambda: torch.quantize_per_tensor(torch.ones(3, 3), 0.1, 0, torch.qint8), "is quantized"),
+    "complex": (lambda: torch.ones(3, 3, dtype=torch.complex64), "holds complex64 numbers"),
+    "conjugate": (lambda: torch.ones(3, 3, dtype=torch.complex64).conj(), "is a complex conjugate or a negative that was not computed"),
+    "negative": (lambda: torch.ones(3, dtype=torch.complex64).conj().imag, "is a complex conjugate or a negative that was not computed"),
+    "nested": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "is nested"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_bombs_and_lies(name: str, file: Path) -> None:
-    content, problem = BOMBS[name]
-    archive(file, content)
-    with pytest.raises(SpecError) as e:
-        read(file)
-    assert problem in str(e.value)
-    # A plain pickle has no storages beside it.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ODD)
+def test_tensors_that_a_network_cannot_hold(name: str, file: Path) -> None:
+    make, problem = ODD[name]
+    torch.save({"conv1.weight": torch.ones(3), "fc.weight": make()}, file)
+    assert refused(file) == (f"weights-tensors: 'fc.weight' {problem}", 3)
+
+
+@pytest.mark.parametrize("dtype", [d for d in BYTES if "float" in d])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_that_are_not_finite(dtype: str, value: str, file: Path) -> None:
+    held = torch.randn(5, 7).to(getattr(torch, dtype))
+    raw = held.view(torch.uint8).numpy().tobytes()
+    assert first_odd(raw, dtype) is None
+    assert first_odd(torch.full((3,), torch.finfo(held.dtype).max, dtype=held.dtype).view(torch.uint8).numpy().tobytes(), dtype) is None
+    held[2, 3] = float(value)
+    if not bool(torch.isfinite(held.float())[2, 3]):
+        found = value if dtype != "float8_e4m3fn" else "nan"
+        assert first_odd(held.view(torch.uint8).numpy().tobytes(), dtype) == (17, found)
+        torch.save({"layer1.0.conv1.weight": held, "fc": torch.ones(2)}, file)
+        assert refused(file) == (f"weights-tensors: holds {found} in 'layer1.0.conv1.weight'", 3)
+        # A view that leaves it out is finite.
+        torch.save({"a": held[:, ::2]}, file)
+        assert torch.equal(weights.load(file).tensors["a"].float(), held[:, ::2].float())
+
+
+def test_a_view_of_much_more_is_refused(file: Path) -> None:
+    torch.save({"a": torch.zeros(20 << 20)[:: 1 << 20], "b": torch.ones(2)}, file)
+    assert refused(file) == ("weights-tensors: 'a' is a view of 20 numbers spread over 19,922,945", 3)
+
+
+# --- files that are no weights -------------------------------------------------------------------------------
+
+OTHERS: dict[str, tuple[bytes, str]] = {
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a git-lfs pointer, and not the file itself"),
+    "page": (b"\n<!DOCTYPE html><title>Sign in</title>", "is a web page, and not the file itself"),
+    "upper page": (b"<HTML><HEAD>" + bytes(100), "is a web page, and not the file itself"),
+    "empty": (b"", "is empty"),
+    "zeros": (bytes(5000), "begins with nothing but zeros, so it was never written to its end"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file, as Keras writes them"),
+    "gguf": (b"GGUF\3\0\0\0" + bytes(20), "is a GGUF file, which holds language models"),
+    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x03" + bytes(20), "is an ONNX network, and not weights"),
+    "saved model": (b"\x08\x01\x12\x80\x10" + bytes(20), "is a SavedModel of TensorFlow"),
+    "graph": (b"\n\x20\n\x05input\x12\x0bPlaceholder" + bytes(20), "is a graph of TensorFlow"),
+    "tf index": (b"\0\0\x0a\x0b" + b"x" * 40 + bytes.fromhex("57fb808b247547db"), "is a checkpoint of TensorFlow"),
+    "tf text": (b'model_checkpoint_path: "model.ckpt-1"\n', "is the index of TensorFlow's checkpoints"),
+    "tflite": (b"\x1c\0\0\0TFL3" + bytes(20), "is a network of TensorFlow Lite"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(20), "is packed with gzip"),
+    "xz": (b"\xfd7zXZ\0" + bytes(20), "is packed with xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(20), "is packed with zstd"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(20), "is a 7z archive"),
+    "tar": (b"weights".ljust(257, b"\0") + b"ustar\x0000" + bytes(250), "is a tar archive"),
+    "msgpack": (b"\x81\xa6params\x82\xa5conv1" + bytes(20), "is a msgpack file, as flax writes them"),
+    "npy": (b"\x93NUMPY\1\0v\0" + bytes(20), "is one numpy array, without a name"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(20), "is a picture"),
+    "program": (b"\x7fELF" + bytes(20), "is a program"),
+    "text": (b"conv1.weight 1 2 3\nconv2.weight 4 5 6\n", "is a text file, and not weights"),
+    "json": (b'{"error": "not authorised to read it"}', "is a text file, and not weights"),
+    "bytes": (b"\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7" + bytes(20), "is no file of weights that is known; it begins with f0 f1 f2 f3 f4 f5 f6 f7"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_files_that_are_no_weights(name: str, file: Path) -> None:
+    content, what = OTHERS[name]
     file.write_bytes(content)
+    assert refused(file) == (f"not-weights: {what}", 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_archives_of_something_else(file: Path) -> None:
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), file)
+    assert refused(file) == ("not-weights: is TorchScript, a program with its weights", 3)
+    torch.jit.load(file)
+    for names, what in (
+        (["config.json", "metadata.json", "model.weights.h5"], "is a Keras file"),
+        (["model/archive_format", "model/models/model.json"], "is a program of torch.export"),
+        (["folder/w.pth", "a.txt"], "is a zip archive without weights: it holds folder/w.pth, a.txt"),
+    ):
+        with zipfile.ZipFile(file, "w") as z:
+            for name in names:
+                z.writestr(name, "x")
+        assert refused(file) == (f"not-weights: {what}", 3)
+
+
+@pytest.mark.parametrize("name", ["lfs", "page", "hdf5", "gzip", "onnx", "picture"])
+def test_what_is_no_spec_is_named_too(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_bytes(OTHERS[name][0])
+    with pytest.raises(SpecError, match="not-a-spec") as e:
+        load(str(path))
+    assert OTHERS[name][1] in str(e.value)
+
+
+def test_weights_are_no_spec(file: Path) -> None:
+    torch.save({"a": torch.zeros(1 << 20)}, file)
     with pytest.raises(SpecError) as e:
-        dict(weights.load(file).tensors)
-    assert problem in str(e.value) or "torch" in str(content)
+        load(str(file))
+    assert f"{str(file)!r} is weights, and not a spec" in str(e.value)
+    assert f"rd.recover({str(file)!r})" in str(e.value)

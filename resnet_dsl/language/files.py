@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from resnet_dsl.diagnostics import Location, Source, SpecError, did_you_mean, quote_path, refuse
+from resnet_dsl.diagnostics import Location, Source, SpecError, did_you_mean, either, quote_path, refuse
+from resnet_dsl.filekinds import is_text, recognise
 from resnet_dsl.language.source import MAX_BYTES, decode
 
 PACKAGE = Path(__file__).parent.parent
@@ -26,6 +27,8 @@ def read_file(path: str, at: Location | None = None) -> Source:
     Raises SpecError: exit code 2 where there is no such regular file, 3 where it may not be read.
     """
     with open_file(path, at) as (file, size):
+        _require_text(file.read(512), size, path, at)
+        file.seek(0)
         if size > MAX_BYTES:
             raise refuse(
                 "too-large",
@@ -34,6 +37,19 @@ def read_file(path: str, at: Location | None = None) -> Source:
                 at=at or path,
             )
         return decode(path, file.read(MAX_BYTES + 1))
+
+
+def _require_text(start: bytes, size: int, path: str, at: Location | None) -> None:
+    """Refuse what is known to be something else than text, by its first bytes."""
+    kind = recognise(start, b"", size) if size else None
+    if kind is None or (is_text(start) and not kind.what.startswith(("is a git", "is a web"))):
+        return
+    name = quote_path(path)
+    if kind.form:
+        help = f"`{either(f'rd.recover({path!r})', f'resnet-dsl import {path}')}` writes the spec of its network"
+        what = "is weights" if path.endswith((".pth", ".pt", ".bin", ".ckpt", ".pkl", ".npz", ".safetensors")) else kind.what
+        raise refuse("not-a-spec", f"{name} {what}, and not a spec", help, at=at or path)
+    raise refuse("not-a-spec", f"{name} {kind.what}", kind.help.replace("FILE", os.path.basename(path)), at=at or path)
 
 
 @contextmanager
