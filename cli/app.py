@@ -199,12 +199,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as e:  # noqa: BLE001 - the one edge where a bug of ours becomes an exit code
-        message, exit_code = _told(e)
+        message, exit_code = _told(e, sys.argv[1:] if args is None else args)
         typer.echo(message, err=True)
         return exit_code
 
 
-def _told(e: Exception) -> tuple[str, int]:
+def _told(e: Exception, args: Sequence[str]) -> tuple[str, int]:
     """What is said of an error, and the exit code. What says it is imported now: most command lines go well."""
     from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, render
 
@@ -212,18 +212,12 @@ def _told(e: Exception) -> tuple[str, int]:
         case SpecError():
             return render(e.diagnostics, COMMAND_LINE), e.exit_code
         case typer.TyperException():
-            return _usage(e), e.exit_code
+            from resnet_dsl.cli.mistakes import usage
+
+            return usage(e, args), e.exit_code
         case OSError():
             return f"resnet-dsl: error[environment]: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", ENVIRONMENT
     return _bug(e), BUG
-
-
-def _usage(e: typer.TyperException) -> str:
-    """A mistake in the command line, in the form of all other errors."""
-    context = getattr(e, "ctx", None)
-    command = context.command_path if context is not None else "resnet-dsl"
-    message = e.format_message().replace("Value error, ", "").rstrip(".")
-    return f"{command}: error[usage]: {message[:1].lower()}{message[1:]}\n  help: `{command} --help` shows the options"
 
 
 def _bug(e: Exception) -> str:

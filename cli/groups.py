@@ -56,9 +56,9 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first argument names."""
         if args[0] not in self.rows() and not ctx.resilient_parsing:
-            from resnet_dsl.diagnostics import did_you_mean, quote
+            from resnet_dsl.cli.mistakes import no_command
 
-            ctx.fail(f"there is no {self.what} {quote(args[0])}: {did_you_mean(args[0], self.rows(), what=f'a {self.what}')}")
+            raise no_command(args[0], list(self.rows()), self.what, ctx.command_path)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -87,7 +87,7 @@ def test_evaluate_tables(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     ("args", "code", "message"),
     [
         (["run", "--confusion", "--by", "class", "--format", "csv"], 2, "CSV is one table"),
-        (["run", "--part", "tests"], 2, "'tests' is not one of"),
+        (["run", "--part", "tests"], 2, "--part cannot be 'tests'\n  help: did you mean test?"),
         (["tiny.yaml", "--weights", "run/model.safetensors", "--part", "validation"], 2, "only a run knows which images it held out"),
         (["run", "--data", "digits", "--set", "classes=3"], 2, "evaluated as it was trained"),
         (["tiny.yaml", "--weights", "nowhere.pth"], 3, "cannot be read"),

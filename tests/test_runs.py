@@ -108,7 +108,7 @@ def test_a_damaged_folder_is_named_and_left_out(
         (["runs/half-digits-001"], 3, "no runs there"),
         (["runs", "-o", "curves.png"], 2, "not as curves.png"),
         (["runs", "-o", "no/such/curves.svg"], 3, "cannot write"),
-        (["runs", "--metric", "top1"], 2, "is not one of"),
+        (["runs", "--metric", "top1"], 2, "--metric cannot be 'top1'"),
     ],
 )
 def test_refused(args: list[str], code: int, message: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
