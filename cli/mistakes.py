@@ -124,7 +124,9 @@ def _no_option(name: str, args: Sequence[str], options: Mapping[str, Any]) -> tu
                 problem,
                 f"write {f'--format {word}' if has == '--format' and word in ('json', 'csv', 'markdown', 'latex') else _filled(option, value)}",
             )
-    if "--set" in options and (key := _key(word)) is not None:
+    from resnet_dsl.verbs.language import settable
+
+    if "--set" in options and (key := settable(word)) is not None:
         return problem, f"a key of the spec is set by --set: write --set {key}={value or 'VALUE'}"
     near = next(iter(difflib.get_close_matches(f"--{word}", [o for o in options if o != "--help"], 1, 0.75)), None)
     return problem, None if near is None else f"did you mean {near}?"
@@ -138,17 +140,6 @@ def _filled(option: str, value: str | None) -> str:
     if value and option.endswith("=N"):
         return option[:-1] + value
     return option if head or not value else f"{option} {value}"
-
-
-def _key(word: str) -> str | None:
-    """A spec's key for a word, or a recipe's below `train`."""
-    from resnet_dsl.language.forms import SpecForm
-    from resnet_dsl.language.recipe import Recipe
-
-    key = word.replace("-", "_")
-    if key in SpecForm.model_fields:
-        return key
-    return f"train.{key}" if key in Recipe.model_fields else None
 
 
 def _after(name: str, args: Sequence[str]) -> str | None:
@@ -192,6 +183,10 @@ def _bad_value(param: Any, message: str, args: Sequence[str]) -> tuple[str, str 
     if annotation in (int, float) and value is not None and (number := _number(value, annotation)) is not True:
         kind = "a whole number" if annotation is int else "a number"
         return f"{shown} takes {kind}, not {quote(value)}", f"write {shown} {number or _example(param)}"
+    if bound := re.search(r"should be (greater|less) than (or equal to )?(-?[\d.]+)", message):
+        words = {("greater", True): "at least", ("less", True): "at most", ("greater", False): "above", ("less", False): "below"}
+        help = f"write {shown} {bound[3]}" if bound[2] else None
+        return f"{shown} must be {words[bound[1], bool(bound[2])]} {bound[3]}{f', not {value}' if value else ''}", help
     return re.sub(r"^invalid value for .+?: ", f"{shown}: ", message), None
 
 

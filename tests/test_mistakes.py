@@ -47,6 +47,7 @@ SAID = {
     "inspect resnet50 --format yml": "write one of: table, json, csv, markdown, latex",
     "check resnet50 --format jsno": "did you mean json?",
     "list spec": "did you mean specs?",
+    "export resnet18 -o x.onnx --opset 9": "write --opset 11",
     # commands
     "ok.yaml": "say what to do with it: resnet-dsl inspect ok.yaml",
     "resnet50": "say what to do with it: resnet-dsl inspect resnet50",
@@ -77,3 +78,25 @@ def test_the_line_to_type(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert said.count("error[usage]") == 1
     assert said.endswith(f"\n  help: {SAID[line]}\n")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ok.yaml"]
+
+
+FILES = {
+    "check ok": "did you mean 'ok.yaml'?",
+    "check ok.yml": "did you mean 'ok.yaml'?",
+    "check okk.yaml": "did you mean 'ok.yaml'?",
+    "inspect resnet50.yaml": "a shipped spec is named without a path and an ending: resnet50",
+    "inspect specs/resnet50": "a shipped spec is named without a path and an ending: resnet50",
+    "compare resnet18,resnet34": "write them apart: resnet18 resnet34",
+    "inspect elsewhere/net.yaml": "check the path; `resnet-dsl list specs` shows the shipped specs",
+    "check ok.yaml --set lr=0.1": "write --set train.lr=0.1",
+    "check lr.yaml": "write train: {lr: 0.2}",
+}
+
+
+@pytest.mark.parametrize("line", FILES)
+def test_the_file_that_was_meant(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ok.yaml").write_text("extends: resnet20-digits\n", encoding="utf-8")
+    Path("lr.yaml").write_text("extends: resnet20-digits\nlr: 0.2\n", encoding="utf-8")
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err.endswith(f"\n  help: {FILES[line]}\n")

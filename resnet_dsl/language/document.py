@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet_dsl.diagnostics import Diagnostic, Location, did_you_mean, mistake, quote, suggest
+from resnet_dsl.diagnostics import OVERRIDES, Diagnostic, Location, did_you_mean, mistake, quote, setting, suggest
 from resnet_dsl.language.forms import BlockForm, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, SpecForm, StageForm
 from resnet_dsl.language.habits import joined, shape_meant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
@@ -179,8 +179,20 @@ def unknown_key(key: str, value: Tree, known: Mapping[str, object], noun: str, p
     if key in _BLOCKS and "block" in known and "depth" in known:
         message = f"unknown key {quote(key)}: it is a block's name, not {noun}"
         return mistake("unknown-key", message, f"write block: {key}", at=at)
+    if not path and near is None and _is_recipes(key):
+        message = f"unknown key {quote(key)}: it is a key of the recipe, and not a top-level key"
+        shown = value.text if isinstance(value, Scalar) and value.text else "..."
+        help = setting(f"train.{key}", shown) if at.source.name == OVERRIDES else f"train: {{{key}: {shown}}}"
+        return mistake("unknown-key", message, f"write {help}", at=at)
     help = did_you_mean(key, () if near else known, what=noun.removeprefix("a ").removeprefix("top-level "))
     return mistake("unknown-key", f"unknown key {quote(key)}: it is not {noun}", f"did you mean '{near}'?" if near else help, at=at)
+
+
+def _is_recipes(key: str) -> bool:
+    """Is it a key of a recipe? Asked only of what is unknown."""
+    from resnet_dsl.language.recipe import Recipe
+
+    return key in Recipe.model_fields
 
 
 _NUMBERS = frozenset({"depth", "width", "stride", "classes", "channels", "height", "features", "out", "kernel", "padding", "dilation",

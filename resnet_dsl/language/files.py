@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import functools
 import os
@@ -10,6 +11,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,10 +92,36 @@ def _open_fault(path: str, named: str, e: OSError, at: Location | None) -> SpecE
         return refuse(
             "file-not-found",
             f"{named}cannot open it: {reason}{link}; the file is not found",
-            "check the path; `resnet-dsl list specs` shows the shipped specs",
+            (None if at else meant(path)) or "check the path; `resnet-dsl list specs` shows the shipped specs",
             at=at or path,
         )
     return refuse("file-unreadable", f"{named}cannot open it: {reason}", "check the permissions", at=at or path, exit_code=3)
+
+
+def meant(name: str) -> str | None:
+    """The help for a name of no file and no shipped spec, where one lies near: another ending, a shipped spec, a file of nearly that name."""
+    stem = name.removesuffix(".yaml").removesuffix(".yml")
+    if near := next(
+        (f"{stem}{ending}" for ending in (".yaml", ".yml") if f"{stem}{ending}" != name and os.path.isfile(f"{stem}{ending}")), None
+    ):
+        return f"did you mean {quote_path(near)}?"
+    folder, base = os.path.split(stem)
+    if base != name and not os.path.isdir(stem) and shipped_name(base):
+        return f"a shipped spec is named without a path and an ending: {base}"
+    words = [w for w in re.split(r"[,+;]", name) if w]
+    if len(words) > 1 and all(shipped_name(w) or os.path.isfile(w) for w in words):
+        return f"write them apart: {' '.join(words)}"
+    try:
+        with os.scandir(folder or ".") as entries:
+            beside = [e.name for e in islice(entries, MAX_BESIDE) if e.name.endswith((".yaml", ".yml"))]
+    except (OSError, ValueError):
+        return None
+    close = difflib.get_close_matches(f"{base}.yaml", beside, 1, 0.85)
+    return f"did you mean {quote_path(os.path.join(folder, close[0]))}?" if close else None
+
+
+MAX_BESIDE = 1_000
+"""Entries of a folder that are looked at for a name that was meant."""
 
 
 @functools.cache
@@ -139,7 +167,7 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
     """The file of a shipped spec. Raises SpecError with a suggestion."""
     specs, found = shipped_specs(), shipped_name(name)
     if found is None:
-        help = did_you_mean(name, [*specs, *aliases()], what="a shipped spec")
+        help = (meant(name) if what == "spec" and at is None else None) or did_you_mean(name, [*specs, *aliases()], what="a shipped spec")
         if what != "spec" and ("/" in name or "\\" in name or name.startswith(("~", "."))):
             raise refuse(
                 "extends",
@@ -147,7 +175,7 @@ def shipped_spec(name: str, at: Location | None = None, what: str = "spec") -> P
                 "write extends: base.yaml, or a shipped spec's name",
                 at=at or name,
             )
-        if not help.startswith("did you mean"):
+        if help.startswith("shipped spec is one of"):
             help = "`resnet-dsl list specs` shows the shipped specs; a file's path ends in .yaml"
         raise refuse(
             "file-not-found",

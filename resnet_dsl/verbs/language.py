@@ -173,3 +173,14 @@ def schema() -> str:
     from resnet_dsl.language.schema import written_schema
 
     return written_schema()
+
+
+def settable(word: str) -> str | None:
+    """The key that an override sets, for a word with dashes or without: the spec's own, or a recipe's below `train`; None where there is none."""
+    from resnet_dsl.language.forms import SpecForm
+    from resnet_dsl.language.recipe import Recipe
+
+    key = word.replace("-", "_")
+    if key in SpecForm.model_fields:
+        return key
+    return f"train.{key}" if key in Recipe.model_fields else None

@@ -294,7 +294,7 @@ class Loop:
         return refuse(
             "not-finite",
             f"{what}, at step {step + 1:,} (learning rate {self._lr(step):.4g}); checkpoints from before are kept",
-            f"try {setting('train.lr', f'{self.recipe.lr / 10:.2g}')}, a longer warmup, or a norm in the network",
+            f"try {setting('train.lr', f'{min(self.recipe.lr / 10, 0.1):.2g}')}, a longer warmup, or a norm in the network",
             at="training",
             exit_code=1,
         )
