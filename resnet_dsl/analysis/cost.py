@@ -93,9 +93,9 @@ class Costs:
         self.graph = graph
         self.counted = tuple(kind for kind in KINDS if kind in counted)
         self._known: dict[int, Cost] = {}
-        # Blocks that differ in one number, a drop rate say, still share most of their operations.
+        # Blocks that differ in one number still share most of their operations.
         self._operations: dict[tuple[object, ...], Cost] = {}
-        for program in graph.programs:
+        for program in graph.patterns:
             self._known[id(program)] = self._count(program)
 
     @property
@@ -105,7 +105,7 @@ class Costs:
 
     def scope(self, program: Program) -> Cost:
         """One call of a scope of this graph."""
-        return self._known[id(program)]
+        return self._known[id(program.pattern)]
 
     def nodes(self, program: Program) -> Iterator[tuple[Node, Cost]]:
         """A scope's nodes in order, each with what it costs: all its `times` together, `depth` from its own input on."""
@@ -162,13 +162,13 @@ def work(node: Node, in_shapes: Sequence[Shape]) -> dict[str, int]:
 def total_work(graph: Graph) -> Counter[str]:
     """All that counters may count in a whole network; each distinct scope is counted once."""
     known: dict[int, Counter[str]] = {}
-    for program in graph.programs:
+    for program in graph.patterns:
         total = known[id(program)] = Counter()
         for node in program.nodes:
-            done = known[id(node.program)] if node.program is not None else work(node, program.in_shapes(node))
+            done = known[id(node.program.pattern)] if node.program is not None else work(node, program.in_shapes(node))
             for what, value in done.items():
                 total[what] += node.times * value
-    return known[id(graph.root)]
+    return known[id(graph.root.pattern)]
 
 
 def _spine(node: Node) -> tuple[str, ...]:

@@ -56,13 +56,13 @@ class Reaches:
 
     def __init__(self, graph: Graph) -> None:
         self._known: dict[int, Reach] = {}
-        for program in graph.programs:
+        for program in graph.patterns:
             reaches = [after for _, _, after in self.nodes(program, Reach())]
             self._known[id(program)] = reaches[-1] if reaches else Reach()
 
     def scope(self, program: Program) -> Reach:
         """What one call of a scope sees of its input."""
-        return self._known[id(program)]
+        return self._known[id(program.pattern)]
 
     def nodes(self, program: Program, entry: Reach) -> Iterator[tuple[Node, Reach, Reach]]:
         """A scope's nodes in order, each with what its operands see and what it sees, where the scope's input sees `entry`."""

@@ -129,7 +129,7 @@ def total_stride(graph: Graph) -> int:
         for node, before, after in reaches.nodes(program, entry):
             found = lcm(found, *(after.jump or (1, 1)))
             if node.program is not None:
-                todo.append((node.program, before))
+                todo.append((node.program.pattern, before))
     return found
 
 

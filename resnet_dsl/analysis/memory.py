@@ -88,6 +88,7 @@ class Saving:
 
     def run(self, program: Program, entry: Storage) -> ScopeMemory:
         """One call of a scope whose input lies in `entry`."""
+        program = program.pattern
         key = (id(program), entry)
         known = self._known.get(key)
         if known is None:

@@ -130,21 +130,23 @@ def _lengths(graph: Graph) -> Iterator[tuple[int, int]]:
 def _number(graph: Graph, bits: int) -> int:
     """The network's polynomial at z = 2^bits; with 0 bits that is the number of its paths."""
     made: dict[int, int] = {}
-    for program in graph.programs:
+    for program in graph.patterns:
         values = {SCOPE_INPUT: 1}
         for n in program.nodes:
             entering = sum(values[i] for i in n.inputs)
-            values[n.path] = entering * made[id(n.program)] ** n.times if n.program is not None else entering << bits * OPS[n.op].weighted
+            values[n.path] = (
+                entering * made[id(n.program.pattern)] ** n.times if n.program is not None else entering << bits * OPS[n.op].weighted
+            )
         made[id(program)] = values[program.output]
     return made[id(graph.root)]
 
 
 def _longest(graph: Graph) -> int:
     made: dict[int, int] = {}
-    for program in graph.programs:
+    for program in graph.patterns:
         values = {SCOPE_INPUT: 0}
         for n in program.nodes:
-            own = made[id(n.program)] * n.times if n.program is not None else OPS[n.op].weighted
+            own = made[id(n.program.pattern)] * n.times if n.program is not None else OPS[n.op].weighted
             values[n.path] = max(values[i] for i in n.inputs) + own
         made[id(program)] = values[program.output]
     return made[id(graph.root)]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from resnet_dsl.diagnostics import Label, Location, SpecError, quote, refuse
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Definition, Reference, Slot, SlotError, Stage, Step
+from resnet_dsl.ops.arguments import Arg
+from resnet_dsl.ops.site import Value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,22 +23,116 @@ class Frame:
     parent: Frame | None = None
 
 
+class Hole(float):
+    """A real number of a template, which each block fills with its own: the `number`-th that was read."""
+
+    number: int
+
+    def __new__(cls, value: float, number: int) -> Hole:
+        """The hole, which has the value of the block that was expanded."""
+        hole = super().__new__(cls, value)
+        hole.number = number
+        return hole
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hole) and other.number == self.number
+
+    def __hash__(self) -> int:
+        return hash(("hole", self.number))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A slot that was read where a block was expanded, and whose value may be another for the next block.
+
+    `arg` is the argument of an operation that takes the value where no shape depends on it: then the value leaves a hole.
+    Without it the value decided something.
+    """
+
+    env: Env
+    slot: Slot
+    arg: Arg | None = None
+
+    def value(self) -> Result:
+        """The value for the block that is expanded now. Raises SlotError."""
+        return self.env.computed(self.slot)
+
+
+class Moving:
+    """What changes from block to block of a stage (`index`, `position`), and what was read of it, in the order of reading."""
+
+    def __init__(self) -> None:
+        self.values: Mapping[str, Result] = {}
+        self.readings: list[Reading] = []
+        self.holes: list[float] = []
+        self.stale: list[tuple[Env, str]] = []
+
+    def move(self, values: Mapping[str, Result]) -> None:
+        """Go on to the next block: what was computed from the values of the last one is forgotten."""
+        self.values = values
+        for env, name in self.stale:
+            env.pop(name, None)
+        self.stale.clear()
+
+    def record(self) -> None:
+        """Begin to record what a block reads."""
+        self.readings, self.holes = [], []
+
+
 class Env(dict[str, Result]):
     """Names and their values. Arguments and `let` are computed when they are first read.
 
-    So nothing is computed for a step that is left out."""
+    So nothing is computed for a step that is left out. `moves` are the names whose values are those of `moving`."""
 
-    def __init__(self, values: Mapping[str, Result], frame: Frame | None) -> None:
+    def __init__(
+        self, values: Mapping[str, Result], frame: Frame | None, moving: Moving | None = None, moves: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__(values)
         self.frame = frame
         self.pending: dict[str, tuple[Slot, Env]] = {}
+        self.moving = moving
+        self.moves = moves
+        self._varying: dict[str, bool] = {}
 
     def __missing__(self, name: str) -> Result:
+        if name in self.moves and self.moving is not None:
+            return self.moving.values[name]
         slot, env = self.pending[name]
-        value = self[name] = env.value(slot)
+        value = self[name] = env.computed(slot)
+        if self.moving is not None and self._varies(name):
+            self.moving.stale.append((self, name))
         return value
 
     def value(self, slot: Slot) -> Result:
+        """A slot's value here, on which the graph depends. Raises SlotError, which records the frame."""
+        if self.moving is not None and self.varies(slot):
+            self.moving.readings.append(Reading(self, slot))
+        return self.computed(slot)
+
+    def attribute(self, slot: Slot, arg: Arg) -> Value:
+        """A slot's value as an attribute of an operation; a hole where it is a real number that varies. Raises SlotError."""
+        if self.moving is None or not arg.real or not self.varies(slot):
+            return arg.typed(self.value(slot))
+        value = float(self.computed(slot))
+        self.moving.readings.append(Reading(self, slot, arg))
+        self.moving.holes.append(value)
+        return Hole(value, len(self.moving.holes) - 1)
+
+    def varies(self, slot: Slot) -> bool:
+        """May a slot have another value for the next block?"""
+        return any(map(self._varies, slot.expression.names))
+
+    def _varies(self, name: str) -> bool:
+        if name in self.moves:
+            return True
+        if name not in self.pending:
+            return False
+        if name not in self._varying:
+            slot, env = self.pending[name]
+            self._varying[name] = env.varies(slot)
+        return self._varying[name]
+
+    def computed(self, slot: Slot) -> Result:
         """A slot's value here. Raises SlotError, which records the frame."""
         try:
             return slot.value(self)
@@ -46,8 +142,16 @@ class Env(dict[str, Result]):
             raise
 
     def whole(self, name: str) -> int:
-        """A name's value as an integer; its rule has checked that it is one."""
-        return int(self[name])
+        """A name's value, on which the graph depends, as an integer; its rule has checked that it is one."""
+        slot, env = self.pending.get(name, (None, self))
+        return int(self[name] if slot is None else env.value(slot))
+
+    def counting(self, index: int) -> Env:
+        """The same names, but `index` is that of a copy."""
+        kept = {k: v for k, v in self.items() if self.moving is None or not self._varies(k)}
+        copy = Env({**kept, "index": index}, self.frame, self.moving, self.moves - {"index"})
+        copy.pending = self.pending
+        return copy
 
     def inside(self, definition: Definition, call: Reference | Step, visible: Mapping[str, Result] | None = None) -> Env:
         """The scope of a definition that is called from here with a reference's or a step's arguments.
@@ -59,7 +163,9 @@ class Env(dict[str, Result]):
         names = visible if visible is not None else {k: self[k] for k in self if k not in self.pending}
         # A shipped definition's own names win over a spec's parameters, which it does not know of.
         own = definition.args.keys() | definition.let.keys()
-        inner = Env({k: v for k, v in names.items() if k not in own}, Frame(frame.stage, definition, call.args, call.at, frame))
+        moves = self.moves - own if visible is None else frozenset()
+        given_at = Frame(frame.stage, definition, call.args, call.at, frame)
+        inner = Env({k: v for k, v in names.items() if k not in own}, given_at, self.moving, moves)
         for name, slot in definition.args.items():
             given = call.args.get(name)
             inner.pending[name] = (given, self) if given is not None else (slot, inner)

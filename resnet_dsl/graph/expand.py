@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from resnet_dsl.diagnostics import Collector, Location, quote, refuse
-from resnet_dsl.graph.env import Env, Frame, locate
+from resnet_dsl.graph.env import Env, Frame, Moving, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
 from resnet_dsl.graph.residual import ResidualForm, build, merge_row, stride_fault
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, ScopeDraft
-from resnet_dsl.graph.steps import Walker
+from resnet_dsl.graph.steps import MAX_STEPS, Walker
+from resnet_dsl.graph.template import Template, Templates
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step
 from resnet_dsl.ops.shapes import kind_of
@@ -108,25 +109,21 @@ class _Expander:
         scope = ScopeDraft(shape, numbered=False)
         names: dict[str, Result] = {"width": width, "stage": i, "depth": depth}
         here = self._list(scope, INPUT, stage.before, "before", names, stage)
-        definition = self.spec.blocks[stage.block.name]
-        uses = definition.uses | _reads(stage.block) | _reads(stage.shortcut) | _reads(stage.merge)
-        varying = sorted(uses & {"index", "position"})
-        made: dict[tuple[object, ...], Program] = {}
+        moving = Moving()
+        made: dict[tuple[Shape, int], Templates] = {}
         index = 0
         while index < depth:
             step = stride if index == 0 else 1
-            values: dict[str, Result] = {**names, "index": index, "position": position + index, "total": total, "stride": step}
+            moving.move({"index": index, "position": position + index})
             entering = scope.shape(here)
-            key = (entering, step, *(values[n] for n in varying))
-            program = made.get(key)
-            if program is None:
-                program = made[key] = self._block(stage, entering, values)
-            steady = program.shape == entering and not varying and step == 1
+            templates = made.setdefault((entering, step), Templates())
+            program = self._block(stage, entering, {**names, "total": total, "stride": step}, moving, templates)
+            steady = program.shape == entering and not templates.vary and step == 1
             times = depth - index if steady else 1
             here = self._call(scope, here, program, index, times, stage)
             index += times
         here = self._list(scope, here, stage.after, "after", names, stage)
-        return self.interner.intern(scope.program("stage", "stage", stage.at))
+        return self.interner.intern_stage(scope.program("stage", "stage", stage.at))
 
     def _call(self, scope: ScopeDraft, here: int, program: Program, index: int, times: int, stage: Stage) -> int:
         """A run of equal blocks is one call."""
@@ -136,9 +133,22 @@ class _Expander:
             return here
         return scope.add(CALL, program.shape, (here,), "block", stage.at, name=str(index), name_at=stage.at, program=program, times=times)
 
-    def _block(self, stage: Stage, shape: Shape, values: Mapping[str, Result]) -> Program:
+    def _block(self, stage: Stage, shape: Shape, values: Mapping[str, Result], moving: Moving, templates: Templates) -> Program:
+        found = templates.find()
+        if found is None or self.walker.count + found[0].steps > MAX_STEPS:
+            moving.record()
+            before = self.walker.count
+            program = self._expanded(stage, shape, values, moving)
+            found = Template(program, self.walker.count - before, self.interner), moving.holes
+            templates.keep(moving.readings, found[0])
+        elif templates.vary:
+            self.walker.count += found[0].steps
+        return found[0].filled(found[1])
+
+    def _expanded(self, stage: Stage, shape: Shape, values: Mapping[str, Result], moving: Moving) -> Program:
+        """A block, with holes for the numbers that may be others in the next one."""
         definition = self.spec.blocks[stage.block.name]
-        outer = Env({**self.base, **values, "in": shape[0], "image": len(shape) == 3}, Frame(stage=stage))
+        outer = Env({**self.base, **values, "in": shape[0], "image": len(shape) == 3}, Frame(stage=stage), moving, frozenset(moving.values))
         inner = outer.inside(definition, stage.block)
         scope = ScopeDraft(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))
         out = inner.whole("out")
@@ -149,7 +159,7 @@ class _Expander:
         )  # fmt: skip
         build(self.walker, scope, part)
         self._check_block(part, scope, shape)
-        return self.interner.intern(scope.program(definition.name, "block", definition.at))
+        return scope.program(definition.name, "block", definition.at)
 
     def _check_block(self, part: ResidualForm, scope: ScopeDraft, shape: Shape) -> None:
         out = scope.drafts[-1].shape if scope.drafts else shape
@@ -224,20 +234,11 @@ class _Expander:
                 )
 
     def _activations(self, program: Program) -> int:
-        """What the weighted layers of a scope give, in elements; once for each distinct scope."""
+        """What the weighted layers of a scope give, in elements; once for each pattern."""
+        program = program.pattern
         if id(program) not in self.activations:
             self.activations[id(program)] = sum(
                 n.times * self._activations(n.program) if n.program is not None else prod(n.shape) * OPS[n.op].weighted
                 for n in program.nodes
             )
         return self.activations[id(program)]
-
-
-def _reads(reference: Reference | None) -> frozenset[str]:
-    """The names that a reference's arguments read where it stands."""
-    if reference is None:
-        return frozenset()
-    names: frozenset[str] = frozenset()
-    for slot in (*reference.args.values(), *(s for pair in reference.pairs.values() for s in pair)):
-        names |= slot.expression.names
-    return names

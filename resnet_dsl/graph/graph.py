@@ -11,7 +11,7 @@ Shapes carry no batch: (channels, height, width) of a map, (features,) of a vect
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -95,15 +95,26 @@ class Node:
         return tuple(str(i) for i in range(int(self.path), int(self.path) + self.times))
 
     @property
-    def key(self) -> tuple[object, ...]:
-        """Equal for nodes that do the same."""
-        return (self.path, self.op, self.inputs, self.attrs, self.role, id(self.program), self.times)
+    def pattern(self) -> tuple[object, ...]:
+        """Equal for nodes that do the same, but for their `numbers`."""
+        attrs = tuple((k, float if type(v) is float else v) for k, v in self.attrs)
+        called = self.program.pattern if self.program is not None else None
+        return (self.path, self.op, self.inputs, attrs, self.role, id(called), self.times)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The real numbers among its attributes, or which of the programs of its pattern it calls."""
+        if self.program is not None:
+            return (id(self.program),)
+        return tuple(v for _, v in self.attrs if type(v) is float)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """A distinct scope: `kind` is what it was made from (a block's name, `stage`, `chain`, `residual`, ...).
 
+    No shape, parameter or multiply-accumulate depends on a real number (`Arg.real`). So scopes that differ in such numbers alone have one
+    `pattern`, the first of them, and what it costs, all of them cost. In the pattern of a stage, blocks of one pattern in series are a run.
     `role` is what the scope is for: network, stage, block, shortcut or step; `part` for what `outputs.select` leaves of one.
     `taps` are values that the scope gives beside its output: a node's path, or `path.value` for a tap of the scope that a node calls.
     """
@@ -114,10 +125,20 @@ class Program:
     nodes: tuple[Node, ...]
     location: Location | None = None
     taps: tuple[str, ...] = ()
+    _pattern: Program | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
         shapes = f"{shape_text(self.input)} -> {shape_text(self.shape)}"
         return f"<Program {self.role} {self.kind[:100]}: {shapes}, {len(self.nodes):,} nodes>"
+
+    @property
+    def pattern(self) -> Program:
+        """The scope that stands for this one wherever real numbers do not matter."""
+        return self._pattern or self
+
+    def join(self, other: Program) -> None:
+        """Say that this scope has the pattern of another, where it is made (`scope.Interner`)."""
+        object.__setattr__(self, "_pattern", other.pattern)
 
     @property
     def output(self) -> str:
@@ -129,14 +150,22 @@ class Program:
         """The shape that the scope gives back."""
         return self.nodes[-1].shape if self.nodes else self.input
 
-    @cached_property
+    @property
     def shapes(self) -> Mapping[str, Shape]:
         """The shape of every operand by its path, the scope's input included."""
-        return {SCOPE_INPUT: self.input, **{n.path: n.shape for n in self.nodes}}
+        return (self.pattern if len(self.pattern.nodes) == len(self.nodes) else self)._shapes
 
     @cached_property
+    def _shapes(self) -> Mapping[str, Shape]:
+        return {SCOPE_INPUT: self.input, **{n.path: n.shape for n in self.nodes}}
+
+    @property
     def params(self) -> int:
         """Elements of trainable parameters in the scope and all that it calls."""
+        return self.pattern._params
+
+    @cached_property
+    def _params(self) -> int:
         return sum(n.times * (n.program.params if n.program is not None else OPS[n.op].params(self.site(n))) for n in self.nodes)
 
     def in_shapes(self, node: Node) -> tuple[Shape, ...]:
@@ -277,6 +306,22 @@ class Graph:
             seen[id(p)] = p
 
         visit(self.root)
+        return tuple(seen.values())
+
+    @cached_property
+    def patterns(self) -> tuple[Program, ...]:
+        """The patterns of the distinct scopes, in the order of `programs`: all that has to be looked at to count costs and shapes."""
+        seen: dict[int, Program] = {}
+
+        def visit(p: Program) -> None:
+            if id(p) in seen:
+                return
+            for n in p.nodes:
+                if n.program is not None:
+                    visit(n.program.pattern)
+            seen[id(p)] = p
+
+        visit(self.root.pattern)
         return tuple(seen.values())
 
     def instances(self) -> Iterator[tuple[str, Program]]:

@@ -191,7 +191,7 @@ def arguments(signature: Signature, given: Reference, env: Env) -> dict[str, Val
         elif key in given.pairs:
             found[key] = tuple(int(env.value(s)) for s in given.pairs[key])
         elif key in given.args:
-            found[key] = arg.typed(env.value(given.args[key]))
+            found[key] = env.attribute(given.args[key], arg)
         else:
             found[key] = arg.initial
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Literal, Protocol
 
 from resnet_dsl.diagnostics import Label, Location, SpecError, quote, refuse
@@ -155,12 +156,49 @@ class StepWalker(Protocol):
 
 
 class Interner:
-    """Equal scopes are one program."""
+    """Equal scopes are one program, and scopes that differ in real numbers alone have one pattern."""
 
     def __init__(self) -> None:
-        self.programs: dict[tuple[object, ...], Program] = {}
+        self._families: dict[tuple[object, ...], Family] = {}
 
     def intern(self, p: Program) -> Program:
         """The one program of all that are equal to `p`."""
-        key = (p.kind, p.role, p.input, p.taps, tuple(n.key for n in p.nodes))
-        return self.programs.setdefault(key, p)
+        family, numbers = self.family(p), tuple(number for n in p.nodes for number in n.numbers)
+        return family.get(numbers) or adopt(family, numbers, p)
+
+    def intern_stage(self, p: Program) -> Program:
+        """The same for a stage, whose nodes are in series. In its pattern, blocks of one pattern that follow each other are one call."""
+        known = self.intern(p)
+        if known is not p:
+            return known
+        nodes: list[Node] = []
+        for _, alike in groupby(p.nodes, _run):
+            first, *others = alike
+            before = (nodes[-1].path,) if nodes else first.inputs
+            called = first.program and first.program.pattern
+            nodes.append(replace(first, inputs=before, program=called, times=first.times + sum(n.times for n in others)))
+        if len(nodes) < len(p.nodes):
+            p.join(self.intern(replace(p, nodes=tuple(nodes))))
+        return known
+
+    def family(self, p: Program) -> Family:
+        """The programs that differ from `p` in real numbers alone, by these numbers."""
+        return self._families.setdefault((p.kind, p.role, p.input, p.taps, tuple(n.pattern for n in p.nodes)), {})
+
+
+def _run(node: Node) -> object:
+    """Equal for blocks that make a run, where they follow each other."""
+    steady = node.role == "block" and node.program is not None and node.shape == node.program.input
+    return id(node.program.pattern) if steady and node.program is not None else node.path
+
+
+Family = dict[tuple[float, ...], Program]
+"""Programs of one pattern by the numbers that tell them apart; the first is the pattern."""
+
+
+def adopt(family: Family, numbers: tuple[float, ...], p: Program) -> Program:
+    """A program that its family does not have yet."""
+    if family:
+        p.join(next(iter(family.values())))
+    family[numbers] = p
+    return p

@@ -132,7 +132,7 @@ class Walker:
                 attrs[key] = tuple(int(env.value(s)) for s in step.pairs[key])
                 slots[key] = step.pairs[key][0]
             elif key in step.args:
-                attrs[key] = arg.typed(env.value(step.args[key]))
+                attrs[key] = env.attribute(step.args[key], arg)
             else:
                 attrs[key] = attrs["kernel"] if arg.form == "pair" else shape[0]
                 if arg.form == "pair":
@@ -160,7 +160,7 @@ class Walker:
         attrs: dict[str, Value] = {}
         for key, arg in signature.args.items():
             if key in changed:
-                attrs[key] = arg.typed(env.value(changed[key]))
+                attrs[key] = env.attribute(changed[key], arg)
             elif key in own.args and kind is own:
                 attrs[key] = arg.typed(self.top.value(own.args[key]))
             else:
@@ -209,10 +209,7 @@ class Walker:
         self._at_least(step.steps["steps"], step, env, times)
         last = INPUT
         for i in range(times):
-            copy = Env(env, env.frame)
-            copy.pending = env.pending
-            copy["index"] = i
-            last = self.run(step.steps["steps"], copy, group, last, "step")
+            last = self.run(step.steps["steps"], env.counting(i), group, last, "step")
         return self._group(step, env, scope, here, role, group, "repeat")
 
     def _branches(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:

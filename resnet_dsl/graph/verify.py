@@ -16,7 +16,7 @@ class GraphError(Exception):
 
 def verify(graph: Graph) -> Graph:
     """The graph itself, checked. Raises GraphError."""
-    for program in graph.programs:
+    for program in graph.patterns:
         _check(program)
     for output in graph.outputs:
         if output.value != graph.root.output and output.value not in graph.root.taps:

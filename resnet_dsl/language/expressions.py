@@ -113,14 +113,14 @@ def _kind(t: Term, scope: Mapping[str, Kind]) -> Kind:
 
 
 def _checked(value: Number) -> Number:
-    if isinstance(value, Fraction):
-        if value.denominator == 1:
-            value = int(value)
-        elif value.denominator > _FINEST and abs(value) <= LIMIT:
-            raise ExpressionError(
-                "limit", "a fraction finer than the limit of 60 decimal places", "round it, or compute with fewer fractions"
-            )
-    if not -LIMIT <= value <= LIMIT:
+    # Numerator and denominator are compared as integers, which is faster than comparing fractions.
+    above, below = value.numerator, value.denominator
+    fits = -LIMIT * below <= above <= LIMIT * below
+    if below == 1:
+        value = above
+    elif below > _FINEST and fits:
+        raise ExpressionError("limit", "a fraction finer than the limit of 60 decimal places", "round it, or compute with fewer fractions")
+    if not fits:
         raise ExpressionError("limit", "a value beyond the limit of 1e15", "numbers, intermediate ones too, are at most 1e15")
     return value
 
@@ -145,7 +145,7 @@ _BINARY: Mapping[str, Callable[[Number, Number], Number]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
-    "/": lambda a, b: Fraction(a) / Fraction(_divisor(b)),
+    "/": lambda a, b: Fraction(a, _divisor(b)),
     "//": lambda a, b: a // _divisor(b),
     "%": lambda a, b: a % _divisor(b),
 }
@@ -158,15 +158,15 @@ _UNARY: Mapping[str, Callable[[Number], Number]] = {"negative": lambda a: -a, "c
 
 def _value(t: Term, env: Mapping[str, Result]) -> Result:
     op = t.op
+    if op == "name":
+        return env[t.name]
     if op == "literal":
         assert t.value is not None
         return t.value
-    if op == "name":
-        return env[t.name]
-    if op == "if":
-        return _value(t.args[1] if _value(t.args[0], env) else t.args[2], env)
     if op == "chain":
         return _fold(t, env)
+    if op == "if":
+        return _value(t.args[1] if _value(t.args[0], env) else t.args[2], env)
     if op == "not":
         return not _value(t.args[0], env)
     values = [_value(a, env) for a in t.args]

@@ -109,10 +109,7 @@ Family = Literal["block", "shortcut", "sequence"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Definition:
-    """A block, a shortcut policy or a sequence: shipped or the user's, in the same form.
-
-    `uses` are the names that its own expressions read from where it is called.
-    """
+    """A block, a shortcut policy or a sequence: shipped or the user's, in the same form."""
 
     family: Family
     name: str
@@ -128,7 +125,6 @@ class Definition:
     change: Change = "refuse"
     same: Change = ()
     steps: tuple[Step, ...] = ()
-    uses: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Definition {self.family} {self.name}>"

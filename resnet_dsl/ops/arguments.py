@@ -46,9 +46,11 @@ class ValueRule:
             return None
         if self.whole and not isinstance(value, int):
             return "not-whole", f"must be {self.wanted}, but is {number_text(value)}", "use // to divide, or round, floor or ceil"
-        if self.low is not None and value < self.low:
+        # Numerator and denominator are compared as integers, which is faster than comparing fractions.
+        above, under = value.numerator, value.denominator
+        if self.low is not None and above < self.low * under:
             return "out-of-range", f"must be at least {self.low}, but is {number_text(value)}", f"use {self.wanted}"
-        if self.high is not None and (value > self.high or (self.below and value == self.high)):
+        if self.high is not None and (above > self.high * under or (self.below and above == self.high * under)):
             if self.below:
                 return "out-of-range", f"must be less than {self.high}, but is {number_text(value)}", f"use {self.wanted}"
             return "limit", f"is over the limit: at most {self.high:,}, but is {number_text(value)}", f"use {self.wanted}"
@@ -103,6 +105,11 @@ class Arg:
     choices: tuple[str, ...] = ()
     counts: bool = False
     """Steps that are copied, which `index` numbers."""
+
+    @property
+    def real(self) -> bool:
+        """Is its value a number that is no count? Then no shape, parameter or multiply-accumulate depends on it."""
+        return self.form == "value" and self.rule.kind == "number" and not self.rule.whole
 
     def typed(self, value: Result) -> Value:
         """A value as an attribute: a condition, an integer where the rule wants one, else a float."""
