@@ -87,16 +87,20 @@ class Cost:
 
 
 class Costs:
-    """The cost of every scope of one graph; equal scopes are one `Program`, which is counted once."""
+    """The cost of every scope of one graph; equal scopes are one `Program`, which is counted once.
 
-    def __init__(self, graph: Graph, counted: Collection[Kind] = COUNTED) -> None:
+    `like` are the costs of a graph that shares scopes with this one.
+    """
+
+    def __init__(self, graph: Graph, counted: Collection[Kind] = COUNTED, like: Costs | None = None) -> None:
         self.graph = graph
         self.counted = tuple(kind for kind in KINDS if kind in counted)
-        self._known: dict[int, Cost] = {}
+        self._known: dict[Program, Cost] = like._known if like is not None else {}
         # Blocks that differ in one number still share most of their operations.
-        self._operations: dict[tuple[object, ...], Cost] = {}
+        self._operations: dict[tuple[object, ...], Cost] = like._operations if like is not None else {}
         for program in graph.patterns:
-            self._known[id(program)] = self._count(program)
+            if program not in self._known:
+                self._known[program] = self._count(program)
 
     @property
     def network(self) -> Cost:
@@ -105,7 +109,7 @@ class Costs:
 
     def scope(self, program: Program) -> Cost:
         """One call of a scope of this graph."""
-        return self._known[id(program.pattern)]
+        return self._known[program.pattern]
 
     def nodes(self, program: Program) -> Iterator[tuple[Node, Cost]]:
         """A scope's nodes in order, each with what it costs: all its `times` together, `depth` from its own input on."""

@@ -14,10 +14,9 @@ from itertools import islice
 from math import floor
 from typing import Literal
 
-from resnet_dsl.analysis.cost import Cost, Costs
-from resnet_dsl.analysis.variants import variant
+from resnet_dsl.analysis.cost import Cost
+from resnet_dsl.analysis.variants import Variants
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.graph import compile
 from resnet_dsl.language.spec import Spec
 from resnet_dsl.ops.arguments import MAX_SIZE
 
@@ -87,8 +86,8 @@ class _Family:
     of, `least` the smallest scale that gives a network."""
 
     def __init__(self, spec: Spec, multiple: int) -> None:
-        self.spec = spec
-        self.own, self.depths = _numbers(spec)
+        self.variants = Variants(spec)
+        self.own, self.depths = _numbers(self.variants)
         self.parts: dict[int, tuple[Cost, tuple[Cost, ...]] | None] = {}
         self.grain = self._grain(multiple)
         self.unit = max(self.own) // self.grain
@@ -106,8 +105,10 @@ class _Family:
     def fitted(self, scale: int, depths: Depths) -> Scaled:
         """A member, counted on its compiled graph. Raises SpecError where there is none."""
         widths = self.widths(scale)
-        graph = compile(variant(self.spec, widths=widths, depths=depths))
-        return Scaled(tuple(widths.values()), depths, Costs(graph).network)
+        found = self.variants.costs(widths=widths, depths=depths)
+        if isinstance(found, SpecError):
+            raise found
+        return Scaled(tuple(widths.values()), depths, found.network)
 
     def cost(self, scale: int, depths: Depths) -> Cost | None:
         """What a member costs; None where there is no such network."""
@@ -149,19 +150,15 @@ class _Family:
             factor = min(turns) if grow else max(turns) - Fraction(1, 10**9)
 
     def _compiled(self, scale: int, depths: Depths) -> Cost | None:
-        try:
-            return self.fitted(scale, depths).cost
-        except SpecError:
-            return None
+        found = self.variants.costs(widths=self.widths(scale), depths=depths)
+        return None if isinstance(found, SpecError) else found.network
 
     def _count(self, scale: int) -> tuple[Cost, tuple[Cost, ...]] | None:
         """The cost with one block per stage, and the cost of one more block in each."""
-        try:
-            graph = compile(variant(self.spec, widths=self.widths(scale), depths=[2] * len(self.own)))
-        except SpecError:
+        costs = self.variants.costs(widths=self.widths(scale), depths=[2] * len(self.own))
+        if isinstance(costs, SpecError):
             return None
-        costs = Costs(graph)
-        blocks = tuple(costs.scope([n for n in stage.callee.nodes if n.role == "block"][-1].callee) for stage in graph.stages)
+        blocks = tuple(costs.scope([n for n in stage.callee.nodes if n.role == "block"][-1].callee) for stage in costs.graph.stages)
         total = costs.network
         for block in blocks:
             total = total + block * -1
@@ -184,7 +181,9 @@ class _Family:
         return multiple
 
 
-def _numbers(spec: Spec) -> tuple[tuple[int, ...], Depths]:
-    """The widths and depths of a spec's stages."""
-    compile(spec)
+def _numbers(variants: Variants) -> tuple[tuple[int, ...], Depths]:
+    """The widths and depths of a spec's stages. Raises SpecError where it does not compile."""
+    spec = variants.spec
+    if isinstance(own := variants.costs(), SpecError):
+        raise own
     return tuple(int(s.width.value(spec.params)) for s in spec.stages), tuple(int(s.depth.value(spec.params)) for s in spec.stages)

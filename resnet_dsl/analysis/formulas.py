@@ -17,10 +17,9 @@ from textwrap import wrap
 from resnet_dsl.analysis.cost import Cost, Costs
 from resnet_dsl.analysis.field import Reach, Reaches
 from resnet_dsl.analysis.polynomial import Monomial, Polynomial, lattice, through
-from resnet_dsl.analysis.variants import variant
+from resnet_dsl.analysis.variants import Variants
 from resnet_dsl.diagnostics import SpecError
-from resnet_dsl.graph import Graph, compile
-from resnet_dsl.graph.expand import expand
+from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.language.spec import Spec
 from resnet_dsl.table import Answer, Column, Layout, Table
@@ -94,25 +93,21 @@ class Formulas(Answer):
 
 def formulas(spec: Spec) -> Formulas:
     """The polynomials of a spec that compiles. Raises SpecError where it does not."""
-    compile(spec)
     searched = _Search(spec)
     variables, held = searched.variables()
     params, macs, lost = searched.fit(variables)
     held += [f"{v.name}, {v.meaning}: none in it and the others together" for v in lost]
-    return Formulas(spec.name, (*(v for v in variables if v not in lost), *searched.sides), params, macs, tuple(held), smallest_input(spec))
+    least = smallest_input(searched.variants)
+    return Formulas(spec.name, (*(v for v in variables if v not in lost), *searched.sides), params, macs, tuple(held), least)
 
 
-def smallest_input(spec: Spec) -> int | None:
+def smallest_input(variants: Variants) -> int | None:
     """The side of the smallest square input that a spec takes, at most its own smaller side; None for features."""
-    if len(spec.input) == 1:
+    shape = variants.spec.input
+    if len(shape) == 1:
         return None
-    for side in range(1, min(spec.input[1:])):
-        try:
-            compile(variant(spec, input=(spec.input[0], side, side)))
-        except SpecError:
-            continue
-        return side
-    return min(spec.input[1:])
+    sides = range(1, min(shape[1:]))
+    return next((s for s in sides if not isinstance(variants.costs(input=(shape[0], s, s)), SpecError)), min(shape[1:]))
 
 
 def total_stride(graph: Graph) -> int:
@@ -147,7 +142,11 @@ class _Search:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.graph = compile(spec)
+        self.variants = Variants(spec)
+        own = self.variants.costs()
+        if isinstance(own, SpecError):
+            raise own
+        self.graph = own.graph
         self.known: dict[tuple[tuple[str, tuple[int, ...], int], ...], Figures | None] = {}
         self.refused = ""
         self.sides: tuple[Variable, ...] = ()
@@ -167,11 +166,10 @@ class _Search:
             params = {v.param: value for v, value in values.items() if v.param}
             sides = [values[v] for v in self.sides if v in values]
             shape: Shape = (self.spec.input[0], *sides) if sides else ()
-            try:
-                self.known[key] = _count(expand(variant(self.spec, widths=widths, params=params, input=shape)))
-            except SpecError as e:
-                self.known[key] = None
-                self.refused = f": {', '.join(f'{v.name} = {value}' for v, value in values.items())}: {e.diagnostics[0].message}"
+            found = self.variants.costs(widths=widths, params=params, input=shape)
+            self.known[key] = None if isinstance(found, SpecError) else _count(found)
+            if isinstance(found, SpecError):
+                self.refused = f": {', '.join(f'{v.name} = {value}' for v, value in values.items())}: {found.diagnostics[0].message}"
         return self.known[key]
 
     def variables(self) -> tuple[list[Variable], list[str]]:
@@ -246,31 +244,51 @@ class _Search:
             lost.append(kept.pop())
 
     def _together(self, variables: Sequence[Variable]) -> tuple[dict[str, Polynomial], dict[str, Polynomial]] | None:
-        names, origin, steps = tuple(v.name for v in variables), [v.here for v in variables], [v.step for v in variables]
-        degrees = [v.degree for v in variables]
-        mixed = len(variables) - len(self.sides)
+        """Polynomials in all these together: first such that know height and width by their product alone, which needs half the counts."""
+        widths = variables[: len(variables) - len(self.sides)]
+        for area in (True, False) if len(self.sides) == 2 else (False,):
+            if (found := self._through(widths, area)) is not None:
+                return found
+        return None
+
+    def _through(self, widths: Sequence[Variable], area: bool) -> tuple[dict[str, Polynomial], dict[str, Polynomial]] | None:
+        variables = (*widths, *self.sides)
 
         def at(point: Monomial) -> Figures | None:
             return self.figures({v: v.here + d * v.step for v, d in zip(variables, point, strict=True)})
 
+        degrees = [v.degree for v in widths]
+        corners = [(0, 0), (1, 0)] if area else lattice([1] * len(self.sides), len(self.sides))
         checks = [tuple((3 * i + k) % 4 + 1 + 6 * k * (1 + i) for i, _ in enumerate(variables)) for k in range(3)]
-        for total in range(max(degrees[:mixed], default=0), sum(degrees[:mixed]) + 1):
-            points = [(*p, *q) for p in lattice(degrees[:mixed], total) for q in lattice(degrees[mixed:], len(self.sides))]
+        for total in range(max(degrees, default=0), sum(degrees) + 1):
+            points = [(*p, *q) for p in lattice(degrees, total) for q in corners]
             if len(points) > MAX_POINTS:
                 return None
             counts = {p: c for p in (*points, *checks) if (c := at(p)) is not None}
             if any(p not in counts for p in points) or not any(p in counts for p in checks):
                 return None
-            parts = list(counts[points[0]])
-            found = [{n: through(names, origin, steps, points, {p: c[n][k] for p, c in counts.items()}) for n in parts} for k in (0, 1)]
-            tested = (
-                (dict(zip(names, (v.here + d * v.step for v, d in zip(variables, p, strict=True)), strict=True)), counts[p])
+            tested = [
+                (dict(zip((v.name for v in variables), (v.here + d * v.step for v, d in zip(variables, p, strict=True)), strict=True)), c)
                 for p in checks
-                if p in counts
-            )
+                if (c := counts.get(p)) is not None
+            ]
+            parts = list(counts[points[0]])
+            found = [{n: self._polynomial(widths, area, {p: counts[p][n][k] for p in points}) for n in parts} for k in (0, 1)]
             if all(found[k][n](values) == c[n][k] for values, c in tested for n in parts for k in (0, 1)):
                 return found[0], found[1]
         return None
+
+    def _polynomial(self, widths: Sequence[Variable], area: bool, values: Mapping[Monomial, int]) -> Polynomial:
+        """The polynomial through counts; with `area` in the product of height and width, of which height alone was changed."""
+        variables = [*widths, *self.sides]
+        origin, steps, names = [v.here for v in variables], [v.step for v in variables], tuple(v.name for v in variables)
+        if not area:
+            return through(names, origin, steps, values, values)
+        height, width = self.sides
+        origin[-2:], steps[-2:] = [height.here * width.here], [height.step * width.here]
+        values = {p[:-1]: value for p, value in values.items()}
+        found = through(names[:-1], origin, steps, values, values)
+        return Polynomial(names, {(*p, p[-1]): c for p, c in found.terms.items()})
 
 
 def _named(spec: Spec, stages: Sequence[int]) -> str:
@@ -289,11 +307,10 @@ def _goes_on(near: Sequence[int], degree: int, far: Mapping[int, int]) -> bool:
     return all(sum(d * prod(range(i, i - k, -1)) // factorial(k) for k, d in enumerate(differences)) == value for i, value in far.items())
 
 
-def _count(graph: Graph) -> Figures:
+def _count(costs: Costs) -> Figures:
     """What the stem, each stage and the head cost, and all of it."""
-    costs = Costs(graph)
     parts: dict[str, Cost] = {"stem": Cost()}
-    for node, cost in costs.nodes(graph.root):
+    for node, cost in costs.nodes(costs.graph.root):
         name = node.path if node.role == "stage" else node.role
         parts[name] = parts.get(name, Cost()) + cost
     parts["total"] = costs.network

@@ -45,13 +45,13 @@ class Hole(float):
 class Reading:
     """A slot that was read where a block was expanded, and whose value may be another for the next block.
 
-    `arg` is the argument of an operation that takes the value where no shape depends on it: then the value leaves a hole.
-    Without it the value decided something.
+    `reads` are the names that the value depends on. `hole`: it is a number that no shape depends on. Otherwise it decided something.
     """
 
     env: Env
     slot: Slot
-    arg: Arg | None = None
+    reads: frozenset[str]
+    hole: bool = False
 
     def value(self) -> Result:
         """The value for the block that is expanded now. Raises SlotError."""
@@ -59,7 +59,10 @@ class Reading:
 
 
 class Moving:
-    """What changes from block to block of a stage (`index`, `position`), and what was read of it, in the order of reading."""
+    """What few blocks read, and which is another from block to block or from stage to stage: `index`, `position`, `depth`, ...
+
+    `readings` are what was read of it, in the order of reading.
+    """
 
     def __init__(self) -> None:
         self.values: Mapping[str, Result] = {}
@@ -92,44 +95,44 @@ class Env(dict[str, Result]):
         self.pending: dict[str, tuple[Slot, Env]] = {}
         self.moving = moving
         self.moves = moves
-        self._varying: dict[str, bool] = {}
+        self._varying: dict[str, frozenset[str]] = {}
 
     def __missing__(self, name: str) -> Result:
         if name in self.moves and self.moving is not None:
             return self.moving.values[name]
         slot, env = self.pending[name]
         value = self[name] = env.computed(slot)
-        if self.moving is not None and self._varies(name):
+        if self.moving is not None and self._moving_in(name):
             self.moving.stale.append((self, name))
         return value
 
     def value(self, slot: Slot) -> Result:
         """A slot's value here, on which the graph depends. Raises SlotError, which records the frame."""
-        if self.moving is not None and self.varies(slot):
-            self.moving.readings.append(Reading(self, slot))
+        if self.moving is not None and slot.expression.names and (reads := self.moving_in(slot)):
+            self.moving.readings.append(Reading(self, slot, reads))
         return self.computed(slot)
 
     def attribute(self, slot: Slot, arg: Arg) -> Value:
         """A slot's value as an attribute of an operation; a hole where it is a real number that varies. Raises SlotError."""
-        if self.moving is None or not arg.real or not self.varies(slot):
+        if self.moving is None or not slot.expression.names or not arg.real or not (reads := self.moving_in(slot)):
             return arg.typed(self.value(slot))
         value = float(self.computed(slot))
-        self.moving.readings.append(Reading(self, slot, arg))
+        self.moving.readings.append(Reading(self, slot, reads, hole=True))
         self.moving.holes.append(value)
         return Hole(value, len(self.moving.holes) - 1)
 
-    def varies(self, slot: Slot) -> bool:
-        """May a slot have another value for the next block?"""
-        return any(map(self._varies, slot.expression.names))
+    def moving_in(self, slot: Slot) -> frozenset[str]:
+        """The moving names that a slot's value depends on."""
+        return frozenset().union(*map(self._moving_in, slot.expression.names))
 
-    def _varies(self, name: str) -> bool:
+    def _moving_in(self, name: str) -> frozenset[str]:
         if name in self.moves:
-            return True
+            return frozenset({name})
         if name not in self.pending:
-            return False
+            return frozenset()
         if name not in self._varying:
             slot, env = self.pending[name]
-            self._varying[name] = env.varies(slot)
+            self._varying[name] = env.moving_in(slot)
         return self._varying[name]
 
     def computed(self, slot: Slot) -> Result:
@@ -148,7 +151,7 @@ class Env(dict[str, Result]):
 
     def counting(self, index: int) -> Env:
         """The same names, but `index` is that of a copy."""
-        kept = {k: v for k, v in self.items() if self.moving is None or not self._varies(k)}
+        kept = {k: v for k, v in self.items() if self.moving is None or not self._moving_in(k)}
         copy = Env({**kept, "index": index}, self.frame, self.moving, self.moves - {"index"})
         copy.pending = self.pending
         return copy

@@ -13,9 +13,9 @@ from resnet_dsl.diagnostics import Collector, Location, quote, refuse
 from resnet_dsl.graph.env import Env, Frame, Moving, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
 from resnet_dsl.graph.residual import ResidualForm, build, merge_row, stride_fault
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, ScopeDraft
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, ScopeDraft
 from resnet_dsl.graph.steps import MAX_STEPS, Walker
-from resnet_dsl.graph.template import Template, Templates
+from resnet_dsl.graph.template import Expansions, Template, Templates
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step
 from resnet_dsl.ops.shapes import kind_of
@@ -27,25 +27,30 @@ MAX_PARAMS = 10**11
 MAX_ACTIVATIONS = 10**12
 
 
-def expand(spec: Spec) -> Graph:
-    """The graph of a spec. Raises SpecError with the step's place and the stage that called for it."""
+def expand(spec: Spec, shared: Expansions | None = None) -> Graph:
+    """The graph of a spec. Raises SpecError with the step's place and the stage that called for it.
+
+    `shared` is what it has in common with the other variants of one spec.
+    """
     try:
-        return _Expander(spec).graph()
+        return _Expander(spec, shared or Expansions(spec)).graph()
     except SlotError as e:
         raise locate(e.code, e.message, e.help, at=e.slot.at, frame=e.frame, names=e.slot.expression.names) from None
 
 
 class _Expander:
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, shared: Expansions) -> None:
         self.spec = spec
-        self.interner = Interner()
+        self.shared = shared
+        self.interner = shared.interner
         self.base = Env(spec.params, None)
         self.activations: dict[int, int] = {}
 
     def graph(self) -> Graph:
         spec = self.spec
+        self.shared.take(spec)
         numbers = self._numbers()
-        self.walker = Walker(spec, self.interner, numbers[0][1])
+        self.walker = Walker(spec, self.shared, numbers[0][1])
         blocks = sum(n[0] for n in numbers)
         first_width = numbers[0][1]
         root = ScopeDraft(spec.input, numbered=False, reserved=frozenset())
@@ -110,14 +115,17 @@ class _Expander:
         names: dict[str, Result] = {"width": width, "stage": i, "depth": depth}
         here = self._list(scope, INPUT, stage.before, "before", names, stage)
         moving = Moving()
-        made: dict[tuple[Shape, int], Templates] = {}
+        common = (stage.block, stage.shortcut, stage.merge, width, self.walker.first_width, *self.spec.params.items())
+        counted: set[Templates] = set()
         index = 0
         while index < depth:
             step = stride if index == 0 else 1
-            moving.move({"index": index, "position": position + index})
+            moving.move({"index": index, "position": position + index, "total": total, "stage": i, "depth": depth})
             entering = scope.shape(here)
-            templates = made.setdefault((entering, step), Templates())
-            program = self._block(stage, entering, {**names, "total": total, "stride": step}, moving, templates)
+            templates = self.shared.templates((entering, step, *common))
+            again = templates in counted and not templates.vary
+            program = self._block(stage, entering, {"width": width, "stride": step}, moving, templates, again)
+            counted.add(templates)
             steady = program.shape == entering and not templates.vary and step == 1
             times = depth - index if steady else 1
             here = self._call(scope, here, program, index, times, stage)
@@ -133,7 +141,11 @@ class _Expander:
             return here
         return scope.add(CALL, program.shape, (here,), "block", stage.at, name=str(index), name_at=stage.at, program=program, times=times)
 
-    def _block(self, stage: Stage, shape: Shape, values: Mapping[str, Result], moving: Moving, templates: Templates) -> Program:
+    def _block(
+        self, stage: Stage, shape: Shape, values: Mapping[str, Result], moving: Moving, templates: Templates, again: bool
+    ) -> Program:
+        """A block, from a template where there is one; its steps count unless they were counted for this stage (`again`)."""
+        self.shared.spend(2)
         found = templates.find()
         if found is None or self.walker.count + found[0].steps > MAX_STEPS:
             moving.record()
@@ -141,7 +153,7 @@ class _Expander:
             program = self._expanded(stage, shape, values, moving)
             found = Template(program, self.walker.count - before, self.interner), moving.holes
             templates.keep(moving.readings, found[0])
-        elif templates.vary:
+        elif not again:
             self.walker.count += found[0].steps
         return found[0].filled(found[1])
 

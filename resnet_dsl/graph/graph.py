@@ -97,9 +97,9 @@ class Node:
     @property
     def pattern(self) -> tuple[object, ...]:
         """Equal for nodes that do the same, but for their `numbers`."""
-        attrs = tuple((k, float if type(v) is float else v) for k, v in self.attrs)
-        called = self.program.pattern if self.program is not None else None
-        return (self.path, self.op, self.inputs, attrs, self.role, id(called), self.times)
+        if self.program is not None:
+            return (self.path, self.inputs, self.role, id(self.program.pattern), self.times)
+        return (self.path, self.op, self.inputs, tuple([(k, float if type(v) is float else v) for k, v in self.attrs]), self.role)
 
     @property
     def numbers(self) -> tuple[float, ...]:

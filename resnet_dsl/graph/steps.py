@@ -9,7 +9,8 @@ from resnet_dsl.diagnostics import quote
 from resnet_dsl.graph.env import Env, Frame, locate
 from resnet_dsl.graph.graph import CALL, Role, Shape, Value
 from resnet_dsl.graph.residual import ResidualForm, build
-from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, Interner, ScopeDraft, ShapeDecision
+from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, ScopeDraft, ShapeDecision
+from resnet_dsl.graph.template import Attributes, Expansions
 from resnet_dsl.language.expressions import Result
 from resnet_dsl.language.kinds import KINDS, MERGES, STEPS
 from resnet_dsl.language.spec import Reference, Slot, Spec, Step
@@ -23,9 +24,10 @@ MAX_STEPS = 1_000_000
 class Walker:
     """Expands steps and counts them; `decisions` records which steps decided the shapes."""
 
-    def __init__(self, spec: Spec, interner: Interner, first_width: int) -> None:
+    def __init__(self, spec: Spec, shared: Expansions, first_width: int) -> None:
         self.spec = spec
-        self.interner = interner
+        self.shared = shared
+        self.interner = shared.interner
         self.first_width = first_width
         self.count = 0
         self.decisions: list[ShapeDecision] = []
@@ -51,6 +53,7 @@ class Walker:
     def _account(self, n: int, step: Step, env: Env) -> None:
         """Checks the limit on steps in all before anything is built."""
         self.count += n
+        self.shared.spend(n)
         if self.count > MAX_STEPS:
             raise locate(
                 "limit",
@@ -88,6 +91,8 @@ class Walker:
         )
 
     def _decide(self, step: Step, env: Env, before: Shape, after: Shape, slots: Mapping[str, Slot], attrs: Mapping[str, Value]) -> None:
+        if before == after and "out" not in slots and "to" not in slots:
+            return
         given = {k: s for k, s in slots.items() if s.at is not step.at}
         if len(before) != len(after):
             self._remember("rank", step, env, None)
@@ -116,10 +121,23 @@ class Walker:
         found = [d for d in between if d.what == what] or (between if fallback else [])
         return found[-1] if found else None
 
-    def _attributes(self, step: Step, env: Env, shape: Shape) -> tuple[str, dict[str, Value], Mapping[str, Slot]]:
+    def _attributes(self, step: Step, env: Env, shape: Shape) -> Attributes:
         """The op and its typed attributes, with the slots that they came from."""
-        if step.name in KINDS:
-            return self._kind(step, env)
+        known = self.shared.attributes.get(step)
+        if known is None:
+            known = self._kind(step, env) if step.name in KINDS else self._named(step, env, shape)
+            if self._is_fixed(step, known):
+                self.shared.attributes[step] = known
+        return known
+
+    def _is_fixed(self, step: Step, found: Attributes) -> bool:
+        """Are a step's attributes the same wherever it stands? Then they are computed once."""
+        _, attrs, slots = found
+        given = all(key in step.args or key in step.pairs or key in step.words for key in attrs) or step.name in KINDS
+        pairs = (slot for pair in step.pairs.values() for slot in pair)
+        return given and not any(slot.expression.names for slot in (*slots.values(), *pairs))
+
+    def _named(self, step: Step, env: Env, shape: Shape) -> Attributes:
         signature = STEPS[step.name]
         attrs: dict[str, Value] = {}
         slots: dict[str, Slot] = dict(step.args)
@@ -141,7 +159,7 @@ class Walker:
             attrs["padding"] = _same(step, attrs, env)
         return signature.op, attrs, slots
 
-    def _kind(self, step: Step, env: Env) -> tuple[str, dict[str, Value], Mapping[str, Slot]]:
+    def _kind(self, step: Step, env: Env) -> Attributes:
         """norm and act: the spec's own kind, that kind with other arguments, or another kind."""
         own = self.spec.norm if step.name == "norm" else self.spec.act
         given = step.kind

@@ -1,22 +1,25 @@
-"""Blocks that differ in a few numbers share one expansion.
+"""Blocks that differ in a few numbers share one expansion, within a network and among the variants of one spec.
 
-What an expansion reads of `index` and `position` is recorded in order. A real number that only becomes an attribute (the rate of
+What an expansion reads of `index`, `position` and the like is recorded in order. A real number that only becomes an attribute (the rate of
 a drop path, say) leaves a hole; every other value decided something. A later block for which everything is decided the same way is
 the same template with other numbers in its holes. So only the recorded expressions are computed for it, and no step is walked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from resnet_dsl.graph.env import Hole, Reading
 from resnet_dsl.graph.graph import Node, Program
 from resnet_dsl.graph.scope import Family, Interner, adopt
 from resnet_dsl.language.expressions import Result
+from resnet_dsl.language.spec import Slot, Spec, Step
+from resnet_dsl.ops.site import Value
 
 MAX_TEMPLATES = 256
-"""Of one stage, that are kept: blocks of more kinds than this are all expanded."""
+"""Of equal blocks, that are kept: what decides in more ways than this is expanded each time."""
 
 
 class Template:
@@ -78,9 +81,9 @@ class _Decision:
 
 
 class Templates:
-    """The templates of one stage's blocks that the same shape enters with the same stride, by what they decided.
+    """The templates of equal blocks of one width that the same shape enters with the same stride, by what they decided.
 
-    `vary`: what is expanded depends on `index` or `position`.
+    `vary`: what they are depends on `index` or `position`, so one block of a stage is not like the next.
     """
 
     def __init__(self) -> None:
@@ -98,9 +101,9 @@ class Templates:
             if here.reading is None:
                 return None
             value = here.reading.value()
-            if here.reading.arg is not None:
+            if here.reading.hole:
                 values.append(float(value))
-            way = here.ways.get(None if here.reading.arg is not None else value)
+            way = here.ways.get(None if here.reading.hole else value)
             if way is None:
                 return None
             here = way
@@ -111,9 +114,49 @@ class Templates:
         if self._count == MAX_TEMPLATES:
             return
         self._count += 1
-        self.vary = bool(readings)
+        self.vary = self.vary or any(reading.reads & {"index", "position"} for reading in readings)
         here = self._start
         for reading in readings:
             here.reading = here.reading or reading
-            here = here.ways.setdefault(None if reading.arg is not None else reading.value(), _Decision())
+            here = here.ways.setdefault(None if reading.hole else reading.value(), _Decision())
         here.template = template
+
+
+Attributes = tuple[str, dict[str, Value], Mapping[str, Slot]]
+"""The op of a step, its attributes, and the slots that they came from."""
+
+
+class Overspent(Exception):
+    """More work than an `Expansions` was given for."""
+
+
+class Expansions:
+    """What the expansions of one spec and of its variants share: equal scopes, and the templates of blocks.
+
+    Variants differ in widths, depths, strides, parameters and input. `work` is how much may be done for all of them: a step that is
+    walked counts 1. Raises Overspent beyond.
+    """
+
+    def __init__(self, spec: Spec, work: float = inf) -> None:
+        self.interner = Interner()
+        self._work = work
+        self._common = (spec.blocks, spec.shortcuts, spec.sequences, spec.norm, spec.act)
+        self._templates: dict[tuple[object, ...], Templates] = {}
+        self.attributes: dict[Step, Attributes] = {}
+        """Of steps whose attributes are the same wherever they stand."""
+
+    def take(self, spec: Spec) -> None:
+        """Begin with a variant."""
+        common = (spec.blocks, spec.shortcuts, spec.sequences, spec.norm, spec.act)
+        assert all(a is b for a, b in zip(common, self._common, strict=True)), "a variant has the definitions of its spec"
+        self.spend(len(spec.params) / 10 + len(spec.stages))
+
+    def spend(self, work: float) -> None:
+        """Count work that is about to be done."""
+        self._work -= work
+        if self._work < 0:
+            raise Overspent
+
+    def templates(self, key: tuple[object, ...]) -> Templates:
+        """Those of the blocks with one key: all that an expansion depends on, but for what moves."""
+        return self._templates.setdefault(key, Templates())

@@ -37,12 +37,15 @@ class Slot:
     rule: ValueRule
     at: Location
     what: str
+    _known: Result | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
         return f"<Slot {self.what}: {self.expression.text[:200]}>"
 
     def value(self, env: Mapping[str, Result]) -> Result:
         """Its value where `env` holds. Raises SlotError."""
+        if self._known is not None:
+            return self._known
         try:
             value = self.expression.value(env)
         except ExpressionError as e:
@@ -50,6 +53,8 @@ class Slot:
         wrong = self.rule.complaint(value)
         if wrong is not None:
             raise SlotError(self, wrong[0], f"{self.what} {wrong[1]}", wrong[2])
+        if not self.expression.names:  # it is the same everywhere
+            object.__setattr__(self, "_known", value)
         return value
 
     def whole(self, env: Mapping[str, Result]) -> int:
