@@ -197,30 +197,43 @@ def lint(spec: Spec, allow: Collection[str] = ()) -> list[Diagnostic]:
 
     Raises SpecError where the spec does not compile, or where a comment allows a code that no rule has.
     """
-    subject = Subject(spec, compile(spec))
+    subject = Subject(spec, compile(spec).pattern)  # no rule reads a real number
     own = spec.at.source
+    comments: dict[Source, Mapping[int, list[_Comment]]] = {}
     found = Collector()
     for code, rule in RULES.items():
         if code in allow:
             continue
         for at, message in rule.find(subject):
-            if not any(
-                code in _allowed(source, line) for source in {own, at.source} for line in (0, at.line if source == at.source else 0)
-            ):
+            for source in (own, at.source):
+                if source not in comments:
+                    comments[source] = _comments(source)
+            places = [(own, 0), (at.source, 0), (at.source, at.line)]
+            if not any(code in _allowed(comments[source], line) for source, line in places):
                 found.add(mistake(code, message, rule.help, at=at, level="warning"))
     return sort(found.found.values())
 
 
-def _allowed(source: Source, line: int) -> set[str]:
-    """The codes that a text's comments silence everywhere (line 0), or on one line."""
-    codes: set[str] = set()
+_Comment = tuple[Location, str]
+"""Codes that a comment allows, and their place."""
+
+
+def _comments(source: Source) -> Mapping[int, list[_Comment]]:
+    """The comments of a text that silence rules on one line, by the line; 0 are those that silence them everywhere."""
+    found: dict[int, list[_Comment]] = {}
     for number, text in enumerate(source.text.split("\n"), 1):
-        comment = _ALLOW.search(text)
-        alone = comment is not None and not text[: comment.start()].strip()
-        if comment is not None and (alone if line == 0 else number == line):
-            for word in re.split(r"[,\s]+", comment[1].strip()):
-                if word not in RULES:
-                    at = Location(source, number, comment.start(1) + 1, len(comment[1]))
-                    raise refuse("unknown-name", f"no such rule: {quote(word)}", did_you_mean(word, RULES, what="a rule"), at=at)
-                codes.add(word)
+        if (comment := _ALLOW.search(text)) is not None:
+            at = Location(source, number, comment.start(1) + 1, len(comment[1]))
+            found.setdefault(number if text[: comment.start()].strip() else 0, []).append((at, comment[1].strip()))
+    return found
+
+
+def _allowed(comments: Mapping[int, list[_Comment]], line: int) -> set[str]:
+    """The codes that comments silence everywhere (line 0), or on one line. Raises SpecError for a code that no rule has."""
+    codes: set[str] = set()
+    for at, text in comments.get(line, ()):
+        for word in re.split(r"[,\s]+", text):
+            if word not in RULES:
+                raise refuse("unknown-name", f"no such rule: {quote(word)}", did_you_mean(word, RULES, what="a rule"), at=at)
+            codes.add(word)
     return codes

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from resnet_dsl.analysis.cost import Costs, work
@@ -27,7 +29,7 @@ DEEP = 20
 """Layers from which a network is deep enough to need something that keeps its signals in bounds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """What a rule reads: a spec and its graph, and places to blame."""
 
@@ -47,10 +49,10 @@ class Subject:
         seen: set[int] = set()
         top = self.key("stem")
         yield top, self.graph.root
-        todo = [(stage.block.at, n.callee) for stage, call in self.stages() for n in [call]]
+        todo = deque((stage.block.at, n.callee) for stage, call in self.stages() for n in [call])
         todo += [(self.at(n, top), n.program) for n in self.graph.root.nodes if n.program is not None and n.role != "stage"]
         while todo:
-            at, program = todo.pop(0)
+            at, program = todo.popleft()
             if id(program) not in seen:
                 seen.add(id(program))
                 yield at, program
@@ -60,7 +62,7 @@ class Subject:
         """A node's step where the user wrote it; `otherwise` for a step of a shipped definition."""
         return node.location if node.location is not None and node.location.source not in self.shipped else otherwise
 
-    @property
+    @cached_property
     def shipped(self) -> set[Source]:
         """The texts of the standard library."""
         tables = (self.spec.blocks, self.spec.shortcuts, self.spec.sequences)
@@ -276,11 +278,14 @@ def unused_param(s: Subject) -> Iterator[Finding]:
     tree = s.spec.tree
     params = tree.get("params")
     if isinstance(params, MappingTree):
-        texts = [(value, text) for value in tree.values() for text in _texts(value)]
-        for name in params:
-            own = params[name]
-            if not any(re.search(rf"\b{name}\b", text.text) for _, text in texts if text is not own):
+        texts = Counter(word for value in tree.values() for text in _texts(value) for word in _words(text))
+        for name, own in params.items():
+            if texts[name] == (isinstance(own, Scalar) and name in _words(own)):
                 yield params.keys_at[name], f"the parameter {quote(name)} is used nowhere"
+
+
+def _words(text: Scalar) -> set[str]:
+    return set(re.findall(r"\w+", text.text))
 
 
 def _texts(tree: Tree) -> Iterator[Scalar]:

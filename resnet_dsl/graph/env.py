@@ -11,6 +11,8 @@ from resnet_dsl.language.spec import Definition, Reference, Slot, SlotError, Sta
 from resnet_dsl.ops.arguments import Arg
 from resnet_dsl.ops.site import Value
 
+NOTHING: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -123,13 +125,17 @@ class Env(dict[str, Result]):
 
     def moving_in(self, slot: Slot) -> frozenset[str]:
         """The moving names that a slot's value depends on."""
-        return frozenset().union(*map(self._moving_in, slot.expression.names))
+        found = NOTHING
+        for name in slot.expression.names:
+            if reads := self._moving_in(name):
+                found |= reads
+        return found
 
     def _moving_in(self, name: str) -> frozenset[str]:
         if name in self.moves:
             return frozenset({name})
         if name not in self.pending:
-            return frozenset()
+            return NOTHING
         if name not in self._varying:
             slot, env = self.pending[name]
             self._varying[name] = env.moving_in(slot)

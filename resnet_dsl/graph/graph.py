@@ -11,7 +11,7 @@ Shapes carry no batch: (channels, height, width) of a map, (features,) of a vect
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -323,6 +323,12 @@ class Graph:
 
         visit(self.root.pattern)
         return tuple(seen.values())
+
+    @cached_property
+    def pattern(self) -> Graph:
+        """The network with the patterns of its scopes: the same where real numbers do not matter, and small where blocks differ in them."""
+        nodes = (n if n.program is None else replace(n, program=n.program.pattern) for n in self.root.nodes)
+        return replace(self, root=replace(self.root, nodes=tuple(nodes)))
 
     def instances(self) -> Iterator[tuple[str, Program]]:
         """Every scope of the network with its full path, in order, parents first (the network itself is '')."""

@@ -124,11 +124,12 @@ class Walker:
     def _attributes(self, step: Step, env: Env, shape: Shape) -> Attributes:
         """The op and its typed attributes, with the slots that they came from."""
         known = self.shared.attributes.get(step)
-        if known is None:
-            known = self._kind(step, env) if step.name in KINDS else self._named(step, env, shape)
-            if self._is_fixed(step, known):
-                self.shared.attributes[step] = known
-        return known
+        if known is not None:
+            return known
+        found = self._kind(step, env) if step.name in KINDS else self._named(step, env, shape)
+        if step not in self.shared.attributes:
+            self.shared.attributes[step] = found if self._is_fixed(step, found) else None
+        return found
 
     def _is_fixed(self, step: Step, found: Attributes) -> bool:
         """Are a step's attributes the same wherever it stands? Then they are computed once."""

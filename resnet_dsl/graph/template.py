@@ -142,8 +142,8 @@ class Expansions:
         self._work = work
         self._common = (spec.blocks, spec.shortcuts, spec.sequences, spec.norm, spec.act)
         self._templates: dict[tuple[object, ...], Templates] = {}
-        self.attributes: dict[Step, Attributes] = {}
-        """Of steps whose attributes are the same wherever they stand."""
+        self.attributes: dict[Step, Attributes | None] = {}
+        """Of steps whose attributes are the same wherever they stand; None for other steps."""
 
     def take(self, spec: Spec) -> None:
         """Begin with a variant."""
