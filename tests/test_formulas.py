@@ -12,7 +12,7 @@ from networks import compiled, small
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.formulas import Formulas, formulas, smallest_input
 from resnet_dsl.analysis.polynomial import Polynomial, lattice, through
-from resnet_dsl.analysis.variants import variant
+from resnet_dsl.analysis.variants import Variants, variant
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import compile
 from resnet_dsl.language import load
@@ -69,7 +69,7 @@ def test_what_they_say(known: dict[str, Formulas]) -> None:
 @pytest.mark.parametrize(("name", "least"), [("resnet50", 17), ("resnet20", 3), ("vgg16", 32)])
 def test_smallest_input(name: str, least: int) -> None:
     spec = load(name)
-    assert smallest_input(spec) == least
+    assert smallest_input(Variants(spec)) == least
     compile(variant(spec, input=(3, least, least)))
     with pytest.raises(SpecError):
         compile(variant(spec, input=(3, least - 1, least - 1)))

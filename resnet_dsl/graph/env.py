@@ -44,7 +44,7 @@ class Hole(float):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SlotReading:
     """A slot that was read where a block was expanded, and whose value may be another for the next block.
 
     `reads` are the names that the value depends on. `hole`: it is a number that no shape depends on. Otherwise it decided something.
@@ -68,7 +68,7 @@ class Moving:
 
     def __init__(self) -> None:
         self.values: Mapping[str, Result] = {}
-        self.readings: list[Reading] = []
+        self.readings: list[SlotReading] = []
         self.holes: list[float] = []
         self.stale: list[tuple[Env, str]] = []
 
@@ -111,7 +111,7 @@ class Env(dict[str, Result]):
     def value(self, slot: Slot) -> Result:
         """A slot's value here, on which the graph depends. Raises SlotError, which records the frame."""
         if self.moving is not None and slot.expression.names and (reads := self.moving_in(slot)):
-            self.moving.readings.append(Reading(self, slot, reads))
+            self.moving.readings.append(SlotReading(self, slot, reads))
         return self.computed(slot)
 
     def attribute(self, slot: Slot, arg: Arg) -> Value:
@@ -119,7 +119,7 @@ class Env(dict[str, Result]):
         if self.moving is None or not slot.expression.names or not arg.real or not (reads := self.moving_in(slot)):
             return arg.typed(self.value(slot))
         value = float(self.computed(slot))
-        self.moving.readings.append(Reading(self, slot, reads, hole=True))
+        self.moving.readings.append(SlotReading(self, slot, reads, hole=True))
         self.moving.holes.append(value)
         return Hole(value, len(self.moving.holes) - 1)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from resnet_dsl.graph.env import Hole, Reading
+from resnet_dsl.graph.env import Hole, SlotReading
 from resnet_dsl.graph.graph import Node, Program
 from resnet_dsl.graph.scope import Family, Interner, adopt
 from resnet_dsl.language.expressions import Result
@@ -75,7 +75,7 @@ def _is_open(node: Node) -> bool:
 class _Decision:
     """What is read next, and where each value leads; a template where nothing is left to read."""
 
-    reading: Reading | None = None
+    reading: SlotReading | None = None
     ways: dict[Result | None, _Decision] = field(default_factory=dict)
     template: Template | None = None
 
@@ -109,7 +109,7 @@ class Templates:
             here = way
         return here.template, values
 
-    def keep(self, readings: Sequence[Reading], template: Template) -> None:
+    def keep(self, readings: Sequence[SlotReading], template: Template) -> None:
         """Remember what an expansion read and gave, for the blocks that follow."""
         if self._count == MAX_TEMPLATES:
             return
