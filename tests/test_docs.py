@@ -28,7 +28,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # Not run here: they make an environment, or train for minutes. That they are what Makefile and program know is tested.
 NOT_RUN = re.compile(
     r"make \w+( \w+=\S+)*$|python3 -m venv|pip install|source |(\.venv/bin/)?pytest|python benchmarks/"
-    r"|resnet-dsl (train|evaluate|demo).*(fashion-mnist|cifar|demo|imagefolder|--resume runs/resnet)"
+    r"|resnet-dsl (train|evaluate|demo).*(fashion-mnist|cifar|demo|imagenet|--resume runs/resnet)"
     r"|resnet-dsl study (degradation|mine\.yaml)"
 )
 

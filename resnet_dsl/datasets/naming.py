@@ -27,7 +27,7 @@ FORMS: Mapping[str, str] = {
 
 METAVAR = "NAME|PATH|MODULE:NAME"
 
-DATA = f"{', '.join(SOURCES)}, a folder of pictures, FILE.npz, x.npy,y.npy, or your own code, MODULE:NAME, which is run"
+DATA = f"{', '.join(name for name, source in SOURCES.items() if source.shape)}, a folder of pictures, FILE.npz, x.npy,y.npy, or your own code, MODULE:NAME, which is run"
 """The help of an option that names data."""
 
 _CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
@@ -94,7 +94,7 @@ def named(text: str) -> Named:
     if text in (ARRAYS, DATASET):
         raise _not_kept(text)
     path = Path(text)
-    if _exists(path):
+    if text.strip() and _exists(path):
         return _at(path, text)
     if _CODE.match(text):
         return Named("code", text)
@@ -103,7 +103,7 @@ def named(text: str) -> Named:
     parts = [Path(p.strip()) for p in text.split(",")]
     if all(p.suffix == ".npy" for p in parts):
         return _arrays(parts, text)
-    if path.suffix or os.sep in text or (os.altsep or os.sep) in text:
+    if text.strip() and (path.suffix or os.sep in text or (os.altsep or os.sep) in text):
         help = "check the path; `resnet-dsl list data` shows the ways in which data is named"
         raise refuse("data-missing", f"no such file or folder: {quote(text)}", help, at=Argument("data"), exit_code=3)
     help = did_you_mean(text, SOURCES, what="a data set")
@@ -167,6 +167,9 @@ def _arrays(paths: list[Path], text: str) -> Named:
     if len(paths) not in (2, 4):
         help = f"name images and labels: {Argument('data', 'x.npy,y.npy')}, or the same of training and then of test"
         raise refuse("data-kind", f"{len(paths)} .npy file{'s' * (len(paths) != 1)} are no data set", help, at=Argument("data"))
+    for path in paths:
+        if not _exists(path):
+            raise refuse("data-missing", f"no such file: {quote(str(path))}", "check the path", at=Argument("data"), exit_code=3)
     return Named("arrays", text, tuple(paths))
 
 

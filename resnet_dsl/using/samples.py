@@ -89,7 +89,11 @@ def _sample(index: int, true: str, guess: str, probability: float, pixels: torch
 
 
 def _small(pixels: torch.Tensor) -> torch.Tensor:
-    """(C, H, W) uint8, shrunk to `SIDE` where it is larger."""
+    """(C, H, W) uint8, shrunk to `SIDE` where it is larger. Other numbers are shown from their least, black, to their largest; features as a row."""
+    if pixels.dtype != torch.uint8:
+        low, high = pixels.min(), pixels.max()
+        pixels = ((pixels - low) / (high - low).clamp_min(1e-30) * 255).round().to(torch.uint8)
+    pixels = pixels if pixels.ndim == 3 else pixels[None, None]
     _, h, w = pixels.shape
     if max(h, w) <= SIDE:
         return pixels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,12 @@ _LOCAL = struct.Struct("<4s22xHH")
 """The head of a member of a zip file: its mark, and the lengths of name and extra field that follow."""
 
 _MOST_HEADER = 10_000
+
+# What zipfile and numpy have been seen to raise on damaged files: the head of an array is the text of a Python literal.
+_DAMAGED = (
+    zipfile.BadZipFile, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, NotImplementedError, RuntimeError,
+    SyntaxError, tokenize.TokenError,
+)  # fmt: skip
 _PICKLED = "holds Python objects, which are not read: unpickling a file may run anything"
 _PLAIN = "save it as one array of numbers: np.stack(list).astype('float32')"
 
@@ -33,7 +40,7 @@ def _reading(at: str) -> Iterator[None]:
     with blame(at):
         try:
             yield
-        except (zipfile.BadZipFile, ValueError, KeyError, NotImplementedError, RuntimeError, UnicodeDecodeError) as e:
+        except _DAMAGED as e:
             raise damaged(at, f"is no readable file of arrays: {str(e)[:120]}", "write it again with np.save or np.savez") from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
+from resnet_dsl.diagnostics import Argument, SpecError, quote, refuse, suggest
 from resnet_dsl.training.data import arrays, items
 from resnet_dsl.training.data.arrays import ArrayPart, Arrays
 from resnet_dsl.training.data.dataset import Asked, Dataset
@@ -31,7 +31,8 @@ def made(name: str) -> object:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             if not hasattr(found, part):
-                help = did_you_mean(part, [n for n in dir(found) if not n.startswith("_")], what=f"in {module}")
+                near = suggest(part, [n for n in dir(found) if not n.startswith("_")])
+                help = f"did you mean {quote(near)}?" if near else "name what gives the data: a function without arguments"
                 raise refuse("unknown-name", f"{quote(module)} has no {quote(part)}", help, at=Argument("data"))
             found = getattr(found, part)
         return found() if callable(found) and not _is_dataset(found) else found
@@ -40,15 +41,15 @@ def made(name: str) -> object:
             help = "check the name; modules are found in the current folder and where Python is installed"
             raise refuse("unknown-name", f"there is no module {quote(e.name)}", help, at=Argument("data")) from None
         raise _fails(name, e) from e
-    except Exception as e:  # somebody else's code may raise anything
-        if isinstance(e, ExceptionGroup) or type(e).__name__ == "SpecError":
-            raise
+    except SpecError:
+        raise
+    except (Exception, SystemExit) as e:  # somebody else's code may raise anything
         raise _fails(name, e) from e
     finally:
         sys.path.remove(here)
 
 
-def _fails(name: str, e: Exception) -> Exception:
+def _fails(name: str, e: BaseException) -> SpecError:
     problem = f"raises {type(e).__name__}: {str(e)[:200]}"
     return refuse("data-code", problem, "mend it; it is called without arguments, and gives the data", at=name, exit_code=3)
 

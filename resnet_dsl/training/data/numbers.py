@@ -32,12 +32,14 @@ _SHOWN = 60
 
 def array(value: object, at: str) -> Array:
     """A value of Python as a numpy array; nothing is copied that need not be. Raises SpecError (exit 2) where it is none."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise refuse("data-kind", "has masked values, which stand for nothing", "fill them: x.filled(0)", at=at)
     try:
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu()
+            value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
         found: Array = np.asarray(value)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, RuntimeError) as e:
         problem = f"is no array: {str(e)[:_SHOWN]}"
         raise refuse("data-kind", problem, "give an array or a tensor whose rows are of one shape", at=at) from None
     return found
@@ -71,7 +73,7 @@ def pixels(rows: Array, at: str, positions: Sequence[int] | None = None) -> torc
     finite = np.isfinite(found)
     if not finite.all():
         help = "replace or leave out what is not finite: keep = np.isfinite(x).reshape(len(x), -1).all(1)"
-        raise _bad(rows, ~finite, at, positions, "is not finite", help)
+        raise _bad(rows, ~finite, at, positions, "is not finite in float32", help)
     return torch.from_numpy(found)
 
 
