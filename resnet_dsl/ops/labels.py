@@ -49,7 +49,9 @@ def but(text: str, **defaults: tuple[str, Value]) -> Callable[[Site], str]:
     """A label that tells only what is not as usual: each attribute with its words, `{}` for the value, and its default."""
 
     def label(site: Site) -> str:
-        return text + "".join(f", {words.format(_value(site[name]))}" for name, (words, usual) in defaults.items() if site[name] != usual)
+        return text + "".join(
+            f", {words.format(_value(site[name]))}" for name, (words, usual) in defaults.items() if name in site and site[name] != usual
+        )
 
     return label
 
