@@ -143,12 +143,19 @@ BROKEN = [
     (b"GIF89a" + bytes(3), "data-damaged"),
     (b"no picture", "is not a readable picture"),
     (b"\0" * 100, "is not a readable picture"),
+    (b"BROKEN TIFF", "is damaged: its pixels cannot be decoded"),
 ]
 
 
 @pytest.mark.parametrize(("content", "message"), BROKEN, ids=range(len(BROKEN)))
 def test_what_only_ends_like_a_picture(content: bytes, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (folder(tmp_path) / "val/dog/1.png").write_bytes(content)
+    path = folder(tmp_path) / "val/dog/1.png"
+    path.write_bytes(content)
+    if content == b"BROKEN TIFF":  # libtiff writes to the process's standard error by itself
+        Image.new("L", (4, 4)).save(path, "TIFF", compression="tiff_lzw")
+        whole = bytearray(path.read_bytes())
+        whole[8:10] = b"\xff\xff"
+        path.write_bytes(whole)
     refused(lambda: opened(tmp_path), message)
     assert capfd.readouterr() == ("", "")
 

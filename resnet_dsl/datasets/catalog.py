@@ -117,7 +117,7 @@ _ALL = (
     ),
     DataSource(
         "imagefolder",
-        "your own pictures: DIR/train/<class>/*.jpg and DIR/val (or test)/<class>/*.jpg, of one size or with a recipe that crops them "
+        "your own pictures: DIR/train/<class>/ and DIR/val (or test)/<class>/, or DIR/<class>/ alone, of one size or with a recipe that crops them "
         "(with --data-dir DIR)",
     ),
     DataSource(

@@ -164,6 +164,27 @@ def decoding(at: Path | str) -> Iterator[None]:
             raise undecodable(at, e) from None
 
 
+@contextmanager
+def quiet(picture: ImageFile) -> Iterator[None]:
+    """Where a TIFF is decoded: its library writes what it dislikes to the process's standard error by itself."""
+    if picture.format != "TIFF":
+        yield
+        return
+    try:
+        kept = os.dup(2)
+    except OSError:  # a process without one
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def _too_large(at: Path | str, size: str) -> SpecError:
     return refuse("data-size", f"{size}; at most {MAX_PIXELS / 1e6:.0f} million are read", "make it smaller", at=at, exit_code=3)
 

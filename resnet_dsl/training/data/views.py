@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_dsl.diagnostics import refuse, setting
-from resnet_dsl.training.data.opening import GREY, PixelForm, decoding, is_deep, open_picture, orientation, upright
+from resnet_dsl.training.data.opening import GREY, PixelForm, decoding, is_deep, open_picture, orientation, quiet, upright
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -153,7 +153,7 @@ def pixels(picture: ImageFile, at: Path | str, form: PixelForm, view: View, draw
     Raises SpecError (exit 3; 2 where its size does not fit).
     """
     turn = orientation(picture)
-    with decoding(at):
+    with decoding(at), quiet(picture):
         seen = view(_plain(upright(picture, turn), form), draws)
         if seen.mode == "F":
             return np.repeat(np.asarray(seen, np.float32)[None], form.channels, axis=0)
