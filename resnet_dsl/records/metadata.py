@@ -120,10 +120,16 @@ class WeightsMetadata(StoredDocument):
     def require_fit(self, graph: Graph, path: Path) -> None:
         """Refuse what is not of this network: too few class names, a mean of images of another size. Raises SpecError (exit 3)."""
         if self.classes is not None and len(self.classes) != graph.classes:
-            raise damaged(path, f"`classes` has {len(self.classes):,} names, and the network {graph.classes:,} classes")
+            raise _misfit(path, f"its `classes` has {len(self.classes):,} names, and the network {graph.classes:,} classes")
         if self.normalisation is not None and not self.normalisation.fits(graph.input):
             held = shape_text(shape_of(self.normalisation.mean) or ())
-            raise damaged(path, f"`normalisation.mean` is {held}, and the network reads {shape_text(graph.input)}")
+            raise _misfit(path, f"its `normalisation.mean` is {held}, and the network reads {shape_text(graph.input)}")
+
+
+def _misfit(path: Path, what: str) -> SpecError:
+    """The error for metadata of another network, which a sound file may hold."""
+    help = "use the spec and the input that the weights were made with"
+    return refuse("weights-fit", f"does not fit the network: {what}", help, at=path, exit_code=3)
 
 
 def _parsed(key: str, text: str, path: Path) -> object:
