@@ -178,6 +178,10 @@ def test_the_same_losses_by_every_way(tmp_path: Path, monkeypatch: pytest.Monkey
         "resnet20-digits-cells-001",
         f"resnet20-digits-{tmp_path.name}-001",
     ]
+    # A folder without a test part that the run has not seen is evaluated whole.
+    Path("photos/train").rename("some")
+    assert rd.evaluate(runs[0], data="some").images == len(Y)
+    Path("some").rename("photos/train")
     # And as they are evaluated afterwards, by each other's name.
     scores = {rd.evaluate(runs[1], data=data).top1 for data in (None, *given, (c, d))}
     assert len(scores) == 1

@@ -149,6 +149,11 @@ def test_a_share_is_held_out() -> None:
     assert found.held_out == HeldOut(0.25, 3)
     assert torch.equal(found.test.pixels, torch.from_numpy(X[chosen]))  # type: ignore[attr-defined]
     assert len(found.train) + len(found.test) == len(X)
+    assert found.lines == (
+        f"note: arrays has no part for the test: {len(chosen)} of 1,437 images are held out for it (0.25 of each class, by seed 3)",
+    )
+    lacking = opened(((X, Y), (XT[YT < 9], YT[YT < 9])))
+    assert lacking.lines == ("warning: the test part of arrays holds no images of 9: the test says nothing of them",)
     assert opened((X, Y)).sha256 == found.sha256
     items = opened(Both(X, Y), held_out=HeldOut(0.25, 3))
     assert isinstance(items.test, Items)
@@ -323,3 +328,8 @@ def test_names_are_short_and_absolute(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [short(t) for t in ("digits", "/d/cells.npz", "/d/x.npy,/d/y.npy", "/d/photos", "a.b:c", "(arrays)")] == [
         "digits", "cells", "d", "photos", "a.b:c", "arrays",
     ]  # fmt: skip
+
+
+def test_arrays_that_are_not_used_are_said() -> None:
+    found = opened({"x": X, "y": Y, "ids": np.arange(len(X)), "DESCR": "digits"})
+    assert found.lines[0] == "note: arrays: ids, DESCR are not used"

@@ -37,7 +37,7 @@ ARRAYS, DATASET = "(arrays)", "(dataset)"
 """What run.json has in place of a name where Python gave the data."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Given:
     """Data that Python gave in place of a name: arrays, a mapping of them, or a map-style Dataset."""
 
@@ -47,6 +47,9 @@ class Given:
         inner = list(self.value.values()) if isinstance(self.value, Mapping) else [self.value]
         plain = all(isinstance(v, tuple | list | str) or v is None or hasattr(v, "__array__") or hasattr(v, "shape") for v in inner)
         return ARRAYS if plain else DATASET
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 Data = str | Given

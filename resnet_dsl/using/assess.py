@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from resnet_dsl.diagnostics import Argument, either, refuse
 from resnet_dsl.records.assessment import Assessment, Part, by_class
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
+from resnet_dsl.training.data.joined import whole
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.threads import choose
@@ -78,8 +79,9 @@ def images_of(
     found = open_dataset(name, trained.graph.input, where, crop=_crop(trained, views), held_out=held, names=classes,
                          classes=trained.graph.classes)  # fmt: skip
     own = own or (record is not None and record.data_sha256 == found.sha256)
-    if found.whole is not None and not own and part != "validation":
-        return found, found.whole
+    if not own and part != "validation" and (everything := whole(found)) is not None:
+        # Nothing of it was trained on, so nothing is held out.
+        return replace(found, notes=()), everything
     return found, _part(found, trained if own else None, part)
 
 

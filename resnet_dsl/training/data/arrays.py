@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +61,6 @@ def by_name(given: Mapping[str, object], at: str) -> Arrays:
 
 def load(given: Arrays, name: str, origin: str, asked: Asked) -> Dataset:
     """The data set that arrays are to a network. Raises SpecError: exit 2 where they do not fit it, 3 where they are damaged."""
-    if given.unused:
-        asked.say(f"note: {name}: {', '.join(map(inline, given.unused[:8]))} {'is' if len(given.unused) == 1 else 'are'} not used")
     names = _names(given.names, origin)
     images = [array(p.images, p.at[0]) for p in (given.train, given.test) if p is not None]
     readings = [_read_as(x, p, given.layout, asked) for x, p in zip(images, _pairs(given), strict=True)]
@@ -79,7 +77,9 @@ def load(given: Arrays, name: str, origin: str, asked: Asked) -> Dataset:
         _part(x, reading, torch.from_numpy(y), p.at[0], held > LARGE)
         for x, reading, y, p in zip(images, readings, numbers, _pairs(given), strict=True)
     ]
-    return assembled(name, parts, classes, origin, _fingerprint(parts), asked)
+    found = assembled(name, parts, classes, origin, _fingerprint(parts), asked)
+    unused = f"note: {name}: {', '.join(map(inline, given.unused[:8]))} {'is' if len(given.unused) == 1 else 'are'} not used"
+    return replace(found, notes=(unused, *found.notes)) if given.unused else found
 
 
 def assembled(
@@ -87,13 +87,26 @@ def assembled(
 ) -> Dataset:
     """A data set of a training and a test part; of one part a share is held out for the test."""
     if len(parts) == 2:
-        return Dataset(name, parts[0], parts[1], classes, origin, sha256, exact)
+        return Dataset(name, parts[0], parts[1], classes, origin, sha256, exact, notes=_absent(name, parts[1].labels, classes))
     (whole,) = parts
     index = torch.from_numpy(held_out(whole.labels, asked.held_out.share, asked.held_out.seed))
     kept = torch.ones(len(whole), dtype=torch.bool)
     kept[index] = False
     train, test = whole.take(kept.nonzero()[:, 0]), whole.take(index)
-    return Dataset(name, train, test, classes, origin, sha256, exact, held_out=asked.held_out, whole=whole)
+    share, seed = asked.held_out.share, asked.held_out.seed
+    of = f"{len(test):,} of {len(whole):,} images are held out for it ({share:g} of each class, by seed {seed})"
+    notes = (f"note: {name} has no part for the test: {of}", *_absent(name, whole.labels[index], classes))
+    return Dataset(name, train, test, classes, origin, sha256, exact, held_out=asked.held_out, whole=whole, notes=notes)
+
+
+def _absent(name: str, labels: torch.Tensor, classes: Sequence[str]) -> tuple[str, ...]:
+    """A line about classes that the test part lacks, if there are some."""
+    there = set(labels.tolist())
+    absent = [c for i, c in enumerate(classes) if i not in there]
+    if not absent:
+        return ()
+    listed = ", ".join(inline(c[:40]) for c in absent[:5]) + (", ..." if len(absent) > 5 else "")
+    return (f"warning: the test part of {name} holds no images of {listed}: the test says nothing of them",)
 
 
 def class_names(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,7 +36,6 @@ class Asked:
     classes: tuple[str, ...] = ()
     held_out: HeldOut = HeldOut()  # noqa: RUF009
     workers: int | None = None
-    say: Callable[[str], None] = print
 
 
 class Images(Protocol):

@@ -51,7 +51,7 @@ def open_dataset(
     kind = "code" if what is None else what.kind
     if kind in ("arrays", "code"):
         _refuse_for_arrays(data, crop, data_dir, download)
-        return _of_arrays(data, what, Asked(input, names, held_out, workers, say))
+        return _of_arrays(data, what, Asked(input, names, held_out, workers))
     assert what is not None
     name = {"shipped": what.text, "pictures": "imagefolder"}.get(what.kind, "webdataset")
     source = SOURCES[name]
