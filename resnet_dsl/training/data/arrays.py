@@ -77,9 +77,9 @@ def load(given: Arrays, name: str, origin: str, asked: Asked) -> Dataset:
         _part(x, reading, torch.from_numpy(y), p.at[0], held > LARGE)
         for x, reading, y, p in zip(images, readings, numbers, _pairs(given), strict=True)
     ]
-    found = assembled(name, parts, classes, origin, _fingerprint(parts), asked)
+    data = assembled(name, parts, classes, origin, _fingerprint(parts), asked)
     unused = f"note: {name}: {', '.join(map(inline, given.unused[:8]))} {'is' if len(given.unused) == 1 else 'are'} not used"
-    return replace(found, notes=(unused, *found.notes)) if given.unused else found
+    return replace(data, notes=(unused, *data.notes)) if given.unused else data
 
 
 def assembled(
