@@ -8,15 +8,24 @@ import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli.options import (
+    ClassesOption,
     DataDirOption,
     DeviceOption,
+    FirstConvOption,
     FormatOption,
+    HeadOption,
+    MeanOption,
+    NormalisationOption,
     Precision,
+    PrefixOption,
     QuietOption,
+    ResizeOption,
     SetOption,
+    StdOption,
     TrainedArgument,
     WeightsOption,
     data_option,
+    given,
     precision_option,
 )
 from resnet_dsl.cli.output import answer, note
@@ -27,6 +36,14 @@ from resnet_dsl.diagnostics import refuse
 def command(
     target: TrainedArgument,
     weights: WeightsOption = None,
+    prefix: PrefixOption = None,
+    head: HeadOption = None,
+    first_conv: FirstConvOption = None,
+    normalisation: NormalisationOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    classes: ClassesOption = None,
+    resize: ResizeOption = None,
     data: Annotated[str | None, data_option(f"{DATA}; default: the run's own, or the one that fits the spec.")] = None,
     data_dir: DataDirOption = None,
     part: Annotated[
@@ -66,6 +83,7 @@ def command(
     found = rd.evaluate(
         target, weights=weights, overrides=overrides or (), part=part, by=by, confusion=confusion, data=data, data_dir=data_dir,
         crops=10 if crops == "10" else 1, scales=() if scales is None else scales, device=device, precision=precision,
+        **given(quiet, prefix=prefix, head=head, first_conv=first_conv, normalisation=normalisation, mean=mean, std=std, classes=classes, resize=resize),
     )  # fmt: skip
     answer(found, format, quiet=quiet)
     for line in found.notes:

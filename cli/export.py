@@ -7,7 +7,22 @@ from typing import Annotated, Literal
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import QuietOption, SetOption, WeightsOption, complete_spec, seed_option
+from resnet_dsl.cli.options import (
+    ClassesOption,
+    FirstConvOption,
+    HeadOption,
+    MeanOption,
+    NormalisationOption,
+    PrefixOption,
+    QuietOption,
+    ResizeOption,
+    SetOption,
+    StdOption,
+    WeightsOption,
+    complete_spec,
+    given,
+    seed_option,
+)
 from resnet_dsl.cli.output import note, show
 from resnet_dsl.diagnostics import refuse
 
@@ -33,6 +48,14 @@ def command(
         typer.Option(metavar="FILE", help="Write nothing: compare a file that exists with the network.", show_default=False),
     ] = None,
     weights: WeightsOption = None,
+    prefix: PrefixOption = None,
+    head: HeadOption = None,
+    first_conv: FirstConvOption = None,
+    normalisation: NormalisationOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    classes: ClassesOption = None,
+    resize: ResizeOption = None,
     seed: Annotated[int | None, seed_option("For the initial weights of a spec without --weights (0).", least=None)] = None,
     fold_bn: Annotated[bool, typer.Option("--fold-bn", help="Fold batch norms into the layers before them.")] = False,
     opset: Annotated[
@@ -51,33 +74,35 @@ def command(
     ONNX and torch.export's program take any batch and give the logits. Both are run before they are written, and compared with torch.
     `inspect`, `evaluate` and `predict` take such a file too.
     """
+    said = given(
+        quiet,
+        prefix=prefix,
+        head=head,
+        first_conv=first_conv,
+        normalisation=normalisation,
+        mean=mean,
+        std=std,
+        classes=classes,
+        resize=resize,
+    )
     if verify is not None:
-        _alone(
-            **{
-                "--out": out,
-                "--fold-bn": fold_bn,
-                "--opset": opset,
-                "--any-size": any_size,
-                "--seed": seed,
-                "--precision": precision != "fp32",
-            }
-        )
-        compared = rd.verify(target, verify, weights=weights, overrides=overrides or ())
+        how = {"--out": out, "--fold-bn": fold_bn, "--opset": opset, "--any-size": any_size, "--seed": seed}
+        _alone(**how, **{"--precision": precision != "fp32"})
+        compared = rd.verify(target, verify, weights=weights, overrides=overrides or (), **said)
         show(f"{compared}\n")
-        for text in compared.notes:
-            note(text, quiet=quiet)
+        note("\n".join(compared.notes), quiet=quiet or not compared.notes)
         return
     if out is None:
         raise refuse("usage", "there is no file to write", "add -o FILE; or --verify FILE compares one that exists", at="--out")
     found = rd.export(
         target, out, weights=weights, overrides=overrides or (), fold_bn=fold_bn, opset=opset, any_size=any_size, precision=precision,
-        seed=seed, tell=lambda text: note(text, quiet=quiet),
+        seed=seed, **said,
     )  # fmt: skip
     note(str(found), quiet=quiet)
 
 
 def _alone(**others: object) -> None:
     """Refuse options that say how a file is written, where none is."""
-    for name, given in others.items():
-        if given not in (None, False):
+    for name, value in others.items():
+        if value not in (None, False):
             raise refuse("usage", f"--verify writes nothing, and {name} says how to write", f"leave out {name}, or --verify", at=name)

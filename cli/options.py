@@ -70,6 +70,62 @@ def check_svg(path: str | None, what: str, at: str = "out") -> None:
         raise refuse("usage", f"{what} as SVG, not as {inline(path)}", "name a file that ends in .svg", at=Argument(at))
 
 
+PrefixOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix", metavar="PREFIX", help="What stands before the network's names, where the file holds several.", show_default=False
+    ),
+]
+HeadOption = Annotated[
+    Literal["new"] | None,
+    typer.Option("--head", metavar="new", help="The layer that gives the classes is new; the rest is the file's.", show_default=False),
+]
+FirstConvOption = Annotated[
+    Literal["sum"] | None,
+    typer.Option(
+        "--first-conv",
+        metavar="sum",
+        help="For other input channels: sum the kernels for one, repeat and scale them for more.",
+        show_default=False,
+    ),
+]
+NormalisationOption = Annotated[
+    Literal["imagenet"] | None,
+    typer.Option(
+        "--normalisation", metavar="imagenet", help="Mean and deviation of the pixels; default: those of the weights.", show_default=False
+    ),
+]
+MeanOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mean", metavar="X,...", help="A mean for each channel: of 0 to 1, or of 0 to 255 where one is above 1.", show_default=False
+    ),
+]
+StdOption = Annotated[
+    str | None, typer.Option("--std", metavar="X,...", help="A deviation for each channel, as the mean.", show_default=False)
+]
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes", metavar="FILE", help="Names of the classes, one a line; default: those in the file, else numbers.", show_default=False
+    ),
+]
+ResizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--resize", min=1, metavar="SIDE", show_default=False,
+        help="Scale the shorter side of picture files to this, then cut out the middle; default: by the weights.",
+    ),
+]  # fmt: skip
+
+
+def given(quiet: bool, **options: Any) -> Any:
+    """The keywords beside `weights=` that were given, and where to say what was done."""
+    from resnet_dsl.cli.output import note
+
+    return {name: value for name, value in options.items() if value is not None} | {"tell": lambda text: note(text, quiet=quiet)}
+
+
 Precision = Literal["auto", "fp32", "bf16"]
 WeightsOption = Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file.")]
 KeyOption = Annotated[

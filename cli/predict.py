@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 import resnet_dsl as rd
 from resnet_dsl.cli.options import (
+    ClassesOption,
     DataDirOption,
     DeviceOption,
+    FirstConvOption,
     FormatOption,
+    HeadOption,
+    MeanOption,
+    NormalisationOption,
     Precision,
+    PrefixOption,
     QuietOption,
     SetOption,
+    StdOption,
     TrainedArgument,
     WeightsOption,
     data_option,
+    given,
     precision_option,
 )
 from resnet_dsl.cli.output import answer, complain, note
@@ -35,16 +43,23 @@ def command(
         ),
     ],
     weights: WeightsOption = None,
+    prefix: PrefixOption = None,
+    head: HeadOption = None,
+    first_conv: FirstConvOption = None,
+    normalisation: NormalisationOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    classes: ClassesOption = None,
     data: Annotated[
         str | None, data_option("As in train: whose class names, mean and deviation to use where the weights do not bring their own.")
     ] = None,
     data_dir: DataDirOption = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Classes per picture, the likeliest first.")] = 3,
     resize: Annotated[
-        Literal["crop", "stretch", "refuse"] | None,
+        str | None,
         typer.Option(
-            metavar="crop|stretch|refuse",
-            help="Pictures of another size: scale and keep the middle, scale each side, or report them as errors; default: as the run "
+            metavar="crop|stretch|refuse|SIDE",
+            help="Pictures of another size: scale and keep the middle, scale each side, or report them as errors; a number: scale the shorter side to it and keep the middle; default: as the run "
             "evaluated its pictures if it cropped them, else crop.",
             show_default=False,
         ),
@@ -62,8 +77,10 @@ def command(
     if any(str(path) == "-" for path in images):
         raise refuse("usage", "pictures are not read from standard input", "give files or folders", at="IMAGE")
     found = rd.predict(
-        target, images, weights=weights, overrides=overrides or (), top=top, resize=resize, data=data, data_dir=data_dir, device=device,
+        target, images, weights=weights, overrides=overrides or (), top=top, data=data, data_dir=data_dir, device=device,
         precision=precision,
+        **given(quiet, prefix=prefix, head=head, first_conv=first_conv, normalisation=normalisation, mean=mean, std=std, classes=classes,
+                resize=int(resize) if resize is not None and resize.isdecimal() else resize),
     )  # fmt: skip
     for error in found.failed:
         complain(error)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec, seed_option, weights_option
+from resnet_dsl.cli.options import FormatOption, PrefixOption, QuietOption, complete_spec, given, seed_option, weights_option
 from resnet_dsl.cli.output import answer, note
 
 
@@ -41,6 +41,7 @@ def command(
         bool, typer.Option("--grow", help="B is a deeper A: the blocks that it adds begin as the identity, so both compute the same.")
     ] = False,
     weights: Annotated[Path | None, weights_option("A's weights, where A is a spec: a .safetensors or .pth file.")] = None,
+    prefix: PrefixOption = None,
     seed: Annotated[int | None, seed_option("Seed of the new tensors in B (0).")] = None,
     by: Annotated[
         Literal["part", "tensor"], typer.Option(metavar="part|tensor", help="One row per block or layer, or per tensor.")
@@ -57,7 +58,9 @@ def command(
     With --grow, blocks that B adds after those of A's stages begin as the identity, and in evaluation B computes what A computes, bit for
     bit; both are run and compared before anything is written. Input normalisation and class names are kept.
     """
-    found = rd.transfer(a, b, weights=weights, grow=grow, out=out, overrides=overrides or (), seed=seed, by=by)
+    found = rd.transfer(
+        a, b, weights=weights, grow=grow, out=out, overrides=overrides or (), seed=seed, by=by, **given(quiet, prefix=prefix)
+    )
     answer(found, format, quiet=quiet)
     if out is None:
         note("nothing is written without -o FILE.safetensors", quiet=quiet)

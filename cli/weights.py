@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnet_dsl.cli.options import FormatOption, KeyOption, QuietOption, SetOption, SpecArgument
+from resnet_dsl.cli.options import FirstConvOption, FormatOption, HeadOption, KeyOption, PrefixOption, QuietOption, SetOption, SpecArgument
 from resnet_dsl.cli.output import answer
 from resnet_dsl.verbs.using import match
 
@@ -18,6 +18,9 @@ def command(
         Path, typer.Argument(metavar="FILE", help="A .safetensors file, or a state_dict that torch.save wrote.", show_default=False)
     ],
     key: KeyOption = None,
+    prefix: PrefixOption = None,
+    head: HeadOption = None,
+    first_conv: FirstConvOption = None,
     overrides: SetOption = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
@@ -27,7 +30,7 @@ def command(
     The names may be those of torchvision, timm and others. There is one row per module that is not taken as it is; CSV and JSON hold every
     tensor. The exit code is 1 where the file does not fit.
     """
-    found = match(spec, file, overrides or (), key=key)
+    found = match(spec, file, overrides or (), key=key, prefix=prefix, head=head, first_conv=first_conv)
     answer(found, format, quiet=quiet)
     if not found.fits:
         raise typer.Exit(1)

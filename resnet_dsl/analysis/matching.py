@@ -96,6 +96,8 @@ class TensorMatch:
 class Match(Answer):
     """How the tensors of `file` meet a network. `table` is the one whose names the file has, None where they are ours; `prefix` stands before
     each of them. `converted` counts the tensors of other types of numbers than torch's default. `head` are the names of the head's tensors.
+    `library` is the table whose names they are, also where these are ours; `outputs` and `channels` are the classes that the file's last layer
+    gives and the channels that its first one reads, as far as they are there.
     """
 
     file: str
@@ -106,6 +108,14 @@ class Match(Answer):
     converted: Mapping[str, int]
     unmet: float | None
     head: tuple[str, ...] = ()
+    library: NameTable | None = None
+    outputs: int | None = None
+    channels: int | None = None
+
+    @property
+    def imagenet(self) -> bool:
+        """Is it known to be of ImageNet: a library's names, 1,000 classes and three channels in the file?"""
+        return self.library is not None and self.library.imagenet and (self.outputs, self.channels) == (1000, 3)
 
     @property
     def fits(self) -> bool:

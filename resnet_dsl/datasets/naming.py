@@ -119,6 +119,14 @@ def is_own(text: str) -> bool:
     return text not in SOURCES and (all(map(_exists, paths)) or _CODE.match(text) is not None)
 
 
+def in_files(data: Data) -> bool:
+    """Are the images pictures that stay in their files? Raises SpecError as `named`."""
+    if not isinstance(data, str):
+        return False
+    what = named(data)
+    return what.kind not in ("arrays", "code") and (what.kind != "shipped" or (not SOURCES[what.text].layouts and what.text != "digits"))
+
+
 def recorded(text: str) -> str:
     """The data that a file names, a run's record say: never code, which runs only where somebody typed it. Raises SpecError (exit 2)."""
     if text in (ARRAYS, DATASET):

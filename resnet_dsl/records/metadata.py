@@ -6,6 +6,7 @@ In the file it is text by name (see `language.stored.FORMAT`): `classes` and `no
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +22,9 @@ from resnet_dsl.table import shape_text
 
 Rows = Annotated[tuple[Annotated[tuple[Number, ...], Field(strict=False)], ...], Field(strict=False)]
 Planes = Annotated[tuple[Rows, ...], Field(strict=False)]
+
+
+_WHOLE = re.compile("[0-9]{1,4}")
 
 
 def shape_of(values: object) -> Shape | None:
@@ -71,6 +75,7 @@ class WeightsMetadata(StoredDocument):
     """`spec` is the network's, `classes` are the names of its classes, `data` is the data set it was trained on.
 
     `folded`: the weights are those of the network with its batch norms folded (`graph.folding`). `sha256` is over the tensors.
+    `resize` is the shorter side that pictures are scaled to before the middle is cut out.
     """
 
     spec: Text | None = None
@@ -79,6 +84,7 @@ class WeightsMetadata(StoredDocument):
     data: Text | None = None
     folded: bool = False
     sha256: Text | None = None
+    resize: Annotated[int, Field(ge=1, le=8192)] | None = None
 
     @classmethod
     def of_file(cls, path: Path) -> Self | None:
@@ -98,6 +104,8 @@ class WeightsMetadata(StoredDocument):
             if key not in texts:
                 raise damaged(path, f"`{key}` is missing")
         found: dict[str, object] = {**texts, "folded": {"true": True}.get(texts.get("folded", ""), texts.get("folded", False))}
+        if "resize" in texts:
+            found["resize"] = int(texts["resize"]) if _WHOLE.fullmatch(texts["resize"]) else texts["resize"]
         found |= {key: _parsed(key, texts[key], path) for key in ("classes", "normalisation") if key in texts}
         try:
             return cls.model_validate(found)
@@ -114,6 +122,7 @@ class WeightsMetadata(StoredDocument):
             "data": self.data,
             "folded": "true" if self.folded else None,
             "sha256": self.sha256,
+            "resize": None if self.resize is None else str(self.resize),
         }
         return {name: text for name, text in found.items() if text is not None}
 

@@ -72,6 +72,9 @@ class RunRecord(StoredDocument):
     limit_batches: Whole | None = None
     overfit_batch: bool = False
     weights: Text | None = None
+    normalisation: Text | None = None
+    mean: Text | None = None
+    std: Text | None = None
     tensorboard: bool = False
     parallel: Wrapper = "ddp"
     checkpoint_activations: bool = False

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from resnet_dsl.datasets.naming import DATA, METAVAR, Given, taken
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, quote, refuse, speak
 from resnet_dsl.records.record import RunRecord, Wrapper
+from resnet_dsl.records.stated import Stated, read_options
 
 Place = str | os.PathLike[str]
 
@@ -121,6 +122,33 @@ class Request:
             lasting=True,
         ),
     ] = None
+    prefix: Annotated[
+        str | None,
+        Flag("What stands before the network's names in the file of weights, where it holds several networks.", metavar="PREFIX"),
+    ] = None
+    head: Annotated[
+        Literal["new"] | None, Flag("With given weights: the layer that gives the classes is new, whatever the file has.", metavar="new")
+    ] = None
+    first_conv: Annotated[
+        Literal["sum"] | None,
+        Flag(
+            "With given weights of other input channels: the kernels that read the input are summed for one channel, or repeated and scaled.",
+            metavar="sum",
+        ),
+    ] = None
+    normalisation: Annotated[
+        Literal["imagenet"] | None,
+        Flag("Mean and deviation of the pixels; default: the weights', else measured.", metavar="imagenet", lasting=True),
+    ] = None
+    mean: Annotated[
+        str | Sequence[float] | None,
+        Flag("A mean for each channel: shares of 0 to 1, or pixels of 0 to 255 where one is above 1.", metavar="X,...", lasting=True),
+    ] = None
+    std: Annotated[str | Sequence[float] | None, Flag("A deviation for each channel, as the mean.", metavar="X,...", lasting=True)] = None
+    classes: Annotated[
+        str | os.PathLike[str] | Sequence[str] | None,
+        Flag("Names of the classes, one a line, in place of the data's.", metavar="FILE"),
+    ] = None
     freeze: Annotated[
         Sequence[str],
         Flag(
@@ -160,6 +188,8 @@ class Request:
                     [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else [value] if isinstance(value, str) else value
                 )
                 object.__setattr__(self, name, tuple(given))
+            elif name in ("mean", "std") and value is not None and not isinstance(value, str):
+                object.__setattr__(self, name, ",".join(map(str, value)))
             elif name == "weights" and value is not None:
                 object.__setattr__(self, name, os.fspath(value))
             elif value is not None and choices and value not in choices:
@@ -168,6 +198,16 @@ class Request:
                 raise refuse("usage", f"{value} is below {flag.least}", f"use at least {flag.least}", at=argument(name))
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise refuse("usage", f"{self.test_share} is no share of the images", "use one between 0 and 1", at=argument("test_share"))
+
+    @property
+    def stated(self) -> Stated:
+        """What is said of the weights, the pixels and the classes. Raises SpecError (exit 2 or 3)."""
+        names: tuple[Any, ...] = ("prefix", "head", "first_conv", "normalisation", "mean", "std", "classes")
+        options: Any = {name: value for name in names if (value := getattr(self, name)) is not None}
+        found = read_options(options)
+        if self.weights is None and (asked := next((n for n in names[:3] if n in options), None)) is not None:
+            raise refuse("usage", f"{argument(asked)} is for given weights", f"add {argument('weights')}", at=argument(asked))
+        return found
 
     @property
     def settings(self) -> list[str]:
@@ -233,7 +273,10 @@ def _kind(hint: Any) -> Any:
     kinds = [k for k in get_args(hint) or (hint,) if k is not NoneType]
     if get_origin(hint) is Literal:
         return hint
-    return list if any(get_origin(k) in (Mapping, Sequence) for k in (hint, *kinds)) else kinds[0]
+    if get_origin(hint) in (Mapping, Sequence):
+        return list
+    # One text stands for a sequence, where a text is taken too.
+    return list if any(get_origin(k) in (Mapping, Sequence) for k in kinds) and str not in kinds else kinds[0]
 
 
 _HINTS = get_type_hints(Request, include_extras=True)

@@ -175,7 +175,9 @@ class _Matching:
 
     def _asked(self, ways: Sequence[_Way], prefix: str) -> list[_Way]:
         if not any(name.startswith(prefix) for name in self.file.tensors):
-            known = list(dict.fromkeys(self._raw_prefix(w.prefix) for w in ways if w.prefix))
+            half = len(self.shapes) // 2
+            known = [self._raw_prefix(p) for p in dict.fromkeys(w.prefix for w in ways if w.prefix)
+                     if sum(name.startswith(p) for name in self.file.tensors) > half]  # fmt: skip
             help = did_you_mean(str(self.adapt.prefix), known, what="a prefix") if known else f"leave out {Argument('prefix')}"
             raise refuse("weights-prefix", f"no name in it begins with {quote(str(self.adapt.prefix))}", help, at=self.at)
         return [w for w in ways if w.prefix == prefix] or [_Way(None, {key: key for key in self.every}, prefix)]
@@ -191,7 +193,29 @@ class _Matching:
         rows += self._left(way, set(places.values()), prefix)
         other = Counter(h.kind for h in self.file.tensors.values() if h.real and h.kind != self.default)
         unmet = way.table.requires.unmet(self.graph) if way.table is not None and way.table.requires is not None else None
-        return Match(self.at, self.graph.name, way.table, prefix, tuple(rows), dict(other), unmet, tuple(self.head))
+        return Match(
+            self.at,
+            self.graph.name,
+            way.table,
+            prefix,
+            tuple(rows),
+            dict(other),
+            unmet,
+            tuple(self.head),
+            self._library(way),
+            self._axis(self.last[:1], places, 0),
+            self._axis([k for k in self.shapes if k in self.readers], places, 1),
+        )
+
+    def _library(self, way: _Way) -> NameTable | None:
+        """The table whose names these are; of ours, the first that has the same."""
+        own = (t for t in tables() if way.table is None and t.signs(self.file.tensors) and t.names(self.graph) == way.names)
+        return way.table or next(own, None)
+
+    def _axis(self, keys: Sequence[str], places: Mapping[str, str], axis: int) -> int | None:
+        """The length of the first of these tensors that the file has, along an axis."""
+        held = (self.file.tensors[places[k]].shape for k in keys if places[k] in self.file.tensors)
+        return next((shape[axis] for shape in held if len(shape) > axis), None)
 
     def _row(self, key: str, shape: Shape, place: str, prefix: str, axis: int, order: tuple[int, ...]) -> TensorMatch:
         held = self.file.tensors.get(place)

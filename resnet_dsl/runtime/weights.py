@@ -49,10 +49,11 @@ def about(
     normalisation: Normalisation | None = None,
     data: str | None = None,
     folded: bool = False,
+    resize: int | None = None,
 ) -> dict[str, str]:
     """What travels with weights, in whatever file they are, as text by name; what is None is left out."""
     held = None if normalisation is None else StoredNormalisation.model_validate(normalisation.to_dict())
-    return WeightsMetadata(spec=spec, classes=classes, normalisation=held, data=data, folded=folded).texts()
+    return WeightsMetadata(spec=spec, classes=classes, normalisation=held, data=data, folded=folded, resize=resize).texts()
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:

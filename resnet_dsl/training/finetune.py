@@ -1,7 +1,7 @@
 """Fine-tuning: a run that begins with the weights of another, with a new head where the classes differ, parts of it frozen.
 
-Pixels mean to a network what they meant when it was trained, so the mean and deviation that come with the weights are kept;
-a file that was not made here brings none, and the new data's are measured.
+Pixels mean to a network what they meant when it was trained, so the mean and deviation that come with the weights are kept, as are
+ImageNet's where the weights are known to be of it; where nothing tells them, the new data's are measured.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_dsl.analysis.adaptation import PLAIN, Adaptation
+from resnet_dsl.analysis.matching import Match
 from resnet_dsl.diagnostics import Argument, call, did_you_mean, quote, refuse
 from resnet_dsl.graph import Graph
 from resnet_dsl.records.folder import weights_file
+from resnet_dsl.records.stated import NOTHING, Stated
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
+from resnet_dsl.runtime.conventions import conventions
 from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.numbers import Scale, unit
@@ -29,15 +32,19 @@ from resnet_dsl.training.data.numbers import Scale, unit
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was copied: how many tensors, the paths of the head's modules that keep their new weights, and what else is to be said."""
+    """What was copied: how many tensors, and how the file met the network."""
 
     tensors: int
-    new: tuple[str, ...]
-    said: str = ""
+    match: Match
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """The paths of the head's modules that keep their new weights."""
+        return self.match.new
 
     def __str__(self) -> str:
         count = f"{self.tensors:,} tensors taken" if self.new else f"all {self.tensors:,} tensors taken"
-        return ", ".join([count, *([self.said] if self.said else [])])
+        return ", ".join([count, *([self.match.said] if self.match.said else [])])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,20 +56,21 @@ class Start:
     said: str
 
 
-def start(graph: Graph, seed: int, classes: Sequence[str], given: Path, adapt: Adaptation = PLAIN, scale: Scale = "bytes") -> Start:
+def start(graph: Graph, seed: int, classes: Sequence[str], file: Path, given: Stated = NOTHING, scale: Scale = "bytes") -> Start:
     """The network of `graph` with the weights of a file or a run; what is new in it is drawn from `seed`.
 
     Raises SpecError: exit 3 where the file cannot be read, 2 where it does not fit.
     """
-    file = weights_file(given)
-    source = weights.load(file, adapt.key)
+    file = weights_file(file)
+    source = weights.load(file, given.adapt.key)
     model = build(graph, seed=seed)
-    taken = take(model, graph, classes, source, file, adapt)
-    own = normalisation_of(source, graph, adapt)
-    if own is not None and own.scale != unit(scale):
-        # What a pixel meant has another unit than the new data's numbers.
-        own = None
-    means = "mean and deviation are kept" if own is not None else "mean and deviation are measured on the new data"
+    taken = take(model, graph, classes, source, file, given.adapt)
+    told = conventions(source, taken.match, graph, given)
+    # What a pixel meant may have another unit than the new data's numbers.
+    own = None if told.normalisation is not None and told.normalisation.scale != unit(scale) else told.normalisation
+    means = "mean and deviation are measured on the new data"
+    if own is not None:
+        means = told.said or ("mean and deviation are as asked for" if given.asks_pixels else "mean and deviation are kept")
     return Start(model.state_dict(), own, f"{file}: {taken}; {means}")
 
 
@@ -84,17 +92,7 @@ def take(model: nn.Module, graph: Graph, classes: Sequence[str], source: weights
     if not found.tensors:
         raise refuse("weights-fit", f"has nothing that {graph.name} could take", "give weights of a network with the same stages", at=at)
     model.load_state_dict({**model.state_dict(), **found.tensors})
-    return Taken(len(found.tensors), found.match.new, found.match.said)
-
-
-def normalisation_of(source: weights.Artifact, graph: Graph, adapt: Adaptation = PLAIN) -> Normalisation | None:
-    """The mean and deviation that come with weights, for the network's channels; None where they bring none, or one of images of another size."""
-    own = source.normalisation
-    if own is not None and adapt.first_conv is not None:
-        own = own.for_channels(graph.input[0])
-    if own is None or own.mean.shape[0] != graph.input[0]:
-        return None
-    return own if own.mean.shape[1:] in ((1, 1), graph.input[1:]) else None
+    return Taken(len(found.tensors), found.match)
 
 
 class FrozenNorm(nn.Module):

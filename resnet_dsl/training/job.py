@@ -19,8 +19,10 @@ from resnet_dsl.language.droppath import with_drop_path
 from resnet_dsl.language.recipe import Recipe, write
 from resnet_dsl.language.resolved import resolved
 from resnet_dsl.records.request import Request, argument
+from resnet_dsl.records.stated import require_count
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
+from resnet_dsl.runtime.conventions import asked_for
 from resnet_dsl.training.batches.batches import Batches
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.batches.order import Order, Share
@@ -71,7 +73,8 @@ class Job:
         world = alone() if world is None else world
         part, held_out = split(self.data.train, self.recipe.validation, self.request.limit_train)
         normalisation = measure(part, self.recipe.normalize)
-        if self.start is not None and (own := self.start.normalisation) is not None and own.scale == normalisation.scale:
+        own = asked_for(self.request.stated, self.graph) if self.start is None else self.start.normalisation
+        if own is not None and own.scale == normalisation.scale:
             normalisation = replace(own, axes=normalisation.axes)
         share = Share(world.rank, world.size, self.request.limit_batches, self.request.overfit_batch)
         batches = Batches(part, self.recipe, normalisation, self.plan, share)
@@ -167,6 +170,9 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     if world.main:
         world.barrier()
     require_fit(data, graph.input, graph.classes, spec.name)
+    if (names := request.stated.classes) is not None:
+        require_count(names, graph.classes)
+        data = replace(data, classes=names)
     for line in data.lines if world.main else ():
         watcher.say(line)
     if request.data_home is not None:
@@ -174,7 +180,7 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
     makers(request.loggers)
     if request.tensorboard:
         require_tensorboard()
-    begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights), scale=data.scale)
+    begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights), request.stated, data.scale)
     job = Job(without_recipe(spec), write(recipe), graph, recipe, request, plan, data, begun, pins)
     if begun is not None:
         watcher.say(begun.said)

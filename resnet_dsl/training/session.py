@@ -199,6 +199,8 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     ):
         if now != then:
             watcher.say(f"note: {name} is {now}, the run began with {then}: the result will not be the same to the bit")
+    if held.classes is not None and len(held.classes) == len(data.classes):
+        data = replace(data, classes=held.classes)
     start = None if request.weights is None else finetune.from_copy(path / INITIAL)
     return Job(run.spec_text, run.recipe_text, graph, recipe, request, plan, data, start)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from resnet_dsl.datasets.naming import Data, named, recorded
+from resnet_dsl.datasets.naming import Data, in_files, named, recorded
 from resnet_dsl.diagnostics import Argument, either, refuse
 from resnet_dsl.records.assessment import Assessment, Part, by_class
 from resnet_dsl.training.batches.measure import measure
@@ -17,6 +17,7 @@ from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.joined import whole
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import HeldOut
+from resnet_dsl.training.data.views import CentreCrop
 from resnet_dsl.training.device.threads import choose
 from resnet_dsl.training.loop.evaluate import BATCH, score
 from resnet_dsl.using.crops import score_scales, score_ten_crops
@@ -76,7 +77,7 @@ def images_of(
     assert name is not None  # weights without a run are evaluated on data that is named
     held = HeldOut.of(None if record is None else record.held_out)
     classes = trained.artifact.classes or tuple(map(str, range(trained.graph.classes)))
-    found = open_dataset(name, trained.graph.input, where, crop=_crop(trained, views), held_out=held, names=classes,
+    found = open_dataset(name, trained.graph.input, where, crop=_crop(trained, views, name), held_out=held, names=classes,
                          classes=trained.graph.classes)  # fmt: skip
     own = own or (record is not None and record.data_sha256 == found.sha256)
     if not own and part != "validation" and (everything := whole(found)) is not None:
@@ -91,9 +92,12 @@ def run_images(path: Path, *, data: Data | None, data_dir: Path | None, part: Pa
     return trained, *images_of(trained, data=data, data_dir=data_dir, part=part)
 
 
-def _crop(trained: LoadedNetwork, views: Views) -> int | None:
-    """The side of the squares that are cut out of own pictures; None where they are taken as they are."""
-    return trained.graph.input[-1] if trained.recipe.augment.crop is None and views != ONE else trained.recipe.augment.crop
+def _crop(trained: LoadedNetwork, views: Views, data: Data) -> int | CentreCrop | None:
+    """What is cut out of own pictures; None where they are taken as they are."""
+    if views != ONE:
+        return trained.recipe.augment.crop or trained.graph.input[-1]
+    # A recipe's crop was meant for its own data; what goes with weights is for pictures in files alone.
+    return trained.middle or trained.recipe.augment.crop if in_files(data) else trained.recipe.augment.crop
 
 
 def _part(data: Dataset, trained: LoadedNetwork | None, part: Part) -> Images:

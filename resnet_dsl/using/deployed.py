@@ -40,4 +40,4 @@ def from_file(spec: Spec, file: Path) -> DeployedNetwork:
     normalisation = None if held.normalisation is None else Normalisation.from_dict(held.normalisation.to_dict())
     artifact = Artifact({}, held.spec, held.classes, normalisation, held.data, held.folded, held)
     artifact.require_fit(graph, file)
-    return DeployedNetwork(graph, artifact, file, recipe_of(spec), None, program=Deployed(read_program(file), file))
+    return DeployedNetwork(graph, artifact, file, recipe_of(spec), None, (), held.resize, program=Deployed(read_program(file), file))

@@ -37,8 +37,15 @@ def export(
     graph = compile(spec) if trained is None else trained.graph
     if trained is None:
         say(f"the weights are initial ones (seed {seed}): {Argument('weights', 'FILE')}, or a run's folder, brings others")
-    elif trained.artifact.classes is None or trained.artifact.normalisation is None:
-        say(f"{trained.file} does not say the class names and the normalisation of the input, so neither does {out}")
+    else:
+        for text in trained.said:
+            say(text)
+        unsaid = [
+            *(["the class names"] if trained.artifact.classes is None else []),
+            *(["the normalisation of the input"] if trained.artifact.normalisation is None else []),
+        ]
+        if unsaid:
+            say(f"{trained.file} does not say {' and '.join(unsaid)}, so neither does {out}")
     tensors = (build(graph, seed=seed) if trained is None else trained.module()).state_dict()
     folded = spec.folded or (artifact is not None and artifact.folded)
     count = len(list(folds(graph))) if fold_bn else 0
@@ -54,6 +61,7 @@ def export(
         normalisation=None if artifact is None else artifact.normalisation,
         data=None if artifact is None else artifact.data,
         folded=folded,
+        resize=None if trained is None or trained.middle is None else trained.middle.shorter,
     )
     checked = write(Network(graph, tensors, metadata), Path(out), form)
     return Exported(graph.name, out, checked, count, tuple(notes))

@@ -34,7 +34,7 @@ from resnet_dsl.training.data.opening import (
     require_pillow,
     upright_size,
 )
-from resnet_dsl.training.data.views import CentreCrop, Pixels, View, pixels, scaled
+from resnet_dsl.training.data.views import Pixels, View, pixels, scaled
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.device.threads import choose
 from resnet_dsl.using.trained import LoadedNetwork
@@ -114,7 +114,7 @@ class Preprocessing:
 def preprocessing(trained: LoadedNetwork, resize: Resize | None) -> Preprocessing:
     """How a network's pictures are brought to what it reads.
 
-    `resize` left out: as in evaluation where its recipe cuts squares out of picture files, else `crop`.
+    `resize` left out: as in evaluation where its recipe cuts squares out of picture files or its weights say how, else `crop`.
     Raises SpecError (exit 2) where the network reads no pictures.
     """
     shape = trained.graph.input
@@ -125,9 +125,8 @@ def preprocessing(trained: LoadedNetwork, resize: Resize | None) -> Preprocessin
             "predict is for networks that read pictures",
             at=trained.graph.name,
         )
-    crop = trained.recipe.augment.crop
-    if resize is None and crop is not None and shape[1:] == (crop, crop):
-        return Preprocessing(shape[0], CentreCrop(crop))
+    if resize is None and (middle := trained.middle) is not None:
+        return Preprocessing(shape[0], middle)
     return Preprocessing(shape[0], ToSize(shape[1], shape[2], resize or "crop"))
 
 
@@ -164,8 +163,9 @@ def classes_and_normalisation(trained: LoadedNetwork, data: Data | None, data_di
         if own is None:
             raise refuse(
                 "usage",
-                "does not hold the mean and deviation that its network was trained with, nor the names of its classes",
-                f"name the data with {Argument('data', 'NAME')}: its training images are measured",
+                "does not hold the mean and deviation that its network was trained with",
+                f"add {Argument('normalisation', 'imagenet')}, or {Argument('mean')} and {Argument('std')}; or name the data, whose training "
+                f"images are measured: {Argument('data', 'NAME')}",
                 at=trained.file,
             )
         return trained.classes, own

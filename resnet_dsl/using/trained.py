@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from resnet_dsl.analysis.adaptation import PLAIN, Adaptation
 from resnet_dsl.diagnostics import refuse
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.graph.folding import fold
@@ -16,18 +15,21 @@ from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.records.record import RunRecord
 from resnet_dsl.records.run import Run
+from resnet_dsl.records.stated import NOTHING, Stated
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build, loaded
+from resnet_dsl.runtime.conventions import with_conventions
 from resnet_dsl.runtime.fitting import fitted
 from resnet_dsl.training.data.numbers import Scale, unit
+from resnet_dsl.training.data.views import CentreCrop
 from resnet_dsl.training.device.plan import Plan
-from resnet_dsl.training.finetune import normalisation_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedNetwork:
     """A network with its weights, read from `file`. `record` is run.json of the run that made them, None for a spec with a
-    file of weights; `recipe` is the run's, or the spec's. `said` is what was left out or changed of the file.
+    file of weights; `recipe` is the run's, or the spec's. `said` is what was left out or changed of the file, and
+    what was assumed; `resize` is the shorter side that pictures are scaled to before the middle is cut out, where it is known beside the recipe.
     """
 
     graph: Graph
@@ -36,6 +38,17 @@ class LoadedNetwork:
     recipe: Recipe
     record: RunRecord | None
     said: tuple[str, ...] = ()
+    resize: int | None = None
+
+    @property
+    def middle(self) -> CentreCrop | None:
+        """What is seen of a picture in evaluation: the middle square, where the recipe cuts squares or the weights say so; else None."""
+        side = self.graph.input[-1]
+        if len(self.graph.input) != 3 or self.graph.input[-2] != side:
+            return None
+        if self.resize is not None:
+            return CentreCrop(side, max(side, self.resize))
+        return CentreCrop(side) if self.recipe.augment.crop == side else None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -67,7 +80,7 @@ def from_run(path: Path) -> LoadedNetwork:
     artifact.require_fit(run.graph, file)
     if artifact.normalisation is None:
         raise refuse("weights-damaged", "its metadata lacks the normalisation", "resume the run to write it again", at=file, exit_code=3)
-    return LoadedNetwork(run.graph, artifact, file, run.recipe, record)
+    return LoadedNetwork(run.graph, artifact, file, run.recipe, record, (), None if artifact.metadata is None else artifact.metadata.resize)
 
 
 def require_scale(trained: LoadedNetwork, scale: Scale, at: str) -> None:
@@ -80,17 +93,13 @@ def require_scale(trained: LoadedNetwork, scale: Scale, at: str) -> None:
     raise refuse("data-fit", f"the network was trained on {words[own.scale]}, and these are {words[scale]}", help, at=at)
 
 
-def from_weights(spec: Spec, file: Path, adapt: Adaptation = PLAIN) -> LoadedNetwork:
-    """A spec's network with a file of weights. Raises SpecError (exit 2 or 3)."""
-    artifact, graph = weights.load(file, adapt.key), compile(spec)
+def from_weights(spec: Spec, file: Path, given: Stated = NOTHING) -> LoadedNetwork:
+    """A spec's network with a file of weights, as the user wants it brought in. Raises SpecError (exit 2 or 3)."""
+    artifact, graph = weights.load(file, given.adapt.key), compile(spec)
     recipe = recipe_of(spec)
     graph = fold(graph) if artifact.folded else graph
-    found = fitted(graph, artifact.tensors, file, adapt)
+    found = fitted(graph, artifact.tensors, file, given.adapt)
     tensors = loaded(graph, found, recipe.seed).state_dict() if found.match.new else found.tensors
-    # The names are not those of a new head.
-    artifact = replace(artifact, classes=None, metadata=None) if found.match.new else artifact
-    if adapt.first_conv is not None:
-        artifact = replace(artifact, normalisation=normalisation_of(artifact, graph, adapt), metadata=None)
-    artifact.require_fit(graph, file)
-    said = (f"{file}: {found.match.said}",) if found.match.said else ()
-    return LoadedNetwork(graph, replace(artifact, tensors=tensors), file, recipe, None, said)
+    artifact, told = with_conventions(artifact, found.match, graph, given, file)
+    said = tuple(f"{file}: {text}" for text in (found.match.said, told.said) if text)
+    return LoadedNetwork(graph, replace(artifact, tensors=tensors), file, recipe, None, said, told.resize)

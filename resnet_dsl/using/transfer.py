@@ -8,8 +8,8 @@ from resnet_dsl.analysis.transfer import TransferPlan
 from resnet_dsl.graph import Graph
 from resnet_dsl.language import Spec
 from resnet_dsl.runtime import transfer
+from resnet_dsl.runtime.conventions import kept
 from resnet_dsl.runtime.weights import about, save
-from resnet_dsl.training.finetune import normalisation_of
 from resnet_dsl.training.job import without_recipe
 from resnet_dsl.using.trained import LoadedNetwork
 
@@ -29,7 +29,7 @@ def write(plan: TransferPlan, source: LoadedNetwork, spec: Spec, graph: Graph, o
     metadata = about(
         spec=without_recipe(spec),
         classes=classes,
-        normalisation=normalisation_of(artifact, graph),
+        normalisation=kept(artifact, graph),
         data=artifact.data,
         folded=spec.folded,
     )

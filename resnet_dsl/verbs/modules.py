@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING
 from resnet_dsl.analysis.adaptation import Adaptation, FirstConv, Head
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.records.folder import weights_file
+from resnet_dsl.records.stated import silent
 from resnet_dsl.verbs.checks import whole
 from resnet_dsl.verbs.targets import Network, Settings, graph_of
-
-
-def silent(text: str) -> None:
-    """What is said is not shown."""
-
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.transfer import TransferPlan, plan, plan_growth
@@ -24,6 +24,7 @@ from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.records.prediction import Predictions
 from resnet_dsl.records.run import Run
+from resnet_dsl.records.stated import NOTHING, Stated, WeightsOptions, read_options, require_count, silent
 from resnet_dsl.records.target import Target, find, find_trained
 from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text
 from resnet_dsl.verbs.checks import OPSETS, fixed, one_of, require_ending, require_safetensors, require_spec, sides_of, whole
@@ -39,20 +40,17 @@ Precision = Literal["auto", "fp32", "bf16"]
 Resize = Literal["crop", "stretch", "refuse"]
 
 
-def silent(text: str) -> None:
-    """What is said is not shown."""
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Trained:
     """A network that is ready to be used: of a run, of a spec with a file of weights, or of an exported file with its spec.
 
-    `weights` is the file that holds its weights, None for a spec without any and for a run that has none yet.
+    `weights` is the file that holds its weights, None for a spec without any and for a run that has none yet; `stated` is what was said of them.
     """
 
     target: Target
     spec: Spec
     weights: Path | None
+    stated: Stated = NOTHING
 
     @cached_property
     def graph(self) -> Graph:
@@ -68,6 +66,8 @@ class Trained:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; their numbers where the weights do not say them. Raises SpecError (exit 3) where the file is damaged."""
+        if self.stated.classes is not None:
+            return self.stated.classes
         if self._metadata is not None and self.weights is not None:
             self._metadata.require_fit(self.graph, self.weights)
         names = None if self._metadata is None else self._metadata.classes
@@ -193,7 +193,11 @@ class Trained:
         from resnet_dsl.runtime.export import ExportForm
         from resnet_dsl.using.export import export
 
-        trained = None if self.weights is None and self.target.kind == "spec" else self._loaded()
+        trained = (
+            None
+            if self.weights is None and self.target.kind == "spec"
+            else replace(self, stated=replace(self.stated, tell=silent))._loaded()
+        )
         form = ExportForm(opset, any_size, precision)
         return export(self.spec, trained, out, fold_bn=fold_bn, form=form, seed=seed or 0, tell=tell)
 
@@ -264,7 +268,10 @@ class Trained:
         if self.target.kind == "run":
             return from_run(self.target.folder)
         assert self.weights is not None
-        return from_weights(self.spec, self.weights)
+        found = from_weights(self.spec, self.weights, self.stated)
+        for text in found.said:
+            self.stated.tell(text)
+        return found
 
     def _table(self) -> Table:
         rows = {
@@ -337,11 +344,14 @@ class Transfer(Answer):
         return f"{self.plan.b:.80} from {self.plan.a:.80}: {counts}{f'; in {self.file[-80:]}' if self.file else ''}"
 
 
-def open(target: Name, weights: Name | None = None, overrides: Settings = ()) -> Trained:
+def open(target: Name, weights: Name | None = None, overrides: Settings = (), **options: Unpack[WeightsOptions]) -> Trained:
     """A network to be used: `open("runs/first")`, `open("net.safetensors")`, `open("resnet18", weights="resnet18.pth")`.
 
     `target` is a run's folder, a `.safetensors` file that holds its spec, an `.onnx` or `.pt2` file that `export` wrote, which can be evaluated
-    and predicts, or a spec; a spec may have `weights`, a `.safetensors` or `.pth` file, and `overrides`. Raises SpecError: exit 2 for a spec that is refused, 3 for a folder that holds no run.
+    and predicts, or a spec; a spec may have `weights`, a `.safetensors` or `.pth` file, and `overrides`. The other keywords (`WeightsOptions`) say how to bring a file's weights into the network, and what it reads
+    where the file does not say it: `open("resnet18", weights="resnet18.pth", normalisation="imagenet")`.
+
+    Raises SpecError: exit 2 for a spec that is refused, 3 for a folder that holds no run.
     """
     found = find(target)
     found.refuse_folder()
@@ -351,8 +361,19 @@ def open(target: Name, weights: Name | None = None, overrides: Settings = ()) ->
         if overrides:
             raise fixed("is opened", OVERRIDES)
     require_spec(found)
+    asked = read_options(options)
+    file = found.weights if weights is None else weights_file(Path(weights))
+    if (name := asked.asked) is not None and (found.kind in ("run", "program") or file is None):
+        raise refuse(
+            "usage",
+            f"{Argument(name)} is for given weights",
+            f"leave it out, or give a spec and {Argument('weights', 'FILE')}",
+            at=Argument(name),
+        )
     spec = found.load(overrides)
-    return Trained(found, spec, found.weights if weights is None else weights_file(Path(weights)))
+    if asked.classes is not None:
+        require_count(asked.classes, spec.classes)
+    return Trained(found, spec, file, asked)
 
 
 def _arrays(given: Sequence[Any]) -> list[tuple[str, object]] | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
+from resnet_dsl.analysis.adaptation import Adaptation, FirstConv, Head
 from resnet_dsl.analysis.matching import Match
 from resnet_dsl.diagnostics import OVERRIDES, Argument, either, quote_path, refuse
 from resnet_dsl.graph.folding import fold
@@ -17,10 +18,11 @@ from resnet_dsl.records.exported import Exported, Verified
 from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.records.prediction import Predictions
+from resnet_dsl.records.stated import WeightsOptions, silent
 from resnet_dsl.records.target import find, find_trained
 from resnet_dsl.verbs.checks import fixed, one_of, require_ending, require_safetensors
 from resnet_dsl.verbs.targets import Settings, graph_of
-from resnet_dsl.verbs.trained import Name, Precision, Resize, Transfer, open, silent
+from resnet_dsl.verbs.trained import Name, Precision, Transfer, open
 
 
 def evaluate(
@@ -37,12 +39,13 @@ def evaluate(
     scales: str | int | Sequence[int] = (),
     device: str = "auto",
     precision: Precision | None = None,
+    **options: Unpack[WeightsOptions],
 ) -> Assessment:
-    """`open(target, weights, overrides).evaluate(...)`, for a network that has weights. Raises SpecError."""
+    """`open(target, weights, overrides, ...).evaluate(...)`, for a network that has weights. Raises SpecError."""
     if weights is None and overrides:
         raise fixed("is evaluated", OVERRIDES)
     find_trained(target, weights)
-    return open(target, weights, overrides).evaluate(
+    return open(target, weights, overrides, **options).evaluate(
         part=part, by=by, confusion=confusion, data=data, data_dir=data_dir, crops=crops, scales=scales, device=device, precision=precision
     )  # fmt: skip
 
@@ -53,18 +56,21 @@ def predict(
     weights: Name | None = None,
     overrides: Settings = (),
     top: int = 3,
-    resize: Resize | None = None,
     data: object = None,
     data_dir: Name | None = None,
     device: str = "auto",
     precision: Precision | None = None,
+    **options: Unpack[WeightsOptions],
 ) -> Predictions:
-    """`open(target, weights, overrides).predict(...)`, for a network that has weights. Raises SpecError."""
+    """`open(target, weights, overrides, ...).predict(...)`, for a network that has weights. Raises SpecError."""
     if weights is None and (overrides or data is not None or data_dir):
         raise fixed("predicts", OVERRIDES if overrides else Argument("data" if data is not None else "data_dir"))
     find_trained(target, weights)
-    return open(target, weights, overrides).predict(
-        *pictures, top=top, resize=resize, data=data, data_dir=data_dir, device=device, precision=precision
+    how = options.pop("resize", None)
+    if isinstance(how, int):
+        options["resize"], how = how, None
+    return open(target, weights, overrides, **options).predict(
+        *pictures, top=top, resize=how, data=data, data_dir=data_dir, device=device, precision=precision
     )
 
 
@@ -79,23 +85,25 @@ def export(
     any_size: bool = False,
     precision: Literal["fp32", "fp16"] = "fp32",
     seed: int | None = None,
-    tell: Callable[[str], object] = silent,
+    **options: Unpack[WeightsOptions],
 ) -> Exported:
-    """`open(target, weights, overrides).export(path, ...)`: a trained network, or a spec with initial weights. Raises SpecError."""
+    """`open(target, weights, overrides, ...).export(path, ...)`: a trained network, or a spec with initial weights. Raises SpecError."""
     require_ending(os.fspath(path), os.fspath(target), opset, any_size=any_size)
     if find(target).kind == "run" and (weights is not None or overrides):
         argument = OVERRIDES if weights is None else Argument("weights")
         raise fixed("is exported", argument, weights=False)
-    return open(target, weights, overrides).export(
-        path, fold_bn=fold_bn, opset=opset, any_size=any_size, precision=precision, seed=seed, tell=tell
+    return open(target, weights, overrides, **options).export(
+        path, fold_bn=fold_bn, opset=opset, any_size=any_size, precision=precision, seed=seed, tell=options.get("tell", silent)
     )
 
 
-def verify(target: Name, file: Name, *, weights: Name | None = None, overrides: Settings = ()) -> Verified:
+def verify(
+    target: Name, file: Name, *, weights: Name | None = None, overrides: Settings = (), **options: Unpack[WeightsOptions]
+) -> Verified:
     """`open(target, weights, overrides).verify(file)`: does an exported file compute what the network computes? Raises SpecError."""
     if find(target).kind == "run" and (weights is not None or overrides):
         raise fixed("is compared", OVERRIDES if weights is None else Argument("weights"), weights=False)
-    return open(target, weights, overrides).verify(file)
+    return open(target, weights, overrides, **options).verify(file)
 
 
 def transfer(
@@ -108,6 +116,7 @@ def transfer(
     overrides: Settings = (),
     seed: int | None = None,
     by: Literal["part", "tensor"] = "part",
+    **options: Unpack[WeightsOptions],
 ) -> Transfer:
     """`open(a, weights).into(b, ...)`, saved to `out`, a `.safetensors` file; without `out` it is only the plan, and A may be a mere spec.
 
@@ -127,11 +136,20 @@ def transfer(
     if out is not None and not holds and weights is None:
         problem = f"{quote_path(os.fspath(a))} is a spec, and has no weights"
         raise refuse("usage", problem, f"add {Argument('weights', 'FILE')}, or give a run's folder", at=os.fspath(a))
-    planned = replace(open(a, weights).into(b, grow=grow, overrides=overrides, seed=seed or 0), by=by)
+    planned = replace(open(a, weights, **options).into(b, grow=grow, overrides=overrides, seed=seed or 0), by=by)
     return planned if out is None else planned.save(out)
 
 
-def match(spec: Name, file: Name, overrides: Settings = (), *, key: str | None = None) -> Match:
+def match(
+    spec: Name,
+    file: Name,
+    overrides: Settings = (),
+    *,
+    key: str | None = None,
+    prefix: str | None = None,
+    head: Head | None = None,
+    first_conv: FirstConv | None = None,
+) -> Match:
     """How a file of weights fits a network: whose names it has, and what becomes of each tensor.
 
     `key` is where in the file the tensors are, where it holds several state_dicts. Raises SpecError (exit 2 or 3).
@@ -144,7 +162,7 @@ def match(spec: Name, file: Name, overrides: Settings = (), *, key: str | None =
     held = read(weights_file(Path(file)), key)
     said = WeightsMetadata.of_texts(held.metadata, held.path)
     shapes = {name: Held(t.shape, t.dtype) for name, t in held.tensors.items()}
-    found = match(fold(graph) if said is not None and said.folded else graph, shapes, os.fspath(file))
+    found = match(fold(graph) if said is not None and said.folded else graph, shapes, os.fspath(file), Adaptation(prefix, head, first_conv))
     if found.fits:
         Content(held, None if said is None else said.sha256).require_finite(found.taken.values())
     return found

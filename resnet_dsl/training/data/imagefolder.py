@@ -30,7 +30,7 @@ def load(
     source: DataSource,
     folder: Path | None,
     input: Shape,
-    crop: int | None = None,
+    crop: int | CentreCrop | None = None,
     workers: int | None = None,
     hold_out: HeldOut = HeldOut(),  # noqa: B008
     classes: int | None = None,
@@ -55,7 +55,7 @@ def load(
     count = default_workers() if workers is None else workers
     *parts, everything = [
         Pictures(part.root, np.array([os.fsencode(f.path) for f in part.files]), torch.from_numpy(part.labels), form,
-                 view if crop is None else CentreCrop(crop), count)
+                 view if crop is None else CentreCrop(crop) if isinstance(crop, int) else crop, count)
         for part in (train, test, whole)
     ]  # fmt: skip
     headers = [part.check_headers() for part in parts]

@@ -16,6 +16,7 @@ from resnet_dsl.training.data import arrayfiles, arrays, cifar, digits, given, i
 from resnet_dsl.training.data.dataset import Asked, Dataset
 from resnet_dsl.training.data.download import fetch
 from resnet_dsl.training.data.split import HeldOut
+from resnet_dsl.training.data.views import CentreCrop
 
 _FROM_FILES: Mapping[str, Callable[[DataSource, Found], Dataset]] = {
     "fashion-mnist": idx.load,
@@ -32,7 +33,7 @@ def open_dataset(
     download: bool = False,
     say: Callable[[str], None] = print,
     *,
-    crop: int | None = None,
+    crop: int | CentreCrop | None = None,
     workers: int | None = None,
     held_out: HeldOut = HeldOut(),  # noqa: B008
     names: tuple[str, ...] = (),
@@ -110,7 +111,7 @@ def _of_arrays(data: Data, what: Named | None, asked: Asked) -> Dataset:
     return arrays.load(arrays.Arrays(pairs[0], pairs[1] if len(pairs) > 1 else None), what.short, what.text, asked)
 
 
-def _refuse_for_arrays(data: Data, crop: int | None, data_dir: Path | None, download: bool) -> None:
+def _refuse_for_arrays(data: Data, crop: int | CentreCrop | None, data_dir: Path | None, download: bool) -> None:
     """Refuse what is for data that is searched or downloaded, and for picture files. Raises SpecError (exit 2)."""
     _require_uncropped(crop, "arrays have one size")
     if data_dir is not None or download:

@@ -139,7 +139,7 @@ class Shards:
         return found if self.most is None else min(self.most, found)
 
 
-def load(source: DataSource, where: Path | None, input: Shape, crop: int | None, workers: int | None) -> Dataset:
+def load(source: DataSource, where: Path | None, input: Shape, crop: int | CentreCrop | None, workers: int | None) -> Dataset:
     """A data set from shards: a folder with an index.json, or a pattern such as shards-{0000..0007}.tar, whose last is for evaluation.
 
     `crop` and `workers` as for `imagefolder.load`. Raises SpecError (exit 3 for the files, 2 for the request).
@@ -151,7 +151,10 @@ def load(source: DataSource, where: Path | None, input: Shape, crop: int | None,
     classes, train, test = _from_index(where / INDEX) if where.is_dir() else _from_pattern(where)
     form, view, lost = _form(train[0], input)
     many = default_workers() if workers is None else workers
-    parts = [Shards(part, len(classes), form, view if crop is None else CentreCrop(crop), many) for part in (train, test)]
+    parts = [
+        Shards(part, len(classes), form, view if crop is None else CentreCrop(crop) if isinstance(crop, int) else crop, many)
+        for part in (train, test)
+    ]
     return Dataset(source.name, parts[0], parts[1], classes, str(where), _fingerprint(classes, (train, test)), exact=False,
                    notes=tuple(f"note: the first picture is {word}, and so are all like it" for word in lost))  # fmt: skip
 

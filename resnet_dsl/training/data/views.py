@@ -80,18 +80,24 @@ class RandomCrop:
 
 @dataclass(frozen=True, slots=True)
 class CentreCrop:
-    """The middle square of `crop` of the picture, whose shorter side is scaled to `evaluation_side(crop)`."""
+    """The middle square of `crop` of the picture, whose shorter side is scaled to `side`, by rule `evaluation_side(crop)`."""
 
     crop: int
+    side: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width)."""
         return self.crop, self.crop
 
+    @property
+    def shorter(self) -> int:
+        """What the shorter side of a picture is scaled to."""
+        return self.side or evaluation_side(self.crop)
+
     def __call__(self, picture: Image.Image, draws: Sequence[float]) -> Image.Image:
         """The square; nothing is drawn."""
-        width, height = scaled_size(picture.size, evaluation_side(self.crop))
+        width, height = scaled_size(picture.size, self.shorter)
         return _part(picture, (width, height), (width - self.crop) // 2, (height - self.crop) // 2, self.crop)
 
 

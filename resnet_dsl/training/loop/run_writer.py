@@ -22,6 +22,7 @@ from resnet_dsl.records.record import Environment, HeldOutRecord, RunRecord, Ses
 from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
+from resnet_dsl.training.data.views import evaluation_side
 from resnet_dsl.training.device.device import find
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.job import Job
@@ -77,8 +78,16 @@ class FolderWriter:
 
 def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], job: Job, normalisation: Normalisation) -> None:
     """The weights of a job's network, with all that it takes to use them. Raises SpecError (exit 3)."""
-    told = weights.about(spec=job.spec_text, classes=job.data.classes, normalisation=normalisation, data=job.data.name)
+    told = weights.about(
+        spec=job.spec_text, classes=job.data.classes, normalisation=normalisation, resize=_shorter(job), data=job.data.name
+    )
     weights.save(path, tensors, told)
+
+
+def _shorter(job: Job) -> int | None:
+    """The shorter side that pictures are scaled to in evaluation, where the recipe cuts squares of the network's size out of them."""
+    crop = job.recipe.augment.crop
+    return None if crop is None or job.graph.input[1:] != (crop, crop) else evaluation_side(crop)
 
 
 def newest_state(job: Job, folder: RunFolder, watcher: Watcher, world: World) -> dict[str, Any] | None:
