@@ -119,7 +119,7 @@ def _refuse_for_arrays(data: Data, crop: int | CentreCrop | None, data_dir: Path
         raise refuse("usage", f"{data} is not searched for", f"leave out {at}", at=at)
 
 
-def _require_uncropped(crop: int | None, why: str) -> None:
+def _require_uncropped(crop: int | CentreCrop | None, why: str) -> None:
     if crop is not None:
         help = "set train.augment.crop: null and train.augment.shorter_side: null, and use pad_crop"
         raise refuse("data-fit", f"crop is for picture files: {why}", help, at="recipe")
