@@ -15,8 +15,9 @@ from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import load
 from resnet_dsl.runtime import weights
+from resnet_dsl.runtime.conventions import kept
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.finetune import FrozenNorm, freeze, normalisation_of, start, take
+from resnet_dsl.training.finetune import FrozenNorm, freeze, start, take
 from resnet_dsl.verbs.modules import build
 
 SPEC = """
@@ -115,14 +116,14 @@ def test_the_mean_and_deviation_that_come_with_weights(tmp_path: Path) -> None:
     model, graph = network(tmp_path)
     channel = Normalisation(torch.full((1, 1, 1), 7.0), torch.ones(1, 1, 1))
     image = Normalisation(torch.full((1, 8, 8), 7.0), torch.ones(1, 1, 1))
-    assert normalisation_of(source(model, None, channel), graph) is channel
-    assert normalisation_of(source(model, None, image), graph) is image
-    assert normalisation_of(source(model), graph) is None
+    assert kept(source(model, None, channel), graph) is channel
+    assert kept(source(model, None, image), graph) is image
+    assert kept(source(model), graph) is None
     _, larger = network(tmp_path, "input.height=16")
-    assert normalisation_of(source(model, None, channel), larger) is channel
-    assert normalisation_of(source(model, None, image), larger) is None
+    assert kept(source(model, None, channel), larger) is channel
+    assert kept(source(model, None, image), larger) is None
     _, colour = network(tmp_path, "input.channels=3")
-    assert normalisation_of(source(model, None, channel), colour) is None
+    assert kept(source(model, None, channel), colour) is None
 
 
 def test_a_start_from_a_file_and_from_a_run(tmp_path: Path) -> None:

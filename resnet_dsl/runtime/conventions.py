@@ -89,11 +89,14 @@ def _fitting(own: Normalisation | None, graph: Graph, given: Stated) -> Normalis
 def with_conventions(artifact: Artifact, found: Match, graph: Graph, given: Stated, at: Path) -> tuple[Artifact, Conventions]:
     """A file's content with what goes with it in the network. Raises SpecError (exit 2; 3 for metadata that is of another network)."""
     told = conventions(artifact, found, graph, given)
+    own = told.normalisation
     if not found.new and given.adapt.first_conv is None:
         artifact.require_fit(graph, at)
+        # A network that reads no images has no say in it.
+        own = own or artifact.normalisation
     # Names of the file's classes are not those of a new head.
     classes = None if found.new else artifact.classes
     if given.classes is not None:
         require_count(given.classes, graph.classes)
         classes = given.classes
-    return replace(artifact, classes=classes, normalisation=told.normalisation), told
+    return replace(artifact, classes=classes, normalisation=own), told

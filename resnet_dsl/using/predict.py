@@ -164,8 +164,8 @@ def classes_and_normalisation(trained: LoadedNetwork, data: Data | None, data_di
             raise refuse(
                 "usage",
                 "does not hold the mean and deviation that its network was trained with",
-                f"add {Argument('normalisation', 'imagenet')}, or {Argument('mean')} and {Argument('std')}; or name the data, whose training "
-                f"images are measured: {Argument('data', 'NAME')}",
+                f"add {Argument('normalisation', 'imagenet')}, or {Argument('mean')} and {Argument('std')}; or name the data with "
+                f"{Argument('data', 'NAME')}: its training images are measured",
                 at=trained.file,
             )
         return trained.classes, own
