@@ -14,6 +14,7 @@ from resnet_dsl.cli.options import (
     FirstConvOption,
     FormatOption,
     HeadOption,
+    KeyOption,
     MeanOption,
     NormalisationOption,
     Precision,
@@ -36,6 +37,7 @@ from resnet_dsl.diagnostics import refuse
 def command(
     target: TrainedArgument,
     weights: WeightsOption = None,
+    key: KeyOption = None,
     prefix: PrefixOption = None,
     head: HeadOption = None,
     first_conv: FirstConvOption = None,
@@ -83,7 +85,7 @@ def command(
     found = rd.evaluate(
         target, weights=weights, overrides=overrides or (), part=part, by=by, confusion=confusion, data=data, data_dir=data_dir,
         crops=10 if crops == "10" else 1, scales=() if scales is None else scales, device=device, precision=precision,
-        **given(quiet, prefix=prefix, head=head, first_conv=first_conv, normalisation=normalisation, mean=mean, std=std, classes=classes, resize=resize),
+        **given(quiet, key=key, prefix=prefix, head=head, first_conv=first_conv, normalisation=normalisation, mean=mean, std=std, classes=classes, resize=resize),
     )  # fmt: skip
     answer(found, format, quiet=quiet)
     for line in found.notes:

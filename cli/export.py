@@ -11,6 +11,7 @@ from resnet_dsl.cli.options import (
     ClassesOption,
     FirstConvOption,
     HeadOption,
+    KeyOption,
     MeanOption,
     NormalisationOption,
     PrefixOption,
@@ -48,6 +49,7 @@ def command(
         typer.Option(metavar="FILE", help="Write nothing: compare a file that exists with the network.", show_default=False),
     ] = None,
     weights: WeightsOption = None,
+    key: KeyOption = None,
     prefix: PrefixOption = None,
     head: HeadOption = None,
     first_conv: FirstConvOption = None,
@@ -74,17 +76,8 @@ def command(
     ONNX and torch.export's program take any batch and give the logits. Both are run before they are written, and compared with torch.
     `inspect`, `evaluate` and `predict` take such a file too.
     """
-    said = given(
-        quiet,
-        prefix=prefix,
-        head=head,
-        first_conv=first_conv,
-        normalisation=normalisation,
-        mean=mean,
-        std=std,
-        classes=classes,
-        resize=resize,
-    )
+    said = given(quiet, key=key, prefix=prefix, head=head, first_conv=first_conv, normalisation=normalisation, mean=mean, std=std,
+                 classes=classes, resize=resize)  # fmt: skip
     if verify is not None:
         how = {"--out": out, "--fold-bn": fold_bn, "--opset": opset, "--any-size": any_size, "--seed": seed}
         _alone(**how, **{"--precision": precision != "fp32"})

@@ -15,6 +15,7 @@ from resnet_dsl.cli.options import (
     FirstConvOption,
     FormatOption,
     HeadOption,
+    KeyOption,
     MeanOption,
     NormalisationOption,
     Precision,
@@ -43,6 +44,7 @@ def command(
         ),
     ],
     weights: WeightsOption = None,
+    key: KeyOption = None,
     prefix: PrefixOption = None,
     head: HeadOption = None,
     first_conv: FirstConvOption = None,
@@ -79,7 +81,7 @@ def command(
     found = rd.predict(
         target, images, weights=weights, overrides=overrides or (), top=top, data=data, data_dir=data_dir, device=device,
         precision=precision,
-        **given(quiet, prefix=prefix, head=head, first_conv=first_conv, normalisation=normalisation, mean=mean, std=std, classes=classes,
+        **given(quiet, key=key, prefix=prefix, head=head, first_conv=first_conv, normalisation=normalisation, mean=mean, std=std, classes=classes,
                 resize=int(resize) if resize is not None and resize.isdecimal() else resize),
     )  # fmt: skip
     for error in found.failed:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import FormatOption, PrefixOption, QuietOption, complete_spec, given, seed_option, weights_option
+from resnet_dsl.cli.options import FormatOption, KeyOption, PrefixOption, QuietOption, complete_spec, given, seed_option, weights_option
 from resnet_dsl.cli.output import answer, note
 
 
@@ -41,6 +41,7 @@ def command(
         bool, typer.Option("--grow", help="B is a deeper A: the blocks that it adds begin as the identity, so both compute the same.")
     ] = False,
     weights: Annotated[Path | None, weights_option("A's weights, where A is a spec: a .safetensors or .pth file.")] = None,
+    key: KeyOption = None,
     prefix: PrefixOption = None,
     seed: Annotated[int | None, seed_option("Seed of the new tensors in B (0).")] = None,
     by: Annotated[
@@ -59,7 +60,7 @@ def command(
     bit; both are run and compared before anything is written. Input normalisation and class names are kept.
     """
     found = rd.transfer(
-        a, b, weights=weights, grow=grow, out=out, overrides=overrides or (), seed=seed, by=by, **given(quiet, prefix=prefix)
+        a, b, weights=weights, grow=grow, out=out, overrides=overrides or (), seed=seed, by=by, **given(quiet, key=key, prefix=prefix)
     )
     answer(found, format, quiet=quiet)
     if out is None:

@@ -122,6 +122,7 @@ class Request:
             lasting=True,
         ),
     ] = None
+    key: Annotated[str | None, Flag("Where in the file the weights are, of several state_dicts: state_dict_ema.", metavar="KEY")] = None
     prefix: Annotated[
         str | None,
         Flag("What stands before the network's names in the file of weights, where it holds several networks.", metavar="PREFIX"),
@@ -202,10 +203,10 @@ class Request:
     @property
     def stated(self) -> Stated:
         """What is said of the weights, the pixels and the classes. Raises SpecError (exit 2 or 3)."""
-        names: tuple[Any, ...] = ("prefix", "head", "first_conv", "normalisation", "mean", "std", "classes")
+        names: tuple[Any, ...] = ("key", "prefix", "head", "first_conv", "normalisation", "mean", "std", "classes")
         options: Any = {name: value for name in names if (value := getattr(self, name)) is not None}
         found = read_options(options)
-        if self.weights is None and (asked := next((n for n in names[:3] if n in options), None)) is not None:
+        if self.weights is None and (asked := next((n for n in names[:4] if n in options), None)) is not None:
             raise refuse("usage", f"{argument(asked)} is for given weights", f"add {argument('weights')}", at=argument(asked))
         return found
 

@@ -32,12 +32,13 @@ MAX_SIDE = 8192
 class WeightsOptions(TypedDict, total=False):
     """Keywords beside `weights=`: which of a file's names are meant, what may be new or changed, and what the network reads.
 
-    `prefix`, `head="new"` and `first_conv="sum"` as in `build`. `normalisation="imagenet"`, or `mean` and `std`, one number for each channel:
+    `key`, `prefix`, `head="new"` and `first_conv="sum"` as in `build`. `normalisation="imagenet"`, or `mean` and `std`, one number for each channel:
     shares from 0 to 1, or pixels from 0 to 255 where one of them is above 1. `classes` are the names of the classes, or a file with one a line.
     `resize` is the shorter side that pictures are scaled to before the middle is cut out (`predict` knows words too). What is left out, new, changed or assumed is told to
     `tell` in a sentence.
     """
 
+    key: str | None
     prefix: str | None
     head: Head | None
     first_conv: FirstConv | None
@@ -73,7 +74,7 @@ class Stated:
     @property
     def asked(self) -> str | None:
         """The first of the keywords that was given, None for none; `tell` does not count."""
-        for name in ("prefix", "head", "first_conv"):
+        for name in ("key", "prefix", "head", "first_conv"):
             if getattr(self.adapt, name) is not None:
                 return name
         found = {f.name for f in fields(self) if f.name not in ("adapt", "tell") and getattr(self, f.name) not in (None, False)}
@@ -109,7 +110,7 @@ def read_options(options: WeightsOptions) -> Stated:
         )
     names = options.get("classes")
     return Stated(
-        Adaptation(options.get("prefix"), options.get("head"), options.get("first_conv")), means, stds, normalisation is not None,
+        Adaptation(options.get("prefix"), options.get("head"), options.get("first_conv"), key=options.get("key")), means, stds, normalisation is not None,
         None if names is None else class_names(names), side, options.get("tell", silent),
     )  # fmt: skip
 
