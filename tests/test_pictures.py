@@ -120,6 +120,7 @@ EVIL = [
     b"\x80\x02c_codecs\ndecode\n.",
     b"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93.",
     b"\x80\x02U\x03oneQ.",
+    b"\x80\x02c_codecs\nencode\n}b.",
 ]
 
 
@@ -131,7 +132,13 @@ def test_a_pickle_runs_nothing(content: bytes, tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / CANARY).exists()
 
 
+NESTED = b")" + b"q\x00h\x00\x86" * 60
+"""A tuple of twice a tuple of twice ...: its hash, as a key, takes 2**60 steps."""
+
 WRONG = [
+    ("a key without end", b"\x80\x02}" + NESTED + b"K\x01s.", "is not a readable pickle: a key is no text"),
+    ("a set without end", b"\x80\x04\x8f(" + NESTED + b"\x90.", "is not a readable pickle"),
+    ("a place in a memo of 2**31", b"\x80\x02}r\xff\xff\xff\x7f.", "holds no 'data'"),
     ("cut short", batch("1")[:-100], "not a readable pickle"),
     ("empty", b"", "not a readable pickle"),
     ("a list", pickle.dumps([1]), "not of a CIFAR batch"),

@@ -10,7 +10,7 @@ import gzip
 import os
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,44 @@ class _Refused(Exception):
     """A pickle asked for something that is no part of a CIFAR batch."""
 
 
-class _Unpickler(pickle.Unpickler):
+# Not described to type checkers as far as it is used here.
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
+    """Python's own reader, not that in C: there a key may be tuples in tuples, which take for ever to hash, and a number says how much memory
+    is taken. The keys of CIFAR's dicts are texts; sets are not among what it needs.
+    """
+
+    def _load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append(_with({}, items))
+
+    def _load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        _with(self.stack[-1], [key, value])
+
+    def _load_setitems(self) -> None:
+        items = self.pop_mark()
+        _with(self.stack[-1], items)
+
+    def _load_build(self) -> None:
+        state, made = self.stack.pop(), self.stack[-1]
+        if not isinstance(made, _Array | _Dtype):
+            raise _Refused("a state for what is no array")
+        made.__setstate__(state)
+
+    dispatch: Mapping[int, Any] = {
+        **{
+            code: load for code, load in _PythonUnpickler.dispatch.items()
+            if code not in (pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0], pickle.BYTEARRAY8[0])
+        },
+        pickle.DICT[0]: _load_dict,
+        pickle.SETITEM[0]: _load_setitem,
+        pickle.SETITEMS[0]: _load_setitems,
+        pickle.BUILD[0]: _load_build,
+    }  # fmt: skip
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise _Refused(f"{module}.{name}")
@@ -171,6 +208,14 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, _: Any) -> Any:
         raise _Refused("a persistent object")
+
+
+def _with(made: object, items: list[Any]) -> dict[object, Any]:
+    """A dict with more keys and values, which follow each other in `items`."""
+    if not isinstance(made, dict) or not all(isinstance(key, str | bytes) for key in items[::2]):
+        raise pickle.UnpicklingError("a key is no text")
+    made.update(zip(items[::2], items[1::2], strict=True))
+    return made
 
 
 # What a damaged pickle has been seen to raise; the module's documentation says that the list is open.

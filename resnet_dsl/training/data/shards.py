@@ -195,8 +195,11 @@ def _from_index(path: Path) -> tuple[tuple[str, ...], tuple[Shard, ...], tuple[S
         index = ShardIndex.model_validate(json.loads(content))
     except ValidationError as e:
         raise damaged(path, f"is damaged: {wrong(e.errors(include_url=False)[0])}", f"it should look like {_FORM}") from None
-    except (ValueError, RecursionError) as e:
-        raise damaged(path, f"is no JSON: {str(e)[:100]}", f"it should look like {_FORM}") from None
+    except RecursionError:
+        raise damaged(path, "is no JSON of an index: it is nested too deep", f"it should look like {_FORM}") from None
+    except ValueError as e:
+        place = f" from line {e.lineno} on" if isinstance(e, json.JSONDecodeError) else ""
+        raise damaged(path, f"is no JSON{place}", f"it should look like {_FORM}") from None
     train, test = (
         tuple(Shard(_present(path.parent / e.url), e.nsamples) for e in part) for part in (index.train, index.val or index.test or ())
     )
