@@ -13,6 +13,8 @@ import resnet_dsl as rd
 from resnet_dsl.cli import groups
 from resnet_dsl.cli.options import (
     FormatOption,
+    KeyOption,
+    PrefixOption,
     QuietOption,
     SetOption,
     check_svg,
@@ -66,6 +68,8 @@ def _of_network(
         str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="How --steps train; see list recipes.", show_default=False)
     ] = None,
     weights: Annotated[Path | None, weights_option("Weights for a spec: a .safetensors or .pth file, or a run.")] = None,
+    key: KeyOption = None,
+    prefix: PrefixOption = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute, in fp32.")] = "auto",
 ) -> None:
     """What every probe of a network is asked."""
@@ -158,7 +162,7 @@ def _find(row: Probe, own: Mapping[str, Any], given: Mapping[str, Any]) -> Findi
     overrides = tuple(given["overrides"] or ())
     if row.of == "specs":
         return rd.probe(row.name, *(given["specs"] or ()), overrides=overrides, **own)
-    same = {k: given[k] for k in ("data", "data_dir", "images", "seed", "recipe", "weights", "device", "quiet")}
+    same = {k: given[k] for k in ("data", "data_dir", "images", "seed", "recipe", "weights", "key", "prefix", "device", "quiet")}
     return rd.probe(row.name, given["target"], steps=_steps(given["steps"]), overrides=overrides, **same, **own)
 
 

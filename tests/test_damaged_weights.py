@@ -157,14 +157,14 @@ def test_weights_that_are_no_regular_file(kind: str, command: str, capsys: pytes
     else:
         Path("w.pth").mkdir()
     problem = "cannot be read: it is a device, pipe or socket, not a regular file"
-    at = "w.pth"
+    help = "check the path"
     if kind == "folder" and command.startswith("import"):
         problem = "cannot be read: it is a directory, not a regular file"
     elif kind == "folder":
         # A folder is taken for a run's.
-        at, problem = "w.pth/model.safetensors", "cannot be read: No such file or directory"
+        problem, help = "is a folder, and has no model.safetensors", "give a file of weights, or the folder of a run that has written some"
     assert main(command.split()) == 3
-    assert capsys.readouterr().err == f"{at}: error[weights-missing]: {problem}\n  help: check the path\n"
+    assert capsys.readouterr().err == f"w.pth: error[weights-missing]: {problem}\n  help: {help}\n"
 
 
 @pytest.mark.usefixtures("folder")

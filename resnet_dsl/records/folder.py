@@ -44,8 +44,15 @@ def resuming(run: Path | str) -> str:
 
 
 def weights_file(given: Path) -> Path:
-    """The file of weights that a path names: itself, or that of the run in a folder."""
-    return given / WEIGHTS if given.is_dir() else given
+    """The file of weights that a path names: itself, or that of the run in a folder. Raises SpecError (exit 3) for a folder without one."""
+    if not given.is_dir():
+        return given
+    if not (given / WEIGHTS).exists():
+        missing = f"is a folder, and has no {WEIGHTS}"
+        raise refuse(
+            "weights-missing", missing, "give a file of weights, or the folder of a run that has written some", at=given, exit_code=3
+        )
+    return given / WEIGHTS
 
 
 class RunFolder:

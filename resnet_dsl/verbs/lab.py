@@ -53,6 +53,8 @@ def probe(
     overrides: Settings = (),
     recipe: str | None = None,
     weights: str | os.PathLike[str] | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
     device: str = "auto",
     quiet: bool = False,
     **options: Value | Sequence[str],
@@ -60,7 +62,7 @@ def probe(
     """Look inside one network with the probe `name`: `rd.probe("gradients", "plain56-digits", steps=(0, 10)).figures`.
 
     The network is a loaded spec, or the name of a shipped spec, a YAML file, a run's folder or a .safetensors file. The probe uses its
-    initial weights, those of the run or file, or those in `weights`. With `steps` it uses the weights after each of these numbers of
+    initial weights, those of the run or file, or those in `weights` (`key` and `prefix` as in `build`). With `steps` it uses the weights after each of these numbers of
     training steps by `recipe`. It uses `images` training images of `data`; the default is the run's data set, else one that fits the
     spec and is on this machine, else noise. `options` are the probe's own, with the command's defaults: see
     `resnet-dsl probe NAME --help`. The probe `target` takes any number of specs, and of the other arguments only `overrides` and
@@ -69,9 +71,20 @@ def probe(
     Raises SpecError: exit 2 where the request does not fit, 3 for data, files and device, 1 where a training's loss is not finite.
     """
     row = find(name)
+    if weights is None and (lone := "key" if key is not None else "prefix" if prefix is not None else None) is not None:
+        raise refuse("usage", f"{Argument(lone)} is for given weights", f"add {Argument('weights', 'FILE')}", at=Argument(lone))
     changes = tuple(f"{k}={v}" for k, v in overrides.items()) if isinstance(overrides, Mapping) else tuple(overrides)
     if row.of == "specs":
-        given = {"steps": steps, "data": data, "data_dir": data_dir, "images": images, "recipe": recipe, "weights": weights}
+        given = {
+            "steps": steps,
+            "data": data,
+            "data_dir": data_dir,
+            "images": images,
+            "recipe": recipe,
+            "weights": weights,
+            "key": key,
+            "prefix": prefix,
+        }
         for unused in (k for k, v in given.items() if v is not None and v != ()):
             raise refuse(
                 "usage", f"the probe {name} makes its own data and trains itself", f"leave out {Argument(unused)}", at=Argument(unused)
@@ -90,7 +103,7 @@ def probe(
 
     request = ProbeRequest(
         networks[0], changes, taken(data), _path(data_dir), row.images if images is None else images, seed, _path(weights), recipe,
-        _moments(steps), device, (lambda text: None) if quiet else _tell,
+        _moments(steps), device, (lambda text: None) if quiet else _tell, key, prefix,
     )  # fmt: skip
     return measure(row, request, own)
 

@@ -24,6 +24,7 @@ from resnet_dsl.records.folder import INITIAL, weights_file
 from resnet_dsl.records.log import LogRow
 from resnet_dsl.records.request import Request
 from resnet_dsl.records.run import Run
+from resnet_dsl.records.stated import Stated, read_options
 from resnet_dsl.records.target import find
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.normalisation import Normalisation
@@ -92,6 +93,8 @@ class ProbeRequest:
     steps: tuple[int, ...] = ()
     device: str = "auto"
     say: Callable[[str], None] = field(default=lambda text: None)
+    key: str | None = None
+    prefix: str | None = None
 
 
 def moments(asked: ProbeRequest) -> Iterator[ProbedNetwork]:
@@ -130,7 +133,9 @@ def _of_spec(trained: tuple[Spec, Recipe], asked: ProbeRequest) -> Iterator[Prob
     if (source := _data(spec, asked)) == NOISE:
         yield from _on_noise(spec, recipe, asked, name)
         return
-    request = Request(data=source, data_dir=asked.data_dir, device=asked.device, plan=_FP32, weights=asked.weights)
+    request = Request(
+        data=source, data_dir=asked.data_dir, device=asked.device, plan=_FP32, weights=asked.weights, key=asked.key, prefix=asked.prefix
+    )
     try:
         job = make(*settle(spec, recipe, request), Silent())
     except SpecError as e:
@@ -149,6 +154,10 @@ def _data(spec: Spec, asked: ProbeRequest) -> Data:
     return found.name if found is not None else NOISE
 
 
+def _stated(asked: ProbeRequest) -> Stated:
+    return read_options({"key": asked.key, "prefix": asked.prefix})
+
+
 def _on_noise(spec: Spec, recipe: Recipe, asked: ProbeRequest, name: str) -> Iterator[ProbedNetwork]:
     if any(asked.steps):
         other = "" if asked.data else f", and no known data set has images of {shape_text(spec.input)} and {spec.classes:,} classes"
@@ -161,7 +170,9 @@ def _on_noise(spec: Spec, recipe: Recipe, asked: ProbeRequest, name: str) -> Ite
     graph = compile(spec)
     plan = choose(asked.device, "fp32", graph, asked.images, PASSES * asked.images)
     model = (
-        plan.place(build(graph, seed=recipe.seed)) if asked.weights is None else from_weights(spec, weights_file(asked.weights)).model(plan)
+        plan.place(build(graph, seed=recipe.seed))
+        if asked.weights is None
+        else from_weights(spec, weights_file(asked.weights), _stated(asked)).model(plan)
     )
 
     def drawn(n: int, part: str) -> tuple[Tensor, Tensor]:
