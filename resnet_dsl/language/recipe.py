@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from resnet_dsl.language.augment import FORM, Augment, complaint
@@ -23,7 +23,21 @@ SCHEDULE_KEYS: Mapping[str, frozenset[str]] = {
 """The schedules that a key belongs to."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Metric = Literal["top1", "top5", "loss"]
+Metric = Literal["top1", "top5", "loss", "balanced_accuracy", "macro_f1"]
+_METRICS = "top1, top5, loss, balanced_accuracy or macro_f1"
+
+
+def _weights(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        if len(value) < 2 or not all(type(v) in (int, float) and 0 < v <= 1e6 for v in value):
+            raise complaint("class_weights are numbers above 0 and up to 1e6, one for each class", "write a list such as [1, 2.5, 1]")
+        return tuple(map(float, value))
+    if value not in ("none", "balanced"):
+        raise complaint("class_weights is none, balanced, or a list with one number for each class", "write class_weights: balanced")
+    return value
+
+
+ClassWeights = Annotated[Literal["none", "balanced"] | tuple[float, ...], BeforeValidator(_weights)]
 
 
 class SlowStart(BaseModel):
@@ -49,7 +63,7 @@ class StopEarly(BaseModel):
 
     model_config = FORM
 
-    metric: Metric = Field("top1", description="What is compared from evaluation to evaluation: top1, top5 or loss.", examples=["loss"])
+    metric: Metric = Field("top1", description=f"What is compared from evaluation to evaluation: {_METRICS}.", examples=["loss"])
     patience: int = Field(
         10, ge=1, le=1_000_000, description="The run ends after this many evaluations in a row without a new best.", examples=[5]
     )
@@ -132,6 +146,18 @@ class Recipe(BaseModel):
     )
     steps: int | None = Field(None, ge=1, le=1_000_000_000, description="Batches in all, in place of epochs.", examples=[64_000])
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each target that is spread over all classes.", examples=[0.1])
+    class_weights: ClassWeights = Field(
+        "none",
+        description="What an image's loss counts, by its class: none, all the same; balanced, the less the more images its class has, so that "
+        "all classes count the same; or one number for each class, in their order.",
+        examples=["balanced"],
+    )
+    sampling: Literal["none", "balanced"] = Field(
+        "none",
+        description="none: an epoch takes each training image once; balanced: as many images of each class, those of small classes several "
+        "times. An epoch stays as long.",
+        examples=["balanced"],
+    )
     drop_path: float = Field(
         0.0,
         ge=0,
@@ -184,7 +210,7 @@ class Recipe(BaseModel):
     )
     best: Metric | None = Field(
         None,
-        description="Keep the weights of the best evaluation by top1, top5 or loss as the run's weights; default: those of the end.",
+        description=f"Keep the weights of the best evaluation by {_METRICS} as the run's weights; default: those of the end.",
         examples=["top1"],
     )
     stop_early: StopEarly | None = Field(
@@ -224,6 +250,8 @@ class Recipe(BaseModel):
             raise complaint(
                 f"accumulate: {self.accumulate} does not divide batch: {self.batch}", f"use accumulate: {parts}, or another batch"
             )
+        if self.class_weights == "balanced" and self.sampling == "balanced":
+            raise complaint("class_weights: balanced and sampling: balanced correct the same twice", "keep one of the two")
         if self.slow_start is not None and self.warmup > 0:
             raise complaint("slow_start and warmup exclude each other", "set warmup: 0, or slow_start: null")
         if self.slow_start is not None and self.slow_start.lr >= self.lr:
@@ -255,7 +283,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
     Where the upper one decides something, what the lower one said of the alternative goes: steps replace epochs,
     a schedule drops the keys that are another's, a warm-up drops a slow start and the other way round (so slow_start alone means no
-    warm-up), adamw drops sgd's own keys.
+    warm-up), adamw drops sgd's own keys, balanced weights drop balanced sampling and the other way round.
     """
     joined = dict(base)
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
@@ -267,6 +295,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
                 joined.pop(key, None)
     if over.get("warmup"):
         joined.pop("slow_start", None)
+    for one, other in (("class_weights", "sampling"), ("sampling", "class_weights")):
+        if over.get(one) == "balanced" and other not in over and joined.get(other) == "balanced":
+            joined.pop(other)
     if over.get("slow_start") is not None:
         joined["warmup"] = 0.0
     if over.get("optimizer", "sgd") != "sgd":

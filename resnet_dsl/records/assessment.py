@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from resnet_dsl.diagnostics import Argument
+from resnet_dsl.records import balance
 from resnet_dsl.table import Answer, Column, Layout, Table, count, share
 
 Part = Literal["test", "validation", "train"]
@@ -51,20 +52,17 @@ def by_class(confusion: Matrix, names: Sequence[str]) -> tuple[ClassScores, ...]
         images, hits = sum(row), row[i]
         wrong = max((j for j in range(len(row)) if j != i), key=lambda j: row[j], default=i)
         confused = row[wrong] if wrong != i else 0
-        recall, precision, f1 = _ratio(hits, images), _ratio(hits, predicted[i]), _ratio(2 * hits, images + predicted[i])
-        found.append(ClassScores(names[i], images, recall, precision, f1, names[wrong] if confused else None, confused))
+        shares = balance.recall(hits, images), balance.precision(hits, predicted[i]), balance.f1(hits, images, predicted[i])
+        found.append(ClassScores(names[i], images, *shares, names[wrong] if confused else None, confused))
     return tuple(found)
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 @dataclass(frozen=True, repr=False)
 class Assessment(Answer):
     """What an evaluation found. `top1` and `top5` are shares of the images whose class is the first guess, or among the first five.
 
-    `loss` is the mean cross-entropy (natural logarithm), None where it is not finite. `crops` and `scales` say what was seen of each
+    `balanced_accuracy` is the mean recall of the classes and `macro_f1` their mean F1, of the classes that have one: every class counts
+    the same. `loss` is the mean cross-entropy (natural logarithm), None where it is not finite. `crops` and `scales` say what was seen of each
     picture, if it was more than one middle crop. `confusion` counts images: rows are true classes, columns predicted ones.
     `show_classes` and `show_confusion` say what the tables hold besides the scores. `notes` are lines about the data: what of it was not read,
     say.
@@ -88,6 +86,21 @@ class Assessment(Answer):
     notes: tuple[str, ...] = ()
 
     @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have images."""
+        return balance.balanced_accuracy([c.images for c in self.classes], self._hits)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have images or were guessed."""
+        guesses = [sum(column) for column in zip(*self.confusion, strict=True)]
+        return balance.macro_f1([c.images for c in self.classes], guesses, self._hits)
+
+    @property
+    def _hits(self) -> list[int]:
+        return [row[i] for i, row in enumerate(self.confusion)]
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the confusion matrix."""
         return tuple(c.name for c in self.classes)
@@ -106,6 +119,8 @@ class Assessment(Answer):
             Column("images", "images", count, right=True),
             Column("top1", "top-1", share, right=True),
             Column("top5", "top-5", share, right=True),
+            Column("balanced_accuracy", "balanced accuracy", share, right=True),
+            Column("macro_f1", "macro F1", share, right=True),
             Column("loss", "loss", lambda v: f"{v:.4f}", right=True),
         )
         return Table(columns, [[getattr(self, c.key) for c in columns]], upright=True)
@@ -121,6 +136,8 @@ class Assessment(Answer):
             "loss": self.loss,
             "top1": self.top1,
             "top5": self.top5,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
             "images": self.images,
             "device": self.device,
             "precision": self.precision,
@@ -130,7 +147,7 @@ class Assessment(Answer):
 
     def summary(self) -> str:
         """Network, images and scores."""
-        scores = f"top-1 {share(self.top1)}, top-5 {share(self.top5)}"
+        scores = f"top-1 {share(self.top1)}, top-5 {share(self.top5)}, balanced accuracy {share(self.balanced_accuracy)}"
         return f"{self.name:.80} on {self.images:,} {self.part} images of {self.data:.80}: {scores}"
 
 

@@ -20,8 +20,8 @@ Seconds = Annotated[float, Field(ge=0, le=1e12)]
 class LogRow(StoredDocument):
     """One row. `event` is train, or what was evaluated on: test, validation or batch. `step` counts batches, `epoch` passes over the data.
 
-    Rows of training have lr, loss, accuracy and images_per_s since the row before; rows of evaluation loss, top1, top5 and images, and
-    train_loss and train_accuracy since the evaluation before. Accuracies are shares. A loss that is not finite is None.
+    Rows of training have lr, loss, accuracy and images_per_s since the row before; rows of evaluation loss, top1, top5, images,
+    balanced_accuracy and macro_f1, and train_loss and train_accuracy since the evaluation before. Accuracies are shares. A loss that is not finite is None.
     """
 
     event: Text
@@ -33,6 +33,8 @@ class LogRow(StoredDocument):
     images_per_s: Number | None = None
     top1: Number | None = None
     top5: Number | None = None
+    balanced_accuracy: Number | None = None
+    macro_f1: Number | None = None
     images: Whole | None = None
     train_loss: Number | None = None
     train_accuracy: Number | None = None

@@ -85,6 +85,7 @@ class RunRecord(StoredDocument):
     origin: Text = ""
     data_sha256: Text | None = None
     classes: Texts | None = None
+    class_counts: Annotated[tuple[Whole, ...], Field(strict=False)] | None = None
     frozen: Texts = ()
     plan: PlanRecord | None = None
     torch: Text | None = None

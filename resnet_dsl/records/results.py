@@ -18,18 +18,21 @@ ROWS = 12
 
 class Scores(StoredDocument):
     """How good a network is on a set of images: mean cross-entropy (natural logarithm; None where it is not finite), and the shares of
-    images whose class is the first guess, and among the first five.
+    images whose class is the first guess, and among the first five. Balanced accuracy and macro F1 (`records/balance`) weigh each class
+    the same; they are None in what older versions wrote.
     """
 
     loss: Number | None
     top1: Number
     top5: Number
     images: Whole
+    balanced_accuracy: Number | None = None
+    macro_f1: Number | None = None
 
     @classmethod
-    def measured(cls, loss: float | None, top1: float, top5: float, images: int) -> Self:
+    def measured(cls, loss: float | None, top1: float, top5: float, images: int, **by_class: float) -> Self:
         """From what was computed, where the loss may be nan: the running statistics of a network can leave the range of numbers."""
-        return cls(loss=loss if loss is not None and math.isfinite(loss) else None, top1=top1, top5=top5, images=images)
+        return cls(loss=loss if loss is not None and math.isfinite(loss) else None, top1=top1, top5=top5, images=images, **by_class)
 
 
 _SOMETIMES = frozenset(("stopped_early", "best_step", "overfit_batch", "validation"))
@@ -74,7 +77,8 @@ class Results(Answer, StoredDocument):
 
 def results_table(results: Sequence[Results]) -> Table:
     """One row for each run."""
-    columns = (
+    alone = len(results) == 1
+    columns = [
         Column("name", "network"),
         Column("data", "data"),
         Column("params", "params", count, right=True),
@@ -84,9 +88,15 @@ def results_table(results: Sequence[Results]) -> Table:
         Column("test_top1", "the batch" if all(r.overfit_batch for r in results) else "test", share, right=True),
         Column("seconds", "seconds", lambda v: f"{v:,.1f}", right=True),
         Column("folder", "run folder"),
-    )
-    rows = [(r.name, r.data, r.params, r.epochs, r.train_loss, r.train_accuracy, r.test.top1, r.seconds, r.folder) for r in results]
-    return Table(columns, rows, upright=len(rows) == 1)
+    ]
+    rows = [[r.name, r.data, r.params, r.epochs, r.train_loss, r.train_accuracy, r.test.top1, r.seconds, r.folder] for r in results]
+    if alone and (test := results[0].test).balanced_accuracy is not None:
+        columns[7:7] = [
+            Column("balanced_accuracy", "balanced accuracy", share, right=True),
+            Column("macro_f1", "macro F1", share, right=True),
+        ]
+        rows[0][7:7] = [test.balanced_accuracy, test.macro_f1]
+    return Table(tuple(columns), rows, upright=alone)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -26,6 +26,7 @@ from resnet_dsl.runtime.conventions import asked_for
 from resnet_dsl.training.batches.batches import Batches
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.batches.order import Order, Share
+from resnet_dsl.training.classes import class_counts, class_weights
 from resnet_dsl.training.data.dataset import Dataset, Images, require_fit, split
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import SHARE, HeldOut
@@ -77,11 +78,16 @@ class Job:
         if own is not None and own.scale == normalisation.scale:
             normalisation = replace(own, axes=normalisation.axes)
         share = Share(world.rank, world.size, self.request.limit_batches, self.request.overfit_batch)
-        batches = Batches(part, self.recipe, normalisation, self.plan, share)
+        weights = class_weights(self.recipe, self.class_counts(part), len(self.data.classes))
+        batches = Batches(part, self.recipe, normalisation, self.plan, share, weights)
         on, images = ("test", self.data.test) if held_out is None else ("validation", held_out)
         if self.request.overfit_batch:
             on, images = "batch", _first_batch(part, self.recipe)
         return batches, EvaluationSet(on, images.to(self.plan.torch_device), normalisation)
+
+    def class_counts(self, part: Images) -> tuple[int, ...] | None:
+        """The number of images of each class, in order; None where only reading the images tells."""
+        return class_counts(part, len(self.data.classes))
 
     def network(self, world: World | None = None) -> ParallelModel:
         """The network with its initial weights, where and how the plan computes."""
@@ -206,5 +212,6 @@ def digest(text: str) -> str:
 
 def _first_batch(train: Images, recipe: Recipe) -> Images:
     """The images that `Share.overfit` trains on."""
+    assert train.labels is not None  # shards are refused before
     whole = recipe.model_copy(update={"accumulate": 1})
-    return train.take(Order(len(train), whole, Share(overfit=True), torch.device("cpu"))(0).index.sort().values)
+    return train.take(Order(train.labels, whole, Share(overfit=True), torch.device("cpu"))(0).index.sort().values)

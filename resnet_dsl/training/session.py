@@ -41,6 +41,7 @@ from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
 from resnet_dsl.training.data.items import Items
+from resnet_dsl.training.classes import announcement
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.plan import Plan, resumed_plan
@@ -99,7 +100,7 @@ def begin(
             if job.start is not None:
                 # Before run.json, which makes the folder a run's: that can then be resumed without the file it began with.
                 write_weights(folder.path / INITIAL, job.beginning().state_dict(), job, batches.normalisation)
-            folder.write_document(REQUEST, record(job))
+            folder.write_document(REQUEST, record(job, batches.train))
             folder.write(COMMAND, " ".join(command) + "\n")
             folder.write(SOURCE, emit(job.graph))
         world.barrier()
@@ -280,6 +281,8 @@ def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: Evaluat
     what = f"one batch of {len(evaluation.part):,}" if evaluation.on == "batch" else f"{len(batches.train):,}"
     watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
     watcher.say(f"device plan: {job.plan}")
+    if unequal := announcement(job.recipe, job.class_counts(batches.train), job.data.classes):
+        watcher.say(unequal)
     if not job.data.exact:
         why = "an item is not the same each time it is read" if isinstance(job.data.train, Items) else "shards are read as they come"
         watcher.say(f"note: {why}: a resumed or repeated run sees other batches, and ends with other weights")

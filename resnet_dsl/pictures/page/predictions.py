@@ -24,7 +24,7 @@ def predictions(key: str, title: str, found: Sampled | str) -> Section:
     of = found.scores
     # A loss that is not finite is None.
     loss = "" if of.loss is None else f", loss {of.loss:.4f}"
-    scores = f"{of.images:,} {of.part} images of {of.data}: top-1 {share(of.top1)}, top-5 {share(of.top5)}{loss}"
+    scores = f"{of.images:,} {of.part} images of {of.data}: top-1 {share(of.top1)}, top-5 {share(of.top5)}, balanced accuracy {share(of.balanced_accuracy)}, macro F1 {share(of.macro_f1)}{loss}"
     wrong, right = ([s for s in found.samples if (s.guess == s.true) is hit] for hit in (False, True))
     body = [f'<p class="about">{text(scores)}</p>', _confusion(of.confusion, of.class_names, title)]
     body.append(folded("Classes as a table", table_html(classes_table(of.classes, "csv"), f"{title}: classes")))

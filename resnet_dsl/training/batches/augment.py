@@ -38,14 +38,16 @@ def draw(how: Augment, n: int, seed: int, *when: str | int) -> Draws:
     return tables
 
 
-def alternate(draws: Draws, n: int, seed: int, epoch: int) -> Draws:
-    """Mirroring that alternates from epoch to epoch: an image's first side is chance, then never the same twice in a row.
+def alternate(draws: Draws, n: int, seed: int, index: torch.Tensor, turn: torch.Tensor) -> Draws:
+    """Mirroring that alternates: an image's first side is chance, then never the same twice in a row.
+
+    Row i of the draws is of image `index[i]` of `n`, which was taken `turn[i]` times before.
 
     So each pair of epochs sees both (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", section 3.6).
     """
     first = torch.rand(n, generator=generator(seed, "alternate"))
     table = draws["augment"].clone()
-    table[:, 2] = (first + 0.5 * (epoch % 2)) % 1
+    table[:, 2] = (first[index] + 0.5 * (turn % 2)) % 1
     return {**draws, "augment": table}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -28,10 +29,14 @@ class Batches:
 
     Images come from a feed, as bytes; here each is augmented by draws from (seed, epoch, image) and normalised, the batch is shrunk where the
     recipe begins with small images, and mixed. All of it happens on the device, and nothing waits for the device.
-    Raises SpecError (exit 2) where recipe, data and `share` do not fit.
+    `weights` (classes,) are what each class counts in the loss. Raises SpecError (exit 2) where recipe, data and `share` do not fit.
     """
 
-    def __init__(self, train: Images, recipe: Recipe, normalisation: Normalisation, plan: Plan, share: Share = Share()) -> None:  # noqa: B008
+    def __init__(
+        self, train: Images, recipe: Recipe, normalisation: Normalisation, plan: Plan, share: Share = Share(),  # noqa: B008
+        weights: torch.Tensor | None = None,
+    ) -> None:  # fmt: skip
+        self.weights, self.slices = None if weights is None else weights.to(plan.torch_device), share.ranks * recipe.accumulate
         self.train, self.recipe, self.plan, self.normalisation = train, recipe, plan, normalisation.to(plan.torch_device)
         augment.require_fit(recipe, train.shape, train.scale)
         self.feed = feed(train, recipe, share, plan)
@@ -49,7 +54,12 @@ class Batches:
         if (how := self.recipe.resolution) is not None:
             h, w = (side(how, step, self.total, full) for full in images.shape[2:])
             images = augment.shrink(images, (h, w))
-        return Batch(*mix(images, raw.labels, self.recipe.augment, self.recipe.seed, step))
+        images, targets = mix(images, raw.labels, self.recipe.augment, self.recipe.seed, step)
+        if self.weights is not None:
+            every = self.feed.labels(step)
+            whole = None if every is None else self.weights[every].sum() / self.slices
+            targets = replace(targets, weights=self.weights, whole=whole)
+        return Batch(images, targets)
 
     def _augmented(self, raw: Raw) -> torch.Tensor:
         how = self.recipe.augment

@@ -38,6 +38,9 @@ class Feed(Protocol):
     def __call__(self, step: int, part: int) -> Raw:
         """The images of one part of this rank's share of a step. Raises SpecError where they cannot be read."""
 
+    def labels(self, step: int) -> torch.Tensor | None:
+        """Labels of a whole step, of all ranks and parts, on the device; None where they are not known before it."""
+
     def close(self) -> None:
         """End what was begun for the steps to come."""
 
@@ -63,7 +66,7 @@ class FromMemory:
         self.device = plan.torch_device
         held = torch.device("cpu") if plan.data == "host" else self.device
         self.pinned = held != self.device and self.device.type == "cuda"
-        self.train, self.order = train.to(held), Order(len(train), recipe, share, held)
+        self.train, self.order = train.to(held), Order(train.labels, recipe, share, held)
         self.per_epoch = self.order.per_epoch
 
     def __call__(self, step: int, part: int) -> Raw:
@@ -74,6 +77,10 @@ class FromMemory:
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         return (tensor.pin_memory() if self.pinned else tensor).to(self.device, non_blocking=True)
+
+    def labels(self, step: int) -> torch.Tensor:
+        """Labels of a whole step."""
+        return self._moved(self.train.labels[self.order.whole(step)])
 
     def close(self) -> None:
         """Nothing was begun."""
@@ -136,7 +143,7 @@ class FromFiles:
 
     def __init__(self, train: Pictures, recipe: Recipe, share: Share, plan: Plan) -> None:
         self.train, self.device, self.parts = train, plan.torch_device, recipe.accumulate
-        self.order = Order(len(train), recipe, share, torch.device("cpu"))
+        self.order = Order(train.labels, recipe, share, torch.device("cpu"))
         self.per_epoch = self.order.per_epoch
         self.view = training_view(train.view, recipe, share)
         self._next = -1
@@ -156,6 +163,10 @@ class FromFiles:
         labels = self.train.labels[rows.index].to(self.device, non_blocking=True)
         return Raw(pixels.to(self.device, non_blocking=True), labels, moved)
 
+    def labels(self, step: int) -> torch.Tensor:
+        """Labels of a whole step."""
+        return self.train.labels[self.order.whole(step)].to(self.device, non_blocking=True)
+
     def _requests(self, place: int) -> Iterator[PictureRequest]:
         while True:
             rows = self.order(*divmod(place, self.parts))
@@ -173,6 +184,13 @@ class FromShards:
 
     def __init__(self, train: Shards, recipe: Recipe, share: Share, plan: Plan) -> None:
         require_batch(len(train), recipe, share)
+        if recipe.sampling == "balanced":
+            raise refuse(
+                "data-fit",
+                "shards are read as they come: sampling: balanced needs to know the label of each image before",
+                f"use {setting('train.class_weights', '[1, ...]')} with a number for each class, or {Argument('data', 'imagefolder')}",
+                at="recipe",
+            )
         if share.overfit or recipe.augment.flip == "alternate":
             raise refuse(
                 "data-fit",
@@ -194,6 +212,9 @@ class FromShards:
         draws = draw(self.recipe.augment, self.size, self.recipe.seed, "step", step, part, self.share.rank)
         moved = {k: v.to(self.device, non_blocking=True) for k, v in draws.items()}
         return Raw(pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True), moved)
+
+    def labels(self, step: int) -> None:
+        """They are known when they come."""
 
     def _read(self, step: int, part: int) -> tuple[torch.Tensor, torch.Tensor]:
         place = step * self.recipe.accumulate + part

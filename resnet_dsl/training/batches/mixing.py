@@ -16,18 +16,35 @@ from resnet_dsl.training.batches.seeds import derive
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """What a batch should be taken for: `labels` (N,) int64; where images were mixed, also the `others`, of weight 1 - `share`."""
+    """What a batch should be taken for: `labels` (N,) int64; where images were mixed, also the `others`, of weight 1 - `share`.
+
+    `weights` (classes,) are what each class counts in the loss, `whole` () what the labels of a whole step weigh, divided by the number of
+    parts that it is computed in.
+    """
 
     labels: torch.Tensor
     others: torch.Tensor | None = None
     share: float = 1.0
+    weights: torch.Tensor | None = None
+    whole: torch.Tensor | None = None
 
     def loss(self, logits: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-        """Mean cross-entropy (natural logarithm) of `logits` (N, classes), in their own precision; each target smoothed by `smoothing`."""
-        loss = functional.cross_entropy(logits, self.labels, label_smoothing=smoothing)
+        """Mean cross-entropy (natural logarithm) of `logits` (N, classes), in their own precision; each target smoothed by `smoothing`.
+
+        With `weights` it is torch's weighted mean: the sum of the weighted terms over the sum of the labels' weights, here of the whole
+        step, so that the mean over its parts is the same for any number of them. Mixed images have it once for each of the two labels.
+        """
+        loss = self._to(self.labels, logits, smoothing)
         if self.others is None:
             return loss
-        return self.share * loss + (1 - self.share) * functional.cross_entropy(logits, self.others, label_smoothing=smoothing)
+        return self.share * loss + (1 - self.share) * self._to(self.others, logits, smoothing)
+
+    def _to(self, labels: torch.Tensor, logits: torch.Tensor, smoothing: float) -> torch.Tensor:
+        if self.weights is None:
+            return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if self.whole is None:
+            return functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
+        return functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing, reduction="sum") / self.whole
 
     def __len__(self) -> int:
         return len(self.labels)

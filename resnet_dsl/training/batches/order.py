@@ -10,6 +10,7 @@ from resnet_dsl.diagnostics import refuse, setting
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, alternate, draw
 from resnet_dsl.training.batches.mixing import require_halves
+from resnet_dsl.training.batches.sampling import Drawn, balanced
 from resnet_dsl.training.batches.seeds import generator
 
 
@@ -34,40 +35,65 @@ class Rows:
     draws: Draws
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Epoch:
+    """The images of an epoch in their order (N,), each one's row in the tables of draws (N,), and these."""
+
+    index: torch.Tensor
+    row: torch.Tensor
+    draws: Draws
+
+
 class Order:
     """The rows of every step of a run, in any order.
 
-    An epoch is a permutation of (seed, epoch); the images that fill no whole batch are left out of it. A batch belongs to the
-    whole step: over all ranks and parts its rows are the same for any number of them.
+    An epoch is a permutation of (seed, epoch), or what `sampling.balanced` takes for `labels`; the images that fill no whole batch are
+    left out of it. A batch belongs to the whole step: over all ranks and parts its rows are the same for any number of them.
     Raises SpecError (exit 2) where a batch is larger than the data, or cannot be divided.
     """
 
-    def __init__(self, images: int, recipe: Recipe, share: Share, device: torch.device) -> None:
-        require_batch(images, recipe, share)
-        self.images, self.recipe, self.share, self.device = images, recipe, share, device
-        whole = images // recipe.batch
+    def __init__(self, labels: torch.Tensor, recipe: Recipe, share: Share, device: torch.device) -> None:
+        require_batch(len(labels), recipe, share)
+        self.labels, self.recipe, self.share, self.device = labels, recipe, share, device
+        whole = len(labels) // recipe.batch
         self.per_epoch = whole if share.limit is None else min(whole, share.limit)
-        self._epochs: dict[int, Rows] = {}
+        self._epochs: dict[int, _Epoch] = {}
 
     def __call__(self, step: int, part: int = 0) -> Rows:
         """The rows of one part of this rank's share of a step."""
-        epoch, place = divmod(0 if self.share.overfit else step, self.per_epoch)
-        whole = self._epoch(epoch)
-        first, last = place * self.recipe.batch, (place + 1) * self.recipe.batch
-        index = whole.index[first:last][self.share.rank + part * self.share.ranks :: self.share.ranks * self.recipe.accumulate]
-        return Rows(index, {name: table[index] for name, table in whole.draws.items()})
+        whole, batch = self._batch(step)
+        mine = slice(self.share.rank + part * self.share.ranks, None, self.share.ranks * self.recipe.accumulate)
+        row = whole.row[batch][mine]
+        return Rows(whole.index[batch][mine], {name: table[row] for name, table in whole.draws.items()})
 
-    def _epoch(self, epoch: int) -> Rows:
+    def whole(self, step: int) -> torch.Tensor:
+        """Positions of the images of a whole step, of all ranks and parts."""
+        whole, batch = self._batch(step)
+        return whole.index[batch]
+
+    def _batch(self, step: int) -> tuple[_Epoch, slice]:
+        epoch, place = divmod(0 if self.share.overfit else step, self.per_epoch)
+        return self._epoch(epoch), slice(place * self.recipe.batch, (place + 1) * self.recipe.batch)
+
+    def _epoch(self, epoch: int) -> _Epoch:
         if epoch not in self._epochs:
-            n, seed, how = self.images, self.recipe.seed, self.recipe.augment
-            order = torch.randperm(n, generator=generator(seed, "order", epoch))
+            n, seed, how = len(self.labels), self.recipe.seed, self.recipe.augment
+            # An image's draws are its own; where it may come twice in an epoch, they belong to its place.
+            everything = torch.arange(n)
+            if self.recipe.sampling == "balanced":
+                drawn = balanced(self.labels, seed, epoch)
+                index, row = drawn.images, everything
+            else:
+                index = row = torch.randperm(n, generator=generator(seed, "order", epoch))
+                drawn = Drawn(everything, torch.full((n,), epoch))
             draws = draw(how, n, seed, epoch)
             if how.flip == "alternate":
-                draws = alternate(draws, n, seed, epoch)
+                draws = alternate(draws, n, seed, *drawn)
             while len(self._epochs) > 1:
                 # Two are kept: what is read ahead may have come to the next one.
                 del self._epochs[next(iter(self._epochs))]
-            self._epochs[epoch] = Rows(order.to(self.device), {k: v.to(self.device) for k, v in draws.items()})
+            tables = {k: v.to(self.device) for k, v in draws.items()}
+            self._epochs[epoch] = _Epoch(index.to(self.device), row.to(self.device), tables)
         return self._epochs[epoch]
 
 

@@ -51,6 +51,10 @@ class Images(Protocol):
     def scale(self) -> Scale:
         """Whether pixels are bytes, 0 black and 255 white, or numbers on a scale of their own."""
 
+    @property
+    def labels(self) -> torch.Tensor | None:
+        """The labels of all images (N,) int64; None where only reading them tells."""
+
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Pixels (N, *shape), uint8 or float32, and labels (N,) int64 of all images in order, `size` at a time; without augmentation."""
 

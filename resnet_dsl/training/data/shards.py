@@ -123,6 +123,10 @@ class Shards:
         """Bytes, 0 black and 255 white, or finer."""
         return "deep" if self.form.deep else "bytes"
 
+    @property
+    def labels(self) -> None:
+        """They are read with the pictures."""
+
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Pixels (N, C, H, W) uint8 and labels of all, each once, `size` at a time at most. Raises SpecError (exit 3)."""
         # A worker takes whole shards; a sample must be the same pictures for any number of workers.

@@ -36,6 +36,7 @@ class Record:
 
 
 def _merit(scores: Scores, metric: Metric) -> float:
-    if metric != "loss":
-        return scores.top1 if metric == "top1" else scores.top5
-    return -scores.loss if scores.loss is not None else -math.inf
+    value: float | None = getattr(scores, metric)
+    if value is None:
+        return -math.inf
+    return -value if metric == "loss" else value

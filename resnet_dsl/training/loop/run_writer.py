@@ -23,6 +23,7 @@ from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.training.data.views import evaluation_side
+from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.device.device import find
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.job import Job
@@ -126,8 +127,8 @@ def _ranks(number: int) -> str:
     return "1 process" if number == 1 else f"{number} processes"
 
 
-def record(job: Job) -> RunRecord:
-    """What run.json holds."""
+def record(job: Job, train: Images) -> RunRecord:
+    """What run.json holds of a job and the images that it trains on."""
     return RunRecord(
         format=1,
         **{
@@ -138,6 +139,7 @@ def record(job: Job) -> RunRecord:
             "held_out": None if (part := job.data.held_out) is None else HeldOutRecord(share=part.share, seed=part.seed),
             "left_out": job.data.left_out,
             "classes": job.data.classes,
+            "class_counts": job.class_counts(train),
             "frozen": job.frozen,
             "plan": job.plan.record(),
             "torch": torch.__version__,
