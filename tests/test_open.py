@@ -104,7 +104,10 @@ def test_what_an_evaluation_holds() -> None:
     found = rd.evaluate("run", by="class")
     assert found.images == sum(c.images for c in found.classes) == sum(map(sum, found.confusion)) == 360
     assert found.top1 == sum(row[i] for i, row in enumerate(found.confusion)) / 360
-    assert repr(found) == f"<Assessment tiny on 360 test images of digits: top-1 {found.top1:.2%}, top-5 {found.top5:.2%}>"
+    assert repr(found) == (
+        f"<Assessment tiny on 360 test images of digits: top-1 {found.top1:.2%}, top-5 {found.top5:.2%}, "
+        f"balanced accuracy {found.balanced_accuracy:.2%}>"
+    )
 
 
 def test_what_predictions_hold() -> None:

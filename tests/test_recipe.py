@@ -84,7 +84,7 @@ def test_what_is_written_reads_back(name: str | dict[str, Any], tmp_path: Any) -
         ({"slow_start": {}}, "slow_start and warmup exclude each other"),
         ({"slow_start": {}, "warmup": 0.0, "lr": 0.01}, "would be no slow start"),
         ({"slow_start": {"layers": 3}}, "not permitted"),
-        ({"stop_early": {"metric": "accuracy"}}, "'top1', 'top5' or 'loss'"),
+        ({"stop_early": {"metric": "accuracy"}}, "'loss', 'balanced_accuracy' or 'macro_f1'"),
         ({"resolution": {"start": 1.0}}, "less than 1"),
         ({"ema": 1.0}, "less than 1"),
         ({"drop_path": 1.0}, "less than 1"),

@@ -241,7 +241,9 @@ def test_the_page_of_a_run(trained: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     text = written(str(trained))
     found, plain = Page(text), predictions(trained)
-    assert f"360 test images of digits: top-1 {plain.scores.top1:.2%}, top-5 {plain.scores.top5:.2%}, loss {plain.scores.loss:.4f}" in text
+    by_class = f"balanced accuracy {plain.scores.balanced_accuracy:.2%}, macro F1 {plain.scores.macro_f1:.2%}"
+    scores = f"top-1 {plain.scores.top1:.2%}, top-5 {plain.scores.top5:.2%}, {by_class}, loss {plain.scores.loss:.4f}"
+    assert f"360 test images of digits: {scores}" in text
     (matrix,) = [rows for caption, rows in found.tables.items() if "confusion matrix" in caption]
     assert matrix[0] == ["true", *map(str, range(10))]
     assert tuple(tuple(0 if cell == "." else int(cell) for cell in row[1:]) for row in matrix[1:]) == plain.scores.confusion
