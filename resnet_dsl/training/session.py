@@ -40,8 +40,8 @@ from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.training import finetune
 from resnet_dsl.training.batches.batches import Batches, total_steps
-from resnet_dsl.training.data.items import Items
 from resnet_dsl.training.classes import announcement
+from resnet_dsl.training.data.items import Items
 from resnet_dsl.training.data.load import open_dataset
 from resnet_dsl.training.data.split import HeldOut
 from resnet_dsl.training.device.plan import Plan, resumed_plan

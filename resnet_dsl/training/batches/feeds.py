@@ -80,7 +80,7 @@ class FromMemory:
 
     def labels(self, step: int) -> torch.Tensor:
         """Labels of a whole step."""
-        return self._moved(self.train.labels[self.order.whole(step)])
+        return self.order.labels_of(step).to(self.device)
 
     def close(self) -> None:
         """Nothing was begun."""
@@ -91,7 +91,7 @@ class FromArray:
 
     def __init__(self, train: ArrayRows, recipe: Recipe, share: Share, plan: Plan) -> None:
         self.train, self.device = train, plan.torch_device
-        self.order = Order(len(train), recipe, share, torch.device("cpu"))
+        self.order = Order(train.labels, recipe, share, torch.device("cpu"))
         self.per_epoch = self.order.per_epoch
 
     def __call__(self, step: int, part: int) -> Raw:
@@ -99,6 +99,10 @@ class FromArray:
         rows = self.order(step, part)
         moved = {k: v.to(self.device) for k, v in rows.draws.items()}
         return Raw(self.train.rows(rows.index.numpy()).to(self.device), self.train.labels[rows.index].to(self.device), moved)
+
+    def labels(self, step: int) -> torch.Tensor:
+        """Labels of a whole step."""
+        return self.order.labels_of(step).to(self.device)
 
     def close(self) -> None:
         """Nothing was begun."""
@@ -109,7 +113,7 @@ class FromItems:
 
     def __init__(self, train: Items, recipe: Recipe, share: Share, plan: Plan) -> None:
         self.train, self.device, self.parts = train, plan.torch_device, recipe.accumulate
-        self.order = Order(len(train), recipe, share, torch.device("cpu"))
+        self.order = Order(train.labels, recipe, share, torch.device("cpu"))
         self.per_epoch = self.order.per_epoch
         self._next = -1
         self._pixels: Iterator[torch.Tensor] = iter(())
@@ -126,6 +130,10 @@ class FromItems:
         rows = self.order(step, part)
         moved = {k: v.to(self.device, non_blocking=True) for k, v in rows.draws.items()}
         return Raw(pixels.to(self.device, non_blocking=True), self.train.labels[rows.index].to(self.device), moved)
+
+    def labels(self, step: int) -> torch.Tensor:
+        """Labels of a whole step."""
+        return self.order.labels_of(step).to(self.device)
 
     def _requests(self, place: int) -> Iterator[tuple[torch.Tensor, npt.NDArray[np.int64]]]:
         while True:
@@ -165,7 +173,7 @@ class FromFiles:
 
     def labels(self, step: int) -> torch.Tensor:
         """Labels of a whole step."""
-        return self.train.labels[self.order.whole(step)].to(self.device, non_blocking=True)
+        return self.order.labels_of(step).to(self.device)
 
     def _requests(self, place: int) -> Iterator[PictureRequest]:
         while True:

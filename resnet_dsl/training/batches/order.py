@@ -66,10 +66,10 @@ class Order:
         row = whole.row[batch][mine]
         return Rows(whole.index[batch][mine], {name: table[row] for name, table in whole.draws.items()})
 
-    def whole(self, step: int) -> torch.Tensor:
-        """Positions of the images of a whole step, of all ranks and parts."""
+    def labels_of(self, step: int) -> torch.Tensor:
+        """Labels of the images of a whole step, of all ranks and parts."""
         whole, batch = self._batch(step)
-        return whole.index[batch]
+        return self.labels[whole.index[batch].to(self.labels.device)]
 
     def _batch(self, step: int) -> tuple[_Epoch, slice]:
         epoch, place = divmod(0 if self.share.overfit else step, self.per_epoch)
