@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from resnet_dsl.diagnostics import Label, Location, SpecError, quote, refuse
 from resnet_dsl.language.expressions import Result
-from resnet_dsl.language.spec import Definition, Reference, Slot, SlotError, Stage, Step
+from resnet_dsl.language.spec import Definition, Pair, Reference, Slot, SlotError, Stage, Step
 from resnet_dsl.ops.arguments import Arg
 from resnet_dsl.ops.site import Value
 
 NOTHING: frozenset[str] = frozenset()
+
+Sides = tuple[int, int]
+"""Values of height and width."""
+
+NO_SIDES: Mapping[str, Sides] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,20 +90,34 @@ class Moving:
         self.readings, self.holes = [], []
 
 
+def unequal(sides: Mapping[str, Sides]) -> bool:
+    """Has a name another value for the height than for the width?"""
+    return any(height != width for height, width in sides.values())
+
+
 class Env(dict[str, Result]):
     """Names and their values. Arguments and `let` are computed when they are first read.
 
-    So nothing is computed for a step that is left out. `moves` are the names whose values are those of `moving`."""
+    So nothing is computed for a step that is left out. `moves` are the names whose values are those of `moving`. Where a name of `sides`
+    has a value for the height and another for the width, each side of a pair is evaluated with its own, whatever arguments it comes
+    through; elsewhere the name is the larger of the two.
+    """
 
     def __init__(
-        self, values: Mapping[str, Result], frame: Frame | None, moving: Moving | None = None, moves: frozenset[str] = frozenset()
-    ) -> None:
+        self, values: Mapping[str, Result], frame: Frame | None, moving: Moving | None = None, moves: frozenset[str] = NOTHING,
+        sides: Mapping[str, Sides] = NO_SIDES,
+    ) -> None:  # fmt: skip
         super().__init__(values)
+        self.update((name, max(pair)) for name, pair in sides.items())
         self.frame = frame
         self.pending: dict[str, tuple[Slot, Env]] = {}
         self.moving = moving
         self.moves = moves
         self._varying: dict[str, frozenset[str]] = {}
+        self.twins: tuple[Env, Env] | None = None
+        if unequal(sides):
+            height, width = (Env({**values, **{n: pair[side] for n, pair in sides.items()}}, frame, moving, moves) for side in (0, 1))
+            self.twins = height, width
 
     def __missing__(self, name: str) -> Result:
         if name in self.moves and self.moving is not None:
@@ -150,6 +170,12 @@ class Env(dict[str, Result]):
                 e.frame = self.frame
             raise
 
+    def pair(self, slots: Pair) -> Sides:
+        """Two values, of height and width. Raises SlotError."""
+        height, width = self.twins or (self, self)
+        first = int(height.value(slots[0]))
+        return first, first if height is width and slots[0] is slots[1] else int(width.value(slots[1]))
+
     def whole(self, name: str) -> int:
         """A name's value, on which the graph depends, as an integer; its rule has checked that it is one."""
         slot, env = self.pending.get(name, (None, self))
@@ -159,15 +185,27 @@ class Env(dict[str, Result]):
         """The same names, but `index` is that of a copy."""
         kept = {k: v for k, v in self.items() if self.moving is None or not self._moving_in(k)}
         copy = Env({**kept, "index": index}, self.frame, self.moving, self.moves - {"index"})
-        copy.pending = self.pending
+        copy.pending, copy.twins = self.pending, self.twins and (self.twins[0].counting(index), self.twins[1].counting(index))
         return copy
 
-    def inside(self, definition: Definition, call: Reference | Step, visible: Mapping[str, Result] | None = None) -> Env:
+    def inside(
+        self, definition: Definition, call: Reference | Step, visible: Mapping[str, Result] | None = None, sides: Mapping[str, Sides] = NO_SIDES
+    ) -> Env:
         """The scope of a definition that is called from here with a reference's or a step's arguments.
 
-        `visible` are the names of the language that it sees; left out, all of this scope's (a block sees what its
+        `visible` and `sides` are the names of the language that it sees; left out, all of this scope's (a block sees what its
         references see).
         """
+        if self.twins is None and not unequal(sides):
+            return self._inside(definition, call, None if visible is None else {**visible, **{n: pair[0] for n, pair in sides.items()}})
+        inner, height, width = (
+            of._inside(definition, call, None if visible is None else {**visible, **{n: side(pair) for n, pair in sides.items()}})
+            for of, side in zip((self, *(self.twins or (self, self))), (max, itemgetter(0), itemgetter(1)), strict=True)
+        )
+        inner.twins = height, width
+        return inner
+
+    def _inside(self, definition: Definition, call: Reference | Step, visible: Mapping[str, Result] | None) -> Env:
         frame = self.frame or Frame()
         names = visible if visible is not None else {k: self[k] for k in self if k not in self.pending}
         # A shipped definition's own names win over a spec's parameters, which it does not know of.

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from resnet_dsl.diagnostics import Collector, Location, quote, refuse
-from resnet_dsl.graph.env import Env, Frame, Moving, locate
+from resnet_dsl.graph.dilation import OutputStride, StageSides
+from resnet_dsl.graph.env import Env, Frame, Moving, Sides, locate
 from resnet_dsl.graph.graph import CALL, Graph, Program, Role, Shape
-from resnet_dsl.graph.residual import ResidualForm, build, merge_row, stride_fault
+from resnet_dsl.graph.residual import ResidualForm, build, divided, merge_row, sides_text, stride_fault
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, ScopeDraft
 from resnet_dsl.graph.steps import MAX_STEPS, Walker
 from resnet_dsl.graph.template import Expansions, Template, Templates
@@ -56,31 +57,37 @@ class _Expander:
         root = ScopeDraft(spec.input, numbered=False, reserved=frozenset())
         here = self._list(root, INPUT, spec.stem, "stem", {"first_width": first_width})
         position = 0
-        for i, (stage, (depth, width, stride)) in enumerate(zip(spec.stages, numbers, strict=True)):
-            program = self._stage(i, stage, depth, width, stride, root.shape(here), position, blocks)
+        keeping = OutputStride.of(spec, self.base)
+        for i, (stage, (depth, width, stride, dilation)) in enumerate(zip(spec.stages, numbers, strict=True)):
+            sides = keeping.stage(root, here, stride, dilation)
+            program = self._stage(i, stage, depth, width, sides, root.shape(here), position, blocks)
             here = root.add(CALL, program.shape, (here,), "stage", stage.at, name=stage.name, name_at=stage.name_at, program=program)
             position += depth
             self._keep_limits(root)
+        keeping.require(root, here)
         here = self._list(root, here, spec.head, "head", {"first_width": first_width})
         self._check_head(root, here)
         self._keep_limits(root)
         network = root.program("network", "network", spec.at)
         return Graph(spec.name, spec.classes, network, spec.init_weights, spec.zero_last, spec.description)
 
-    def _numbers(self) -> list[tuple[int, int, int]]:
-        """Depth, width and stride of each stage. Raises SpecError with everything that is wrong with them."""
-        found: list[tuple[int, int, int]] = []
+    def _numbers(self) -> list[tuple[int, int, Sides, Sides | None]]:
+        """Depth, width, stride and dilation of each stage. Raises SpecError with everything that is wrong with them."""
+        found: list[tuple[int, int, Sides, Sides | None]] = []
         problems = Collector()
         total = 0
         for stage in self.spec.stages:
-            values = []
-            for slot in (stage.depth, stage.width, stage.stride):
+            values, wrong = [], False
+            pairs = [stage.stride] if stage.dilation is None else [stage.stride, stage.dilation]
+            for slot in (stage.depth, stage.width, *(s for pair in pairs for s in dict.fromkeys(pair))):
                 try:
                     values.append(int(self.base.value(slot)))
                 except SlotError as e:
                     problems.report(e.code, e.message, e.help, at=e.slot.at)
-            if len(values) == 3:
-                found.append((values[0], values[1], values[2]))
+                    wrong = True
+            if not wrong:
+                stride, dilation = self.base.pair(stage.stride), None if stage.dilation is None else self.base.pair(stage.dilation)
+                found.append((values[0], values[1], stride, dilation))
                 total += values[0]
                 if total > MAX_BLOCKS:
                     problems.report(
@@ -90,13 +97,18 @@ class _Expander:
                         at=stage.depth.at,
                     )
                     break
-                if len(self.spec.input) == 1 and values[2] != 1:
-                    problems.report(
-                        "out-of-range",
-                        f"stride must be 1 where features (a vector) enter, but is {values[2]}: there is no size to divide",
-                        "delete the stride",
-                        at=stage.stride.at,
-                    )
+                for what, pair, slots in (
+                    ("stride", stride, stage.stride),
+                    ("dilation", dilation or (1, 1), stage.dilation or stage.stride),
+                ):
+                    if len(self.spec.input) == 1 and pair != (1, 1):
+                        problems.report(
+                            "out-of-range",
+                            f"{what} must be 1 where features (a vector) enter, but is {sides_text(pair)}: there is no size to "
+                            f"{'divide' if what == 'stride' else 'spread over'}",
+                            f"delete the {what}",
+                            at=slots[0].at,
+                        )
         problems.stop_if_any()
         return found
 
@@ -110,23 +122,24 @@ class _Expander:
 
     # --- stages and blocks ---
 
-    def _stage(self, i: int, stage: Stage, depth: int, width: int, stride: int, shape: Shape, position: int, total: int) -> Program:
+    def _stage(self, i: int, stage: Stage, depth: int, width: int, sides: StageSides, shape: Shape, position: int, total: int) -> Program:
         scope = ScopeDraft(shape, numbered=False)
         names: dict[str, Result] = {"width": width, "stage": i, "depth": depth}
         here = self._list(scope, INPUT, stage.before, "before", names, stage)
+        sides.require_used(stage, self.spec.blocks[stage.block.name])
         moving = Moving()
         common = (stage.block, stage.shortcut, stage.merge, width, self.walker.first_width, *self.spec.params.items())
         counted: set[Templates] = set()
         index = 0
         while index < depth:
-            step = stride if index == 0 else 1
+            own = sides.block(index)
             moving.move({"index": index, "position": position + index, "total": total, "stage": i, "depth": depth})
             entering = scope.shape(here)
-            templates = self.shared.templates((entering, step, *common))
+            templates = self.shared.templates((entering, *own.values(), *common))
             again = templates in counted and not templates.vary
-            program = self._block(stage, entering, {"width": width, "stride": step}, moving, templates, again)
+            program = self._block(stage, entering, width, own, moving, templates, again)
             counted.add(templates)
-            steady = program.shape == entering and not templates.vary and step == 1
+            steady = program.shape == entering and not templates.vary and own == sides.block(1)
             times = depth - index if steady else 1
             here = self._call(scope, here, program, index, times, stage)
             index += times
@@ -142,7 +155,7 @@ class _Expander:
         return scope.add(CALL, program.shape, (here,), "block", stage.at, name=str(index), name_at=stage.at, program=program, times=times)
 
     def _block(
-        self, stage: Stage, shape: Shape, values: Mapping[str, Result], moving: Moving, templates: Templates, again: bool
+        self, stage: Stage, shape: Shape, width: int, sides: Mapping[str, Sides], moving: Moving, templates: Templates, again: bool
     ) -> Program:
         """A block, from a template where there is one; its steps count unless they were counted for this stage (`again`)."""
         self.shared.spend(2)
@@ -150,24 +163,25 @@ class _Expander:
         if found is None or self.walker.count + found[0].steps > MAX_STEPS:
             moving.record()
             before = self.walker.count
-            program = self._expanded(stage, shape, values, moving)
+            program = self._expanded(stage, shape, width, sides, moving)
             found = Template(program, self.walker.count - before, self.interner), moving.holes
             templates.keep(moving.readings, found[0])
         elif not again:
             self.walker.count += found[0].steps
         return found[0].filled(found[1])
 
-    def _expanded(self, stage: Stage, shape: Shape, values: Mapping[str, Result], moving: Moving) -> Program:
+    def _expanded(self, stage: Stage, shape: Shape, width: int, sides: Mapping[str, Sides], moving: Moving) -> Program:
         """A block, with holes for the numbers that may be others in the next one."""
         definition = self.spec.blocks[stage.block.name]
-        outer = Env({**self.base, **values, "in": shape[0], "image": len(shape) == 3}, Frame(stage=stage), moving, frozenset(moving.values))
+        values = {**self.base, "width": width, "in": shape[0], "image": len(shape) == 3}
+        outer = Env(values, Frame(stage=stage), moving, frozenset(moving.values), sides)
         inner = outer.inside(definition, stage.block)
         scope = ScopeDraft(shape, numbered=False, reserved=frozenset({SHORTCUT, GATE}))
         out = inner.whole("out")
         merge = stage.merge or definition.merge or Reference("add", {}, definition.at)
         part = ResidualForm(
             f"block {quote(definition.name)}", definition.before, definition.body, definition.after, stage.shortcut, merge,
-            inner if stage.merge is None else outer, outer, inner, out, int(values["stride"]), stage.block.at if definition.shipped else definition.at, True,
+            inner if stage.merge is None else outer, outer, inner, out, sides["stride"], stage.block.at if definition.shipped else definition.at, True,
         )  # fmt: skip
         build(self.walker, scope, part)
         self._check_block(part, scope, shape)
@@ -175,7 +189,7 @@ class _Expander:
 
     def _check_block(self, part: ResidualForm, scope: ScopeDraft, shape: Shape) -> None:
         out = scope.drafts[-1].shape if scope.drafts else shape
-        want: Shape = (part.out, *(-(-side // part.stride) for side in shape[1:]))
+        want = divided(part.out, shape, part.stride)
         if out != want:
             flat = " (a vector: did a `flatten` slip in?)" if len(out) != len(want) else ""
             message, help, at = self._mismatch(part, scope, shape, out)
@@ -183,7 +197,7 @@ class _Expander:
                 raise locate("shape", f"{part.what}: {message}", help, at=at, frame=part.shortcut_env.frame)
             raise locate(
                 "shape",
-                f"{part.what} must give {kind_of(want)} (out {part.out}, stride {part.stride}), "
+                f"{part.what} must give {kind_of(want)} (out {part.out}, stride {sides_text(part.stride)}), "
                 f"but after the merge and `after` it gives {kind_of(out)}{flat}",
                 "change `out` or the steps so that they agree",
                 at=part.at,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from resnet_dsl.diagnostics import Location
-from resnet_dsl.graph.env import Env, locate
+from resnet_dsl.graph.env import Env, Sides, locate
 from resnet_dsl.graph.graph import CALL, Shape, Value
 from resnet_dsl.graph.scope import GATE, INPUT, SHORTCUT, ScopeDraft, StepWalker
 from resnet_dsl.language.expressions import Result
@@ -42,7 +42,7 @@ class ResidualForm:
     shortcut_env: Env
     env: Env
     out: int
-    stride: int
+    stride: Sides
     at: Location
     is_block: bool
 
@@ -68,7 +68,7 @@ def _shortcut(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, p: int,
         steps, env, kind, at = part.shortcut, part.shortcut_env, "shortcut", part.at
     else:
         policy = walker.spec.shortcuts[part.shortcut.name]
-        changed = part.stride != 1 or (not concat and out != x[0])
+        changed = part.stride != (1, 1) or (not concat and out != x[0])
         branch = policy.change if changed else policy.same
         moves = f"{x[0]} channels enter and {out} leave" if len(x) == 3 else f"{x[0]} features enter and {out} leave"
         if branch == "refuse":
@@ -79,7 +79,7 @@ def _shortcut(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, p: int,
                 raise locate("merge-shape", message, help, at=by.at, frame=by.frame, names=by.names)
             raise locate(
                 "policy-refuses",
-                f"shortcut {policy.name} refuses a change of shape: {moves}, with stride {part.stride}, in {part.what}",
+                f"shortcut {policy.name} refuses a change of shape: {moves}, with stride {sides_text(part.stride)}, in {part.what}",
                 "use a policy with a projection or padding (A, B, C, D), or keep width and stride",
                 at=part.shortcut.at,
                 frame=part.shortcut_env.frame,
@@ -94,8 +94,8 @@ def _shortcut(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, p: int,
                     frame=part.shortcut_env.frame,
                 )
             return None
-        names: dict[str, Result] = {"in": entering[0], "out": wanted, "stride": part.stride, "image": len(entering) == 3}
-        env = part.shortcut_env.inside(policy, part.shortcut, {**walker.spec.params, **names})
+        names: dict[str, Result] = {"in": entering[0], "out": wanted, "image": len(entering) == 3}
+        env = part.shortcut_env.inside(policy, part.shortcut, {**walker.spec.params, **names}, {"stride": part.stride})
         steps, kind, at = branch, policy.name, policy.at
     inner = ScopeDraft(entering, numbered=True)
     walker.run(steps, env, inner, INPUT, "step")
@@ -118,8 +118,8 @@ def _merge(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, f: int, s:
     try:
         shape = row.shape(Site({}, tuple(shapes)))
     except ShapeProblem as e:
-        want = (out, *(-(-side // part.stride) for side in scope.input[1:]))
-        declared = f"; out {out} and stride {part.stride} ask for {kind_of(want)}" if part.is_block else ""
+        want = divided(out, scope.input, part.stride)
+        declared = f"; out {out} and stride {sides_text(part.stride)} ask for {kind_of(want)}" if part.is_block else ""
         message = f"{part.what}: the body gives {kind_of(scope.shape(f))}, the shortcut {kind_of(scope.shape(s))}{declared}: {e.message}"
         help = _merge_help(scope.shape(f), scope.shape(s), e.help)
         if part.is_block and (strided := stride_fault(scope.input, scope.shape(f), part.stride)) is not None:
@@ -157,6 +157,16 @@ def _merge_help(f: Shape, s: Shape, otherwise: str) -> str:
     return otherwise
 
 
+def divided(out: int, x: Shape, stride: Sides) -> Shape:
+    """The shape that leaves a block: `out` channels, each side divided by its stride, rounded up."""
+    return (out, *(-(-side // s) for side, s in zip(x[1:], stride, strict=False)))
+
+
+def sides_text(sides: Sides) -> str:
+    """`2`, or `[1, 2]`: how messages name a stride."""
+    return str(sides[0]) if sides[0] == sides[1] else f"[{sides[0]}, {sides[1]}]"
+
+
 def merge_row(part: ResidualForm) -> Op:
     """The row of the op table that joins body and shortcut."""
     return OPS[MERGES[part.merge.name].op]
@@ -189,7 +199,7 @@ def arguments(signature: Signature, given: Reference, env: Env) -> dict[str, Val
         if key in given.words:
             found[key] = given.words[key]
         elif key in given.pairs:
-            found[key] = tuple(int(env.value(s)) for s in given.pairs[key])
+            found[key] = env.pair(given.pairs[key])
         elif key in given.args:
             found[key] = env.attribute(given.args[key], arg)
         else:

@@ -148,7 +148,7 @@ class Walker:
             elif key in step.words:
                 attrs[key] = step.words[key]
             elif key in step.pairs:
-                attrs[key] = tuple(int(env.value(s)) for s in step.pairs[key])
+                attrs[key] = env.pair(step.pairs[key])
                 slots[key] = step.pairs[key][0]
             elif key in step.args:
                 attrs[key] = env.attribute(step.args[key], arg)
@@ -259,7 +259,7 @@ class Walker:
 
     def _residual(self, step: Step, env: Env, scope: ScopeDraft, here: int, role: Role) -> int:
         group = ScopeDraft(scope.shape(here), numbered=False, reserved=frozenset({SHORTCUT, GATE}))
-        stride = int(env.value(step.args["stride"]))
+        stride = env.pair(step.pairs["stride"])
         shortcut = step.shortcut if step.shortcut is not None else Reference("identity", {}, step.at)
         merge = step.merge or Reference("add", {}, step.at)
         part = ResidualForm(

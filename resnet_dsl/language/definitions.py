@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from resnet_dsl.diagnostics import Collector, Location, Source, quote
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.files import PACKAGE
-from resnet_dsl.language.kinds import BLOCK_NAMES, POLICY_NAMES, SEQUENCE_NAMES, STEPS
+from resnet_dsl.language.kinds import BLOCK_NAMES, HIDDEN, POLICY_NAMES, SEQUENCE_NAMES, STEPS
 from resnet_dsl.language.reading import MAX_STEPS, Reader
 from resnet_dsl.language.source import read
 from resnet_dsl.language.spec import Change, Definition, Family, Slot, Step
@@ -21,7 +21,7 @@ MAX_DEFINITIONS = 256
 SECTIONS: Mapping[str, Family] = {"blocks": "block", "shortcuts": "shortcut", "sequences": "sequence"}
 _PLACES = {"block": "a block", "shortcut": "a shortcut policy", "sequence": "a sequence"}
 _NAMES = {"block": BLOCK_NAMES, "shortcut": POLICY_NAMES, "sequence": SEQUENCE_NAMES}
-_TAKEN = {"block": {*BLOCK_NAMES, "out"}, "shortcut": set(POLICY_NAMES), "sequence": set(SEQUENCE_NAMES)}
+_TAKEN = {"block": {*BLOCK_NAMES, "out"} - HIDDEN, "shortcut": set(POLICY_NAMES), "sequence": set(SEQUENCE_NAMES)}
 
 Definitions = dict[str, dict[str, Definition]]
 

@@ -108,6 +108,7 @@ Value = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "value"})]
 Number = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "number"})]
 Size = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "size"})]
 Window = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "window"})]
+WindowPair = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "windowPair"})]
 Depth = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "depth"})]
 Classes = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "classes"})]
 Figure = Annotated[Any, PlainValidator(_any), WithJsonSchema({DEFINED: "figure"})]
@@ -197,7 +198,13 @@ class StageForm(Form):
 
     depth: Depth = Field(description="Blocks in the stage.", examples=[3])
     width: Size = Field(description="Width of a block; what that means is the block's matter.", examples=[64])
-    stride: Window = Field("1", description="Stride of the first block.", examples=[2])
+    stride: WindowPair = Field("1", description="Stride of the first block: a number, or [height, width].", examples=[2, [1, 2]])
+    dilation: WindowPair = Field(
+        None,
+        description="Dilation of the blocks' spatial convolutions, a number or [height, width]; the first one of the first block keeps that of "
+        "the stage before. Left out: as in the stage before, 1 in the first.",
+        examples=[2],
+    )
     name: Annotated[Any, PlainValidator(_any), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"})] = Field(
         None, description="Module name; layer1, layer2, ... if left out.", examples=["layer1"]
     )
@@ -293,6 +300,11 @@ class SpecForm(Form):
         None,
         description="The stages in order; with `extends` also a mapping that patches the parent's by name.",
         examples=[[{"depth": 2, "width": 64}, {"depth": 2, "width": 128, "stride": 2}]],
+    )
+    output_stride: Window = Field(
+        None,
+        description="The stages divide the input by no more than this: what is left of their strides becomes dilation, with the same weights.",
+        examples=[8, 16],
     )
     head: StepsOrSequence = Field(None, description="After the stages; it ends in `classes` features.", examples=["classifier"])
     blocks: dict[str, BlockForm] = Field(

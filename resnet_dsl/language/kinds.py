@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from resnet_dsl.language.expressions import WORDS
-from resnet_dsl.ops.arguments import TIMES, WINDOW, Arg, Signature, value
+from resnet_dsl.ops.arguments import TIMES, WINDOW, Arg, Signature, pair, value
 from resnet_dsl.ops.table import OPS
 
 
@@ -37,7 +37,7 @@ STEPS: Mapping[str, Signature] = {
             "body": _STEPS,
             "before": _LIST,
             "shortcut": Arg("shortcut", "a policy, or a list of steps", default="identity"),
-            "stride": value(WINDOW, "told to the policy", 1),
+            "stride": pair(WINDOW, "told to the policy: a number, or [height, width]", 1),
             "merge": Arg("merge", "how body and shortcut are joined", default="add"),
             "after": _LIST,
         },
@@ -62,13 +62,16 @@ KINDS: Mapping[str, Mapping[str, Signature]] = {"norm": NORMS, "act": ACTS}
 
 INITS = ("he", "he_fan_in", "xavier", "torch", "fixup")
 
-BLOCK_NAMES = ("in", "image", "width", "stride", "stage", "index", "depth", "position", "total")
+BLOCK_NAMES = ("in", "image", "width", "stride", "dilation", "first_dilation", "stage", "index", "depth", "position", "total")
 POLICY_NAMES = ("in", "out", "stride", "image")
 SEQUENCE_NAMES = ("in", "image", "first_width")
 STAGE_LIST_NAMES = ("in", "image", "width", "stage", "depth")
 
 LANGUAGE_NAMES = frozenset({*BLOCK_NAMES, *POLICY_NAMES, *SEQUENCE_NAMES, *STAGE_LIST_NAMES, "classes"})
 """Names that an expression may find without the spec giving them; parameters take none of them."""
+
+HIDDEN = frozenset(("dilation", "first_dilation"))
+"""Names of the language that an argument or a `let` of a definition may have for itself: own blocks had them before the language did."""
 
 RESERVED = WORDS | {"in", "when", "as"}
 """Words that no argument, `let`, parameter or definition may take."""

@@ -77,7 +77,7 @@ class _Resolver(DefinitionReader):
             description=description.text if isinstance(description, Scalar) else "",
             input=inputs, classes=int(classes), params={**params, "classes": classes},
             norm=top["norm"] or Reference("batch", {}, tree.at), act=top["act"] or Reference("relu", {}, tree.at),
-            stem=stem, stages=tuple(stages), head=head,
+            stem=stem, stages=tuple(stages), head=head, output_stride=reader.slot(tree["output_stride"], WINDOW, "output_stride", base) if "output_stride" in tree else None,
             blocks=table["block"], shortcuts=table["shortcut"], sequences=table["sequence"], merge=top["merge"],
             init_weights=_text(init, "weights", "he"), zero_last=_text(init, "zero_last", "false") == "true",
             expect=expect, expect_shapes=expect_shapes, train=Train(tree.get("train"), document.root, document.train),
@@ -164,12 +164,9 @@ class _Resolver(DefinitionReader):
         names: dict[str, Location],
     ) -> Stage | None:
         reader = self.reader
-        numbers = replace(scope, place="a stage's depth, width and stride (params only)")
-        slots = {
-            key: reader.slot(tree[key], rule, key, numbers)
-            for key, rule in (("depth", DEPTH), ("width", SIZE), ("stride", WINDOW))
-            if key in tree
-        }
+        numbers = replace(scope, place="a stage's depth, width, stride and dilation (params only)")
+        slots = {key: reader.slot(tree[key], rule, key, numbers) for key, rule in (("depth", DEPTH), ("width", SIZE)) if key in tree}
+        sides = {key: reader.pair(tree[key], WINDOW, key, numbers) for key in ("stride", "dilation") if key in tree}
         name_tree = tree.get("name")
         name: str | None = f"layer{i}"
         name_at: Location | None = None
@@ -190,12 +187,13 @@ class _Resolver(DefinitionReader):
             own[key] = reader.reference(tree[key], key, per_block) if key in tree else top.get(key)
         inner = scope.plus(kinds(STAGE_LIST_NAMES), "a stage's list")
         lists = {key: self.steps(tree[key], key, inner) if key in tree else () for key in ("before", "after")}
-        depth, width, stride = slots.get("depth"), slots.get("width"), slots.get("stride") or constant(1, COUNT, tree.at, "stride")
+        depth, width, one = slots.get("depth"), slots.get("width"), constant(1, COUNT, tree.at, "stride")
         if name is None or depth is None or width is None or own["block"] is None or own["shortcut"] is None:
             return None
         return Stage(
-            name, tree.at, name_at, depth, width, stride, own["block"], own["shortcut"], own["merge"], lists["before"], lists["after"]
-        )
+            name, tree.at, name_at, depth, width, sides.get("stride") or (one, one), sides.get("dilation"),
+            own["block"], own["shortcut"], own["merge"], lists["before"], lists["after"],
+        )  # fmt: skip
 
     def _check_train(self, document: Loaded) -> None:
         """A recipe is checked with the spec that names or holds it."""

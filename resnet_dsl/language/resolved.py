@@ -14,7 +14,7 @@ from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree
 from resnet_dsl.ops.arguments import Signature, number_text
 
 _ORDER = ("version", "name", "description", "params", "input", "classes", "norm", "act", "stem", "block", "shortcut", "merge",
-          "stages", "head", "init", "expect", "train", "blocks", "shortcuts", "sequences")  # fmt: skip
+          "stages", "output_stride", "head", "init", "expect", "train", "blocks", "shortcuts", "sequences")  # fmt: skip
 _DEFAULTS = {"version": "1", "norm": "batch", "act": "relu", "head": "classifier"}
 _SAFE = re.compile(r"[A-Za-z0-9_./+*()<>=%-]([A-Za-z0-9_./+*()<>=% -]*[A-Za-z0-9_./+*()<>=%-])?\Z")
 _COLUMN = 56

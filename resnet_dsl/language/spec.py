@@ -67,6 +67,10 @@ def constant(value: Result, rule: ValueRule, at: Location, what: str) -> Slot:
     return Slot(of(value), rule, at, what)
 
 
+Pair = tuple[Slot, Slot]
+"""Two values, of height and width; one slot twice where one was written."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reference:
     """A name from a table (a block, a policy, a norm, ...) with the arguments given to it.
@@ -77,7 +81,7 @@ class Reference:
     name: str
     args: Mapping[str, Slot]
     at: Location
-    pairs: Mapping[str, tuple[Slot, Slot]] = field(default_factory=dict)
+    pairs: Mapping[str, Pair] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -95,7 +99,7 @@ class Step:
     alias_at: Location | None = None
     when: Slot | None = None
     args: Mapping[str, Slot] = field(default_factory=dict)
-    pairs: Mapping[str, tuple[Slot, Slot]] = field(default_factory=dict)
+    pairs: Mapping[str, Pair] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     kind: Reference | None = None
     steps: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
@@ -137,14 +141,18 @@ class Definition:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Stage:
-    """One stage: `depth` blocks of `width`, the first with `stride`; its own references or None for the net's."""
+    """One stage: `depth` blocks of `width`, the first with `stride` (height, width); its own references or None for the net's.
+
+    `dilation` is None where it is that of the stage before.
+    """
 
     name: str
     at: Location
     name_at: Location | None
     depth: Slot
     width: Slot
-    stride: Slot
+    stride: Pair
+    dilation: Pair | None
     block: Reference
     shortcut: Reference
     merge: Reference | None
@@ -169,7 +177,7 @@ class Train:
 class Spec:
     """A network, complete: every reference is known, every default is filled in.
 
-    `input` is (channels, height, width) or (features,). `train` says where its recipe stands. `overridden`: options changed it, so what its
+    `input` is (channels, height, width) or (features,). `output_stride` bounds what the stages divide it by. `train` says where its recipe stands. `overridden`: options changed it, so what its
     author expects is not tested. `folded`: it came with weights whose batch norms are folded, and compiles to that network.
     `tree` is the merged document, with the place of every value.
     """
@@ -183,6 +191,7 @@ class Spec:
     act: Reference
     stem: tuple[Step, ...]
     stages: tuple[Stage, ...]
+    output_stride: Slot | None
     head: tuple[Step, ...]
     blocks: Mapping[str, Definition]
     shortcuts: Mapping[str, Definition]
@@ -215,11 +224,22 @@ class Spec:
             Column("shortcut", "shortcut"),
             Column("depth", "depth", count, right=True),
             Column("width", "width", count, right=True),
-            Column("stride", "stride", count, right=True),
+            Column("stride", "stride", right=True),
         )
         rows = [
-            [s.name, s.block.name, s.shortcut.name, *(slot.whole(self.params) for slot in (s.depth, s.width, s.stride))]
+            [
+                s.name,
+                s.block.name,
+                s.shortcut.name,
+                *(slot.whole(self.params) for slot in (s.depth, s.width)),
+                _sides(s.stride, self.params),
+            ]
             for s in self.stages
         ]
         title = f"{self.name}: {shape_text(self.input)} to {self.classes}"
         return Table(columns, rows, title=title, notes=(self.description,) if self.description else ())
+
+
+def _sides(pair: Pair, params: Mapping[str, Result]) -> str:
+    height, width = (slot.whole(params) for slot in pair)
+    return str(height) if height == width else f"{height}x{width}"

@@ -18,7 +18,7 @@ class GateStep:
     attrs: Mapping[str, Value]
 
 
-def highway(x: Shape, channels: int, stride: int, given: Mapping[str, Value]) -> tuple[GateStep, ...]:
+def highway(x: Shape, channels: int, stride: tuple[int, int], given: Mapping[str, Value]) -> tuple[GateStep, ...]:
     """A convolution, or one value a channel; a linear layer on features. `given` are the merge's arguments. Raises ShapeProblem."""
     kernel, bias = given["kernel"], {"bias": True, "bias_init": given["bias"]}
     assert isinstance(kernel, tuple)
@@ -32,7 +32,7 @@ def highway(x: Shape, channels: int, stride: int, given: Mapping[str, Value]) ->
         raise ShapeProblem(message, "use an odd kernel", "kernel", "even-kernel")
     window: Mapping[str, Value] = {
         "kernel": kernel,
-        "stride": (stride, stride),
+        "stride": stride,
         "padding": (kernel[0] // 2, kernel[1] // 2),
         "dilation": (1, 1),
         "groups": 1,

@@ -74,5 +74,5 @@ class Op:
     """A merge whose operands' channels stand side by side, those of the shortcut first."""
     scales: bool = False
     """A merge by which the body of a residual in place scales what it reads: the main path goes through the other operand."""
-    gate: Callable[[Shape, int, int, Mapping[str, Value]], tuple[GateStep, ...]] | None = None
+    gate: Callable[[Shape, int, tuple[int, int], Mapping[str, Value]], tuple[GateStep, ...]] | None = None
     """A merge with a third operand, which it makes from the scope's input: the input's shape, the channels, the stride, its arguments."""

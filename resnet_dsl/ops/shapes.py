@@ -34,8 +34,10 @@ def _need_map(x: Shape, what: str) -> None:
 def _check_stride(x: Shape, stride: tuple[int, int], what: str) -> None:
     for side, name, s in zip(x[1:], ("height", "width"), stride, strict=True):
         if s > 1 and side == 1:
-            raise ShapeProblem(f"{what} has stride {s}, but the {name} of {kind_of(x)} is 1 already: the map is too small",
-                               "use fewer strides or a larger input", "stride")  # fmt: skip
+            # A signal: along the other side there is something left to divide.
+            other = "write stride: [1, {s}]" if name == "height" else "write stride: [{s}, 1]"
+            help = f"{other.format(s=s)} to divide the other side alone" if max(x[1:]) > 1 else "use fewer strides or a larger input"
+            raise ShapeProblem(f"{what} has stride {s}, but the {name} of {kind_of(x)} is 1 already: the map is too small", help, "stride")
 
 
 def _window(x: Shape, site: Site, what: str, *, ceil: bool = False) -> tuple[int, int]:
