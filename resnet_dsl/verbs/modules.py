@@ -13,7 +13,7 @@ from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.records.folder import weights_file
 from resnet_dsl.records.stated import silent
 from resnet_dsl.verbs.checks import whole
-from resnet_dsl.verbs.targets import Network, Settings, graph_of
+from resnet_dsl.verbs.targets import Network, Settings, graph_of, listed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +28,7 @@ def build(
     seed: int | None = None,
     weights: str | os.PathLike[str] | None = None,
     outputs: str | Iterable[str] = (),
+    output_stride: int | None = None,
     key: str | None = None,
     prefix: str | None = None,
     head: Head | None = None,
@@ -43,6 +44,9 @@ def build(
     With `outputs`, paths as `inspect` prints them (`layer2`, `layer2.1`, `stem`), it gives the list of these values in this order in
     place of the classes. What they do not need is neither computed nor there: no head, no later stage. `module.feature_info` says of
     each its `module`, `num_chs` and `reduction` (the stride against the input), in timm's words.
+
+    With `output_stride`, 8 or 16 say, the stages divide the input by no more than that: their other strides become dilation, as in torchvision
+    (`replace_stride_with_dilation`) and timm. Names and shapes of the weights stay as they are.
 
     With `weights`, a `.safetensors` file, a state_dict that torch.save wrote, or a run's folder, all its tensors come from there; the file may have
     the names of another library, and other tensors beside the network. `key` is where in the file they are, where it holds several state_dicts
@@ -65,7 +69,8 @@ def build(
     if file is None and adapt.asked:
         named = next(name for name in ("key", "prefix", "head", "first_conv") if getattr(adapt, name) is not None)
         raise refuse("usage", f"{Argument(named)} is for given weights", f"add {Argument('weights', 'FILE')}", at=Argument(named))
-    return build(graph_of(network, overrides), seed=seed, weights=file, outputs=outputs, adapt=adapt, tell=tell)
+    settings = [*listed(overrides), *([] if output_stride is None else [f"output_stride={output_stride}"])]
+    return build(graph_of(network, settings), seed=seed, weights=file, outputs=outputs, adapt=adapt, tell=tell)
 
 
 def bench(
