@@ -154,7 +154,7 @@ def test_a_signal_of_height_1() -> None:
         ({"stages": [{"depth": 1, "width": 8, "stride": ["k", 1]}]}, "unknown name 'k'", "params"),
         ({"stages": [{"depth": 1, "width": 8, "stride": [1, 2]}], "shortcut": "identity"}, "with stride [1, 2]", "use a policy"),
         ({"stages": [{"depth": 1, "width": 8, "stride": [1, 2]}], "blocks": {"own": {"body": [{"conv": {"out": "width", "kernel": 3}}]}}, "block": "own"},
-         "ask for a map of 8x8x4", ""),
+         "no step takes the stage's stride of [1, 2]", "give one step"),
         ({"stages": [{"depth": 1, "width": 8, "dilation": [2, 0]}]}, "'dilation' must be at least 1", "use a whole number"),
         ({"stages": [{"depth": 1, "width": 8, "dilation": 2}], "blocks": {"own": {"body": [{"conv": {"out": "width", "kernel": 3}}]}}, "block": "own"},
          "block 'own' takes no dilation, but stage 'layer1' has one", "conv: {..., dilation: dilation}"),

@@ -8,7 +8,6 @@ A shortcut with steps reads p, the identity reads x (He et al. 2016).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 from resnet_dsl.diagnostics import Location
 from resnet_dsl.graph.env import Env, Sides, locate
@@ -138,14 +137,14 @@ def _merge(walker: StepWalker, scope: ScopeDraft, part: ResidualForm, f: int, s:
     return scope.add(op, shape, operands, "merge", part.at, attrs=(("spine", spine),))
 
 
-def stride_fault(entering: Shape, leaving: Shape, stride: int) -> tuple[str, str] | None:
+def stride_fault(entering: Shape, leaving: Shape, stride: Sides) -> tuple[str, str] | None:
     """What is wrong where no step of a body takes the stage's stride, or more than one does, and the fix; None where it is something else."""
-    if stride == 1 or len(entering) != 3 or len(leaving) != 3:
+    if stride == (1, 1) or len(entering) != 3 or len(leaving) != 3 or entering[1:] == divided(0, entering, stride)[1:]:
         return None
-    if entering[1:] == leaving[1:]:
-        return f"no step takes the stage's stride of {stride}, so the map keeps its size", "give one step `stride: stride`"
-    if leaving[1:] == tuple(ceil(ceil(side / stride) / stride) for side in entering[1:]):
-        return f"two steps take the stage's stride of {stride}, so it counts twice", "leave `stride: stride` at one step"
+    if leaving[1:] == entering[1:]:
+        return f"no step takes the stage's stride of {sides_text(stride)}, so the map keeps its size", "give one step `stride: stride`"
+    if leaving[1:] == divided(0, divided(0, entering, stride), stride)[1:]:
+        return f"two steps take the stage's stride of {sides_text(stride)}, so it counts twice", "leave `stride: stride` at one step"
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from resnet_dsl.diagnostics import visible
+from resnet_dsl.diagnostics import clean
 
 RATIO = 5
 """From this many images in the largest class for one in the smallest, a run says that its classes are unequal."""
@@ -62,5 +62,5 @@ def unequal(counts: Sequence[int], names: Sequence[str]) -> str | None:
     if not found or found[0][0] < RATIO * found[-1][0]:
         return None
     shown = found if len(found) <= _NAMED else [found[0], found[-1]]
-    each = ", ".join(f"{visible(name):.40} {n:,}" for n, name in shown)
+    each = ", ".join(f"{clean(name):.40} {n:,}" for n, name in shown)
     return f"classes are unequal, 1:{found[0][0] / found[-1][0]:,.3g} ({'largest and smallest: ' if shown != found else ''}{each} images)"
