@@ -96,6 +96,27 @@ BLOCK = "blocks:\n  mine:\n    body:\n      - conv: {out: mid, kernel: 1}\n     
         ("blocks: {mine: {body: [conv: {out: out, kernel: 3, stride: stride}, norm, act: sigmoid]}}\nblock: mine", set()),
         ("extends: resnet20\nstages: {layer3: {depth: 9}}", {"uneven-stages"}),
         ("extends: resnet50", {"late-stride"}),
+        # After the last layer, however it is wrapped; a ReLU before a last pool is meant, a gate or a squashing there is not.
+        ("head: [globalpool, flatten, linear: {out: classes}, act: relu]", {"act-after-head"}),
+        ("head: [globalpool, flatten, linear: {out: classes}, act: tanh, dropout: {rate: 0.1}]", {"act-after-head"}),
+        ("head: [globalpool, flatten, chain: [linear: {out: classes}, chain: [act: sigmoid]]]", {"act-after-head"}),
+        ("head: [conv: {out: classes, kernel: 1, bias: true}, act, globalpool, flatten]", set()),
+        ("head: [conv: {out: classes, kernel: 1, bias: true}, act: softmax, globalpool, flatten]", {"act-after-head"}),
+        ("head: [conv: {out: classes, kernel: 1, bias: true}, act: sigmoid, globalpool, flatten]", {"act-after-head"}),
+        ("head: [globalpool, flatten, linear: {out: classes}, act: identity]", set()),
+        ("head: [globalpool, flatten, act, linear: {out: classes}]", set()),
+        ("extends: squeezenet", {"same-map"}),
+        # A stride that a dilation replaces.
+        ("stages: [{depth: 1, width: 16}, {depth: 1, width: 32}]\nblocks: {mine: {body: [conv: {out: out, kernel: 3, dilation: 2}, norm], after: [act]}}\nblock: mine", set()),
+        # Only what is padded is a finding, and an even kernel cannot do better than one pixel less.
+        ("stem: [conv: {out: 16, kernel: 5, padding: 1}, norm, act]", {"map-by-padding"}),
+        ("stem: [conv: {out: 16, kernel: 1, padding: 1}, norm, act]", {"map-by-padding"}),
+        ("stem: [conv: {out: 16, kernel: [1, 3], padding: 1}, norm, act]", {"map-by-padding"}),
+        ("stem: [conv: {out: 16, kernel: 3, dilation: 2, padding: 1}, norm, act]", {"map-by-padding"}),
+        ("stem: [cifar, maxpool: {kernel: 2, stride: 1, padding: 1}]", {"map-by-padding"}),
+        ("stem: [conv: {out: 16, kernel: 3, padding: 0}, norm, act]", set()),
+        ("stem: [conv: {out: 16, kernel: 4, padding: 1}, norm, act]", set()),
+        ("stem: [conv: {out: 16, kernel: 3, dilation: 2, padding: 2}, norm, act, maxpool: {kernel: 3, stride: 1, padding: 1}]", set()),
     ],
 )  # fmt: skip
 def test_rules_read_the_graph(excerpt: str, expected: set[str], tmp_path: Path) -> None:
@@ -109,6 +130,12 @@ def test_rules_read_the_graph(excerpt: str, expected: set[str], tmp_path: Path) 
         ("stages:\n  - {depth: 1, width: 16}\n  - {depth: 1, width: 24, stride: 2}", "  - {depth: 1, width: 24, stride: 2}", "24"),
         ("stem:\n  - conv: {out: 16, kernel: 3, bias: true}\n  - norm\n  - act", "  - conv: {out: 16, kernel: 3, bias: true}", "conv"),
         ("extends: resnet50\nblock: {bottleneck: {se: 16}}", "block: {bottleneck: {se: 16}}", "bottleneck"),
+        ("head: [globalpool, flatten, linear: {out: classes},\n  act: softmax]", "  act: softmax]", "act"),
+        # What a child changes is blamed in the child, not the parent's line.
+        ("extends: resnet18\nstages: {layer4: {stride: 1}}", "stages: {layer4: {stride: 1}}", "1}"),
+        ("extends: resnet20\nstages:\n  layer2: {depth: 9}", "  layer2: {depth: 9}", "9}"),
+        ("extends: resnet18\nstages:\n  layer4:\n    width: 300", "    width: 300", "300"),
+        ("extends: resnet34\nstages:\n  layer2: {stride: 1}", "  layer2: {stride: 1}", "1}"),
     ],
 )
 def test_places(excerpt: str, line: str, shown: str, tmp_path: Path) -> None:

@@ -133,6 +133,17 @@ RULES: Mapping[str, LintRule] = {
     "twice": LintRule("the same norm or activation twice",
         "The second one has no further effect. Most often a sequence already ends in it.",
         "delete one of the two", "stem: [cifar, act]", "stem: cifar", rules.twice),
+    "act-after-head": LintRule("an activation between the last layer and the loss",
+        "Training applies softmax and the logarithm in its loss, so a network ends in plain scores (logits). A softmax, sigmoid or tanh "
+        "before it keeps the scores within 1 of each other, and a ReLU takes all negative ones away: the network learns slowly, or nothing.",
+        "delete that step: `predict` gives probabilities, which it makes from the scores",
+        "head: [globalpool, flatten, linear: {out: classes}, act: softmax]", "head: [globalpool, flatten, linear: {out: classes}]",
+        rules.act_after_head),
+    "map-by-padding": LintRule("a map that grows or shrinks by its padding",
+        "A step of stride 1 with padding is meant to keep the size of the map: padding `same` does. Another number changes the size by a "
+        "few pixels, which costs time or information and fits no later stride. A step without padding (a valid convolution) is no finding.",
+        "write padding: same, or leave padding out",
+        "stem: [conv: {out: 16, kernel: 3, padding: 2}, norm, act]", "stem: [conv: {out: 16, kernel: 3}, norm, act]", rules.map_by_padding),
 }  # fmt: skip
 """By code, in the order of `resnet-dsl lint --help`."""
 

@@ -10,11 +10,11 @@ from functools import cached_property
 from itertools import pairwise
 
 from resnet_dsl.analysis.cost import Costs, work
-from resnet_dsl.analysis.structure import late_strides, main_path
+from resnet_dsl.analysis.structure import last_activation, late_strides, main_path
 from resnet_dsl.diagnostics import Location, Source, quote
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Node, Program
-from resnet_dsl.language.spec import Spec, Stage
+from resnet_dsl.language.spec import Slot, Spec, Stage
 from resnet_dsl.language.tree import MappingTree, Scalar, Tree
 from resnet_dsl.ops.table import OPS
 from resnet_dsl.table import shape_text
@@ -49,7 +49,7 @@ class Subject:
         seen: set[int] = set()
         top = self.key("stem")
         yield top, self.graph.root
-        todo = deque((stage.block.at, n.callee) for stage, call in self.stages() for n in [call])
+        todo = deque((self.own(stage.block.at, *_places(stage)), call.callee) for stage, call in self.stages())
         todo += [(self.at(n, top), n.program) for n in self.graph.root.nodes if n.program is not None and n.role != "stage"]
         while todo:
             at, program = todo.popleft()
@@ -60,7 +60,21 @@ class Subject:
 
     def at(self, node: Node, otherwise: Location) -> Location:
         """A node's step where the user wrote it; `otherwise` for a step of a shipped definition."""
-        return node.location if node.location is not None and node.location.source not in self.shipped else otherwise
+        if node.location is None or node.location.source in self.shipped:
+            return otherwise
+        stage = next((stage for stage in self.spec.stages if stage.at is node.location), None)
+        return node.location if stage is None else self.own(stage.at, *_places(stage))
+
+    def own(self, *places: Location) -> Location:
+        """The first of some places that is in the spec itself, not in a parent, whose line it may override; else the first of all."""
+        return next((at for at in places if at.source == self.spec.at.source), places[0])
+
+    def causes(self, *slots: Slot) -> Location:
+        """The place to blame for some values: what the spec itself says of one, or of a parameter that one reads."""
+        params = self.spec.tree.get("params")
+        keys = params.keys_at if isinstance(params, MappingTree) else {}
+        read = (keys[name] for slot in slots for name in sorted(slot.expression.names) if name in keys)
+        return self.own(*(slot.at for slot in slots), *read)
 
     @cached_property
     def shipped(self) -> set[Source]:
@@ -71,6 +85,11 @@ class Subject:
     def key(self, name: str) -> Location:
         """The place of a top-level key, or of the whole."""
         return self.spec.tree.keys_at.get(name, self.spec.at)
+
+
+def _places(stage: Stage) -> tuple[Location, ...]:
+    """Where a stage's own values stand, of which a child may have changed each."""
+    return stage.stride.at, stage.block.at, stage.width.at, stage.depth.at, stage.shortcut.at
 
 
 Finding = tuple[Location, str]
@@ -169,22 +188,29 @@ def _joins(stage: Program) -> bool:
 
 def same_map(s: Subject) -> Iterator[Finding]:
     for before, after, a, b in _widths(s):
-        if a.shape[1:] == b.shape[1:] and a.shape[0] != b.shape[0]:
+        if a.shape[1:] == b.shape[1:] and a.shape[0] != b.shape[0] and not _dilates(b):
             yield (
-                after.width.at,
+                s.causes(after.width, after.stride, before.width),
                 f"stages {before.name} and {after.name} give maps of one size, {shape_text(a.shape[1:])}, with {a.shape[0]} and {b.shape[0]} channels",
             )
 
 
+def _dilates(program: Program) -> bool:
+    """Does a convolution in it have a dilation, as where one replaces a stride (Yu and Koltun 2016)?"""
+    return any(
+        _dilates(n.program) if n.program is not None else _group(n) == "conv" and n.pair("dilation") != (1, 1) for n in program.nodes
+    )
+
+
 def halved_map(s: Subject) -> Iterator[Finding]:
-    for _, after, a, b in _widths(s):
+    for before, after, a, b in _widths(s):
         if (
             all(-(-x // 2) == y for x, y in zip(a.shape[1:], b.shape[1:], strict=True))
             and a.shape[1:] != b.shape[1:]
             and b.shape[0] != 2 * a.shape[0]
         ):
             yield (
-                after.width.at,
+                s.causes(after.width, after.stride, before.width),
                 f"stage {after.name} halves the map and goes from {a.shape[0]} to {b.shape[0]} channels, not to {2 * a.shape[0]}",
             )
 
@@ -268,8 +294,9 @@ def uneven_stages(s: Subject) -> Iterator[Finding]:
     runs = [sum(n.times for n in call.callee.nodes if n.role == "block") for call in s.graph.stages]
     if len(runs) == 3 and len(s.graph.input) == 3 and min(s.graph.input[1:]) <= SMALL_INPUT and len(set(runs)) > 1:
         depth = Costs(s.graph).network.depth
+        deepest = s.spec.stages[runs.index(max(runs))]
         yield (
-            s.spec.stages[runs.index(max(runs))].depth.at,
+            s.causes(deepest.depth, *(stage.depth for stage in s.spec.stages)),
             f"the three stages have {', '.join(map(str, runs))} blocks: depth {depth} is no 6n+2",
         )
 
@@ -319,3 +346,28 @@ def twice(s: Subject) -> Iterator[Finding]:
             before = by_path.get(node.inputs[0])
             if before is not None and _group(node) in ("norm", "act") and not OPS[node.op].view and node.op == before.op:
                 yield s.at(node, at), f"{before.path} and {node.path} do the same, one right after the other"
+
+
+def act_after_head(s: Subject) -> Iterator[Finding]:
+    if (found := last_activation(s.graph)) is not None:
+        yield s.at(found.node, s.key("head")), found.message
+
+
+def map_by_padding(s: Subject) -> Iterator[Finding]:
+    for at, program in s.scopes():
+        for node in program.nodes:
+            if _group(node) in ("conv", "pool") and node.get("padding") is not None and (words := _moved(node, program)):
+                yield s.at(node, at), words
+
+
+def _moved(node: Node, program: Program) -> str:
+    """How a step of stride 1 changes the map by its padding; empty where it does not, or pads nothing, as a valid convolution."""
+    before, after = program.in_shapes(node)[0][1:], node.shape[1:]
+    stride, padding, kernel = node.pair("stride"), node.pair("padding"), node.pair("kernel")
+    for old, new, s, p, k in zip(before, after, stride, padding, kernel, strict=True):
+        # No padding alike at both sides keeps a map under an even kernel: one pixel less is the nearest there is.
+        if s == 1 and p and new != old and not (k % 2 == 0 and new == old - 1):
+            verb = "larger" if new > old else "smaller"
+            what = f"a {_kernel(node)} {'conv' if _group(node) == 'conv' else 'pool'}"
+            return f"{what} of stride 1 makes the map {verb}, {shape_text(before)} to {shape_text(after)}, by its padding of {shape_text(padding)}"
+    return ""

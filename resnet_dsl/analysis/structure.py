@@ -1,4 +1,4 @@
-"""What a graph's structure shows: which block convolution carries the stride."""
+"""What a graph's structure shows: which block convolution carries the stride, and what the network ends in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from resnet_dsl.graph.graph import Graph, Node, Program
+from resnet_dsl.graph.graph import Graph, Node, Program, join
+from resnet_dsl.ops.exactness import GATE, SQUASHED
 from resnet_dsl.ops.table import OPS
 
 
@@ -52,3 +53,52 @@ def main_path(block: Program) -> Iterator[Node]:
 
 def _macs(program: Program, node: Node) -> int:
     return OPS[node.op].macs(program.site(node))
+
+
+@dataclass(frozen=True, slots=True)
+class LastActivation:
+    """An activation between the last weighted layer of a network and its loss: its step, its full path, what a picture calls it."""
+
+    node: Node
+    path: str
+    label: str
+
+    @property
+    def is_softmax(self) -> bool:
+        """Is it the softmax that the loss applies by itself?"""
+        return self.node.op == "softmax" and self.node["groups"] == 1
+
+    @property
+    def message(self) -> str:
+        """What is wrong with it, in one sentence."""
+        if self.is_softmax:
+            return f"{self.path} is a softmax after the last layer: the loss applies softmax itself, so training sees it twice"
+        return f"{self.path} is {self.label} after the last layer: the loss reads any number, and {self.label} leaves only some of them"
+
+
+def last_activation(graph: Graph) -> LastActivation | None:
+    """The activation that a network's classes go through on their way to the loss, or None.
+
+    A ReLU before a last pool is meant (SqueezeNet, Iandola et al. 2016); what squeezes its values into a range is not.
+    """
+    pooled = False
+    for path, program, node in _from_the_end(graph.root, ""):
+        row = OPS[node.op]
+        if row.weighted or row.group in ("norm", "merge"):
+            return None
+        if row.group == "act" and not row.view and (not pooled or row.exact in (GATE, SQUASHED)):
+            return LastActivation(node, path, row.label(program.site(node)))
+        pooled = pooled or row.group == "pool"
+    return None
+
+
+def _from_the_end(program: Program, scope: str) -> Iterator[tuple[str, Program, Node]]:
+    """The operations of a scope with their paths, from the last back to the first, as far as each reads only the one before."""
+    here = program.output
+    while here:
+        node = program.node(here)
+        if node.program is None:
+            yield join(scope, node.path), program, node
+        else:
+            yield from _from_the_end(node.program, join(scope, node.paths[-1]))
+        here = node.inputs[0]
