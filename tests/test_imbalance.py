@@ -257,3 +257,16 @@ def test_a_run_and_the_same_run_resumed(tmp_path: Path, how: dict[str, Any]) -> 
     assert sum(whole.record.class_counts or ()) == 256
     assert whole.evaluations[-1].macro_f1 is not None
     assert whole.results.test.balanced_accuracy == rd.evaluate(whole.path, precision="fp32").balanced_accuracy
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [("softmax", "applies a softmax by itself"), ("sigmoid", "takes plain scores"), ("relu", "takes plain scores"), ("", "")],
+)
+def test_an_activation_before_the_loss_is_said(tmp_path: Path, act: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    head = "[globalpool, flatten, linear: {out: classes, as: fc}" + (f", act: {act}]" if act else "]")
+    (tmp_path / "net.yaml").write_text(f"extends: resnet20-digits\nparams: {{n: 1}}\nhead: {head}\n")
+    rd.train(tmp_path / "net.yaml", steps=1, batch=8, limit_train=16, out=tmp_path / "run", plan="precision=fp32,threads=1")
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning")]
+    assert len(said) == bool(act)
+    assert not act or (f"act2 ({act}" in said[0].lower() and words in said[0])

@@ -89,7 +89,7 @@ class Subject:
 
 def _places(stage: Stage) -> tuple[Location, ...]:
     """Where a stage's own values stand, of which a child may have changed each."""
-    return stage.stride.at, stage.block.at, stage.width.at, stage.depth.at, stage.shortcut.at
+    return stage.stride[0].at, stage.block.at, stage.width.at, stage.depth.at, stage.shortcut.at
 
 
 Finding = tuple[Location, str]
@@ -190,7 +190,7 @@ def same_map(s: Subject) -> Iterator[Finding]:
     for before, after, a, b in _widths(s):
         if a.shape[1:] == b.shape[1:] and a.shape[0] != b.shape[0] and not _dilates(b):
             yield (
-                s.causes(after.width, after.stride, before.width),
+                s.causes(after.width, *after.stride, before.width),
                 f"stages {before.name} and {after.name} give maps of one size, {shape_text(a.shape[1:])}, with {a.shape[0]} and {b.shape[0]} channels",
             )
 
@@ -210,7 +210,7 @@ def halved_map(s: Subject) -> Iterator[Finding]:
             and b.shape[0] != 2 * a.shape[0]
         ):
             yield (
-                s.causes(after.width, after.stride, before.width),
+                s.causes(after.width, *after.stride, before.width),
                 f"stage {after.name} halves the map and goes from {a.shape[0]} to {b.shape[0]} channels, not to {2 * a.shape[0]}",
             )
 

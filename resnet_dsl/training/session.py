@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from resnet_dsl.analysis.structure import last_activation
 from resnet_dsl.datasets.catalog import SOURCES
 from resnet_dsl.datasets.naming import recorded, short
 from resnet_dsl.diagnostics import Argument, refuse
@@ -281,6 +282,12 @@ def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: Evaluat
     what = f"one batch of {len(evaluation.part):,}" if evaluation.on == "batch" else f"{len(batches.train):,}"
     watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
     watcher.say(f"device plan: {job.plan}")
+    if (last := last_activation(job.graph)) is not None:
+        takes = "applies a softmax by itself" if last.is_softmax else "takes plain scores (logits)"
+        watcher.say(
+            f"warning: {last.path} ({last.label}) stands between the last layer and the loss, which {takes}: the network learns far less; "
+            "leave it out of the head"
+        )
     if unequal := announcement(job.recipe, job.class_counts(batches.train), job.data.classes):
         watcher.say(unequal)
     if not job.data.exact:
