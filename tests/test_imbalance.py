@@ -28,7 +28,7 @@ from resnet_dsl.training.batches.sampling import balanced
 from resnet_dsl.training.classes import class_weights
 from resnet_dsl.training.data.dataset import InMemory
 from resnet_dsl.training.device.plan import Plan
-from resnet_dsl.training.loop.evaluate import Tally
+from resnet_dsl.training.loop.evaluate import ClassTally
 from resnet_dsl.training.loop.records import Record
 from resnet_dsl.training.ranks.world import alone
 
@@ -72,7 +72,7 @@ def test_scores_by_class_are_those_of_a_twin(seed: int) -> None:
     assert (found.balanced_accuracy, found.macro_f1) == pytest.approx(expected)
     # The same from guesses and labels, batch by batch.
     labels, guesses = torch.tensor([(i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) for _ in range(n)]).T
-    tally = Tally()
+    tally = ClassTally()
     for part in torch.arange(len(labels)).split(7):
         tally(guesses[part], labels[part], k)
     assert tally.scores(alone()) == pytest.approx({"balanced_accuracy": expected[0], "macro_f1": expected[1]})

@@ -15,7 +15,7 @@ from resnet_dsl.training.data.dataset import Images
 from resnet_dsl.training.data.pictures import PictureRequest, Pictures, stream
 from resnet_dsl.training.data.views import Whole, evaluation_side
 from resnet_dsl.training.device.plan import Plan
-from resnet_dsl.training.loop.evaluate import Tally
+from resnet_dsl.training.loop.evaluate import ClassTally
 from resnet_dsl.training.ranks.world import alone
 
 HE_SCALES = (224, 256, 384, 480, 640)
@@ -144,7 +144,7 @@ def _probabilities(model: torch.nn.Module, images: torch.Tensor, plan: Plan) -> 
 def _scores(probabilities: torch.Tensor, labels: torch.Tensor, seen: Callable[[torch.Tensor, torch.Tensor], None]) -> Scores:
     n, target = len(labels), labels.to(probabilities.device)
     seen(probabilities, target)
-    guesses, tally = probabilities.topk(min(5, probabilities.shape[1]), dim=1).indices, Tally()
+    guesses, tally = probabilities.topk(min(5, probabilities.shape[1]), dim=1).indices, ClassTally()
     tally(guesses[:, 0], target, probabilities.shape[1])
     hits = guesses == target[:, None]
     loss = -probabilities.gather(1, target[:, None]).log().mean()

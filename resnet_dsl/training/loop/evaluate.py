@@ -18,7 +18,7 @@ from resnet_dsl.training.ranks.world import World, alone
 BATCH = 500
 
 
-class Tally:
+class ClassTally:
     """Counts of each class over an evaluation, on the device: its images, the guesses of it, and those that were right."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def score(
     was_training = model.training
     model.eval()
     moved = normalisation.to(plan.torch_device)
-    sums, tally = torch.zeros(3, device=plan.torch_device), Tally()
+    sums, tally = torch.zeros(3, device=plan.torch_device), ClassTally()
     chunks = iter(part.chunks(BATCH))
     try:
         with torch.inference_mode(), plan.autocast(), plan.as_written():
