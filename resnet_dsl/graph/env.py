@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -189,7 +189,11 @@ class Env(dict[str, Result]):
         return copy
 
     def inside(
-        self, definition: Definition, call: Reference | Step, visible: Mapping[str, Result] | None = None, sides: Mapping[str, Sides] = NO_SIDES
+        self,
+        definition: Definition,
+        call: Reference | Step,
+        visible: Mapping[str, Result] | None = None,
+        sides: Mapping[str, Sides] = NO_SIDES,
     ) -> Env:
         """The scope of a definition that is called from here with a reference's or a step's arguments.
 
@@ -198,11 +202,12 @@ class Env(dict[str, Result]):
         """
         if self.twins is None and not unequal(sides):
             return self._inside(definition, call, None if visible is None else {**visible, **{n: pair[0] for n, pair in sides.items()}})
-        inner, height, width = (
-            of._inside(definition, call, None if visible is None else {**visible, **{n: side(pair) for n, pair in sides.items()}})
-            for of, side in zip((self, *(self.twins or (self, self))), (max, itemgetter(0), itemgetter(1)), strict=True)
-        )
-        inner.twins = height, width
+
+        def made(of: Env, side: Callable[[Sides], int]) -> Env:
+            return of._inside(definition, call, None if visible is None else {**visible, **{n: side(pair) for n, pair in sides.items()}})
+
+        inner, (height, width) = made(self, max), self.twins or (self, self)
+        inner.twins = made(height, itemgetter(0)), made(width, itemgetter(1))
         return inner
 
     def _inside(self, definition: Definition, call: Reference | Step, visible: Mapping[str, Result] | None) -> Env:

@@ -201,7 +201,7 @@ class DefinitionReader:
         if not header.broken and len(reader.problems.found) == before:
             self._refuse_unused(name, family, body, {**args, **let}, reader.used)
         return Definition(family, name, header.at, shipped, args, let, out, steps.get("before", ()), steps.get("body", ()), steps.get("after", ()),
-                          merge, change["change"], change["same"], steps.get("steps", ()))  # fmt: skip
+                          merge, change["change"], change["same"], steps.get("steps", ()), frozenset(reader.used - {*args, *let}))  # fmt: skip
 
     def steps(self, tree: Tree, what: str, scope: NameScope) -> tuple[Step, ...]:
         """A definition's list of steps, at most MAX_STEPS of them."""

@@ -134,6 +134,8 @@ class Definition:
     change: Change = "refuse"
     same: Change = ()
     steps: tuple[Step, ...] = ()
+    uses: frozenset[str] = frozenset()
+    """The names that its expressions read from where it is called."""
 
     def __repr__(self) -> str:
         return f"<Definition {self.family} {self.name}>"
