@@ -22,8 +22,8 @@ from resnet_dsl.records.record import Environment, HeldOutRecord, RunRecord, Ses
 from resnet_dsl.records.run import Run
 from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.normalisation import Normalisation
-from resnet_dsl.training.data.views import evaluation_side
 from resnet_dsl.training.data.dataset import Images
+from resnet_dsl.training.data.views import evaluation_side
 from resnet_dsl.training.device.device import find
 from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.training.job import Job
