@@ -116,3 +116,17 @@ def test_memory_follows_the_network(plain: dict[str, torch.Tensor], capsys: pyte
     for command in COMMANDS[1:5]:
         assert main(command.replace("w.pth", "w.safetensors").split()) == 2
         assert "conv1.weight is (1073741824,)" in capsys.readouterr().err
+
+
+def test_what_was_found_how_is_said_where_weights_are_used(plain: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({**{k: v.half() if v.is_floating_point() else v for k, v in plain.items()}, "epoch": 3}, "w.pth")
+    told: list[str] = []
+    build("tiny.yaml", weights="w.pth", tell=told.append)
+    floats = sum(v.is_floating_point() for v in plain.values())
+    said = f"{floats} tensors are converted from float16; left out, since they are no tensors: epoch"
+    assert told == [f"w.pth: {said}"]
+    for command in COMMANDS[1:5]:
+        assert main(command.split()) == 0
+        assert said in capsys.readouterr().err, command
+    assert main(COMMANDS[0].split()) == 0
+    assert "Left out, since they are no tensors: epoch." in capsys.readouterr().out

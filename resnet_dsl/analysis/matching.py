@@ -97,7 +97,7 @@ class Match(Answer):
     """How the tensors of `file` meet a network. `table` is the one whose names the file has, None where they are ours; `prefix` stands before
     each of them. `converted` counts the tensors of other types of numbers than torch's default. `head` are the names of the head's tensors.
     `library` is the table whose names they are, also where these are ours; `outputs` and `channels` are the classes that the file's last layer
-    gives and the channels that its first one reads, as far as they are there.
+    gives and the channels that its first one reads, as far as they are there. `remarks` say how the tensors were found in the file.
     """
 
     file: str
@@ -111,6 +111,7 @@ class Match(Answer):
     library: NameTable | None = None
     outputs: int | None = None
     channels: int | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def imagenet(self) -> bool:
@@ -173,7 +174,13 @@ class Match(Answer):
         if beside:
             tensors = f"{len(beside):,} tensors beside the network are" if len(beside) > 1 else "1 tensor beside the network is"
             parts.append(f"{tensors} left out ({_two(beside)})")
-        return "; ".join(parts)
+        return "; ".join([*parts, *self.remarks])
+
+    @property
+    def told(self) -> str:
+        """What to say where the weights are used: the same, and what is converted."""
+        converted = [f"{n:,} tensors are converted from {kind}" for kind, n in self.converted.items()]
+        return "; ".join([*converted, *([self.said] if self.said else [])])
 
     def tables(self, format: Layout = "table") -> Sequence[Table]:
         """How many tensors fit and how, and one row per module that is not taken as it is; in CSV one row per tensor.

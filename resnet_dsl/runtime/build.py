@@ -41,8 +41,8 @@ def build(
     whole = fold(graph) if artifact.folded else graph
     graph = select(whole, outputs)
     found = fitted(whole, artifact.tensors, file, adapt, wanted=tensors_of(graph))
-    if found.match.said:
-        tell(f"{file}: {found.match.said}")
+    if found.match.told:
+        tell(f"{file}: {found.match.told}")
     return loaded(graph, found, seed)
 
 

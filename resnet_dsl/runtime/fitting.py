@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from resnet_dsl.analysis.matching import Match
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.recovery.match import Held
 from resnet_dsl.recovery.match import match as match_names
-from resnet_dsl.runtime.weights import shapes_of
+from resnet_dsl.runtime.weights import FileTensors, shapes_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +50,8 @@ def fitted(
     Raises SpecError (exit 2) that names the first that does not fit.
     """
     found = match(graph, tensors, at, adapt, wanted=wanted)
+    if isinstance(tensors, FileTensors):
+        found = replace(found, remarks=tensors.said)
     found.require()
     return FittedWeights(_brought(found, tensors), found)
 

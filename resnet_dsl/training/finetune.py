@@ -44,7 +44,7 @@ class Taken:
 
     def __str__(self) -> str:
         count = f"{self.tensors:,} tensors taken" if self.new else f"all {self.tensors:,} tensors taken"
-        return ", ".join([count, *([self.match.said] if self.match.said else [])])
+        return ", ".join([count, *([self.match.told] if self.match.told else [])])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,5 +101,5 @@ def from_weights(spec: Spec, file: Path, given: Stated = NOTHING) -> LoadedNetwo
     found = fitted(graph, artifact.tensors, file, given.adapt)
     tensors = loaded(graph, found, recipe.seed).state_dict() if found.match.new else found.tensors
     artifact, told = with_conventions(artifact, found.match, graph, given, file)
-    said = tuple(f"{file}: {text}" for text in (found.match.said, told.said) if text)
+    said = tuple(f"{file}: {text}" for text in (found.match.told, told.said) if text)
     return LoadedNetwork(graph, replace(artifact, tensors=tensors), file, recipe, None, said, told.resize)

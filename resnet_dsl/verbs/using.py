@@ -165,4 +165,4 @@ def match(
     found = match(fold(graph) if said is not None and said.folded else graph, shapes, os.fspath(file), Adaptation(prefix, head, first_conv))
     if found.fits:
         Content(held, None if said is None else said.sha256).require_finite(found.taken.values())
-    return found
+    return replace(found, remarks=held.said)
