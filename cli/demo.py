@@ -17,7 +17,7 @@ def command(
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the training set, for each network.")] = 15,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a 56-layer residual network and its plain twin on 8x8 digits, one after the other, and compare them.
+    """Train a 56-layer residual network and its plain twin on 8x8 digits, side by side, and compare them.
 
     The two differ in one word of the spec, the shortcut. Both have the same parameters, recipe and seed.
     """

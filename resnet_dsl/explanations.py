@@ -268,6 +268,10 @@ _DATA = {
         "`train.validation` holds out all training images or more than there are; or the images come from shards, which cannot be divided."),
     "batch-split": _E("a batch that cannot be divided",
         "Processes and `train.accumulate` each take an equal part of a batch; mixup and cutmix need an even number in each part."),
+    "norm-one-value": _E("a norm that takes its mean over one value",
+        "A batch norm of a map of 1x1 sees one value a channel for each image, so it needs two images at a time: in a batch, in each of its parts "
+        "(`train.accumulate`), and in each process. An instance norm of such a map, or a group norm with one channel a group, always gives "
+        "its bias, and torch refuses it."),
     "workers-died": _E("a process that decodes pictures died",
         "The system ended it, most often because memory or space in /dev/shm ran out. Use fewer processes with --workers, or a smaller batch. "
         "`train --resume` continues from the last checkpoint."),

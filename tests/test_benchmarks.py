@@ -106,3 +106,12 @@ def test_inference_beside_one_laid_out_by_hand(capsys: pytest.CaptureFixture[str
         assert float(ms) > 0
         assert float(error) <= (1e-5 if kind == "fp32" else 0.05)
         assert agree == "3"
+
+
+def test_demo_prints_both_times(capsys: pytest.CaptureFixture[str]) -> None:
+    program = load("demo.py")
+    program["main"].__globals__["demo"] = lambda epochs: (31.0 if epochs == 1 else 29.0, 50.0)
+    assert [program["main"](["--epochs", "1", "--goals"]), program["main"](["--epochs", "1"]), program["main"](["--goals"])] == [1, 0, 0]
+    out = capsys.readouterr().out
+    assert "all cores free: 31.0 s (goal 30 s), user 50.0 s, load before " in out
+    assert "one core busy: 31.0 s (goal 60 s), user 50.0 s, load before " in out

@@ -19,7 +19,7 @@ from resnet_dsl.training.loop.loggers import CsvLog, GuardedLogger, Logger, make
 
 
 def train(step: int) -> LogRow:
-    return LogRow(event="train", step=step, epoch=step / 10, lr=0.1, loss=2 / step, accuracy=0.5, seconds=step / 4)
+    return LogRow(event="train", step=step, epoch=step / 10, lr=0.1, train_loss=2 / step, train_accuracy=0.5, seconds=step / 4)
 
 
 def evaluation(step: int) -> LogRow:
@@ -60,7 +60,7 @@ def cells(text: str) -> list[dict[str, str]]:
 def test_csv_is_the_log_after_a_kill(tmp_path: Path) -> None:
     killed_and_resumed(tmp_path, tensorboard=False)
     text = (tmp_path / "metrics.csv").read_text()
-    assert text.splitlines()[0] == "event,step,epoch,lr,loss,accuracy,seconds,top1,images"
+    assert text.splitlines()[0] == "event,step,epoch,lr,train_loss,train_accuracy,seconds,loss,top1,images"
     assert cells(text) == [{k: str(v) for k, v in row.to_dict().items()} for row in ROWS]
     assert [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()] == [row.to_dict() for row in ROWS]
 
@@ -94,7 +94,7 @@ def test_tensorboard_reads_each_step_once_after_a_kill(tmp_path: Path) -> None:
     killed_and_resumed(tmp_path, tensorboard=True)
     expected: dict[str, list[tuple[int, float]]] = {}
     for row in ROWS:
-        for key in ("lr", "loss", "accuracy", "top1"):
+        for key in ("lr", "loss", "train_loss", "train_accuracy", "top1"):
             if (value := getattr(row, key)) is not None:
                 expected.setdefault(f"{row.event}/{key}", []).append((row.step, pytest.approx(value)))
     assert scalars(tmp_path) == expected
@@ -103,7 +103,7 @@ def test_tensorboard_reads_each_step_once_after_a_kill(tmp_path: Path) -> None:
 
     read = EventAccumulator(str(tmp_path / "tensorboard"))
     read.Reload()
-    times = [e.wall_time for e in read.Scalars("train/loss")]
+    times = [e.wall_time for e in read.Scalars("train/train_loss")]
     assert [t - times[0] for t in times] == pytest.approx([0.0, 1.25, 2.5, 3.75, 5.0], abs=1e-3)
 
 

@@ -28,10 +28,10 @@ ERRORS = Path(__file__).parent / "data" / "study" / "errors.md"
 # --- measures ------------------------------------------------------------------------------------------------
 
 ROWS = [
-    LogRow(event="train", step=20, epoch=1, accuracy=0.2, loss=2.0, images_per_s=100.0, seconds=1.0),
-    LogRow(event="train", step=40, epoch=2, accuracy=0.5, loss=1.0, images_per_s=200.0, seconds=2.0),
+    LogRow(event="train", step=20, epoch=1, train_accuracy=0.2, train_loss=2.0, images_per_s=100.0, seconds=1.0),
+    LogRow(event="train", step=40, epoch=2, train_accuracy=0.5, train_loss=1.0, images_per_s=200.0, seconds=2.0),
     LogRow(event="test", step=40, epoch=2, top1=0.5),
-    LogRow(event="train", step=60, epoch=3, accuracy=0.7, loss=0.5, images_per_s=200.0, seconds=3.0),
+    LogRow(event="train", step=60, epoch=3, train_accuracy=0.7, train_loss=0.5, images_per_s=200.0, seconds=3.0),
 ]
 
 

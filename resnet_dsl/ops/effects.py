@@ -36,6 +36,16 @@ def layer_norm(site: Site) -> Mapping[str, int]:
     return norm("layer norm of a map" if len(site.out) == 3 else "layer norm")(site)
 
 
+def positions(site: Site) -> int:
+    """Of a map; a vector has one."""
+    return prod(site.out[1:])
+
+
+def group_values(site: Site) -> int:
+    """The channels of a group at all positions."""
+    return site.out[0] // site.whole("groups") * positions(site)
+
+
 def softmax(site: Site) -> Mapping[str, int]:
     """Over groups: torch has no such module."""
     name = "softmax" if site["groups"] == 1 else "softmax over groups"

@@ -60,6 +60,8 @@ class Op:
     """What comes out lies in the memory of what went in."""
     centers: bool = False
     """Takes each channel's mean away, and with it a bias that was added before."""
+    averaged: Callable[[Site], int] | None = None
+    """A norm's: how many values of one image a mean is taken over. Where it is `tracked`, those of the whole batch are taken together."""
     tracked: bool = False
     """Normalises by the batch in training and by running statistics in evaluation: there it is affine, and folds into the layer before."""
     exact: exactness.Exact = exactness.OPAQUE

@@ -10,7 +10,11 @@ class Interrupted(Exception):
 
     def __init__(self, folder: Path, step: int, total: int, why: str = "interrupted") -> None:
         super().__init__(f"{why} after step {step:,} of {total:,}; saved in {folder}")
-        self.folder, self.step, self.total = folder, step, total
+        self.folder, self.step, self.total, self.why = folder, step, total, why
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """It goes from one process to another."""
+        return type(self), (self.folder, self.step, self.total, self.why)
 
 
 class StudyInterrupted(Interrupted):
@@ -19,3 +23,7 @@ class StudyInterrupted(Interrupted):
     def __init__(self, folder: Path, done: int, total: int) -> None:
         Exception.__init__(self, f"interrupted after {done} of {total} runs; what was begun is saved in {folder}")
         self.folder, self.step, self.total = folder, done, total
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """It goes from one process to another."""
+        return type(self), (self.folder, self.step, self.total)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from resnet_dsl.records.document import Number, StoredDocument, Text, Whole, damaged, read_bytes
 from resnet_dsl.records.folder import METRICS
@@ -17,11 +17,17 @@ MAX_BYTES = 2**30
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 
 
+_NOW = {"loss": "train_loss", "accuracy": "train_accuracy"}
+
+
 class LogRow(StoredDocument):
     """One row. `event` is train, or what was evaluated on: test, validation or batch. `step` counts batches, `epoch` passes over the data.
 
-    Rows of training have lr, loss, accuracy and images_per_s since the row before; rows of evaluation loss, top1, top5, images,
-    balanced_accuracy and macro_f1, and train_loss and train_accuracy since the evaluation before. Accuracies are shares. A loss that is not finite is None.
+    A key means the same in every row. `train_loss` and `train_accuracy` are of the training batches since the row of this event before;
+    `loss`, `top1`, `top5`, `balanced_accuracy`, `macro_f1` and `images` of what was evaluated. `lr` and `images_per_s` (since the process began) are in rows of training.
+    Accuracies are shares. A loss that is not finite is None.
+
+    Older versions called the first two `loss` and `accuracy` in rows of training; they are read as what they are.
     """
 
     event: Text
@@ -29,7 +35,6 @@ class LogRow(StoredDocument):
     epoch: Annotated[float, Field(ge=0, le=1e15)]
     lr: Number | None = None
     loss: Number | None = None
-    accuracy: Number | None = None
     images_per_s: Number | None = None
     top1: Number | None = None
     top5: Number | None = None
@@ -39,6 +44,13 @@ class LogRow(StoredDocument):
     train_loss: Number | None = None
     train_accuracy: Number | None = None
     seconds: Seconds | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_versions(cls, row: object) -> object:
+        if isinstance(row, dict) and row.get("event") == "train" and "train_loss" not in row:
+            return {_NOW.get(key, key): value for key, value in row.items()}
+        return row
 
     def line(self) -> bytes:
         """The row as a line of metrics.jsonl."""

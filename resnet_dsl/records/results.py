@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, speak
-from resnet_dsl.records.document import Number, StoredDocument, Text, Whole
+from resnet_dsl.records.document import Number, StoredDocument, Text, Texts, Whole
 from resnet_dsl.records.log import Seconds
 from resnet_dsl.table import Answer, Column, Layout, Table, count, duration, share, size
 
@@ -35,12 +35,14 @@ class Scores(StoredDocument):
         return cls(loss=loss if loss is not None and math.isfinite(loss) else None, top1=top1, top5=top5, images=images, **by_class)
 
 
-_SOMETIMES = frozenset(("stopped_early", "best_step", "overfit_batch", "validation"))
+_SOMETIMES = frozenset(("stopped_early", "best_step", "best_epoch", "overfit_batch", "validation", "said"))
 
 
 class Results(Answer, StoredDocument):
     """results.json: what a training has come to. `test` is of the weights that the run ended with, on the test images; train_loss and
-    train_accuracy are means over the last stretch between two evaluations. Keys that do not apply are None. Accuracies are shares.
+    train_accuracy are means over the last stretch between two evaluations. `best_step` and `best_epoch` are of the weights that are kept, and
+    `said` tells in words what became of the run: that it was stopped early and why, which epoch is kept. Keys that do not apply are None.
+    Accuracies are shares.
     """
 
     name: Text
@@ -51,6 +53,8 @@ class Results(Answer, StoredDocument):
     epochs: Number
     stopped_early: bool | None = None
     best_step: Whole | None = None
+    best_epoch: Number | None = None
+    said: Texts | None = None
     overfit_batch: bool | None = None
     train_loss: Number | None = None
     train_accuracy: Number | None = None
@@ -68,7 +72,7 @@ class Results(Answer, StoredDocument):
 
     def tables(self, format: Layout = "table") -> Sequence[Table]:
         """As `train` prints it."""
-        return [results_table([self])]
+        return [replace(results_table([self]), notes=self.said or ())]
 
     def summary(self) -> str:
         """Network, data and test accuracy."""

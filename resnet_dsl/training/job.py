@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from resnet_dsl.analysis.cost import Costs
+from resnet_dsl.analysis.onevalue import require_values
 from resnet_dsl.datasets.catalog import fitting_name
 from resnet_dsl.datasets.naming import named
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, refuse, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, refuse, setting, speak
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
 from resnet_dsl.language.augment import Augment
@@ -24,6 +25,7 @@ from resnet_dsl.runtime import weights
 from resnet_dsl.runtime.build import build
 from resnet_dsl.runtime.conventions import asked_for
 from resnet_dsl.training.batches.batches import Batches
+from resnet_dsl.training.batches.growing import require_sizes
 from resnet_dsl.training.batches.measure import measure
 from resnet_dsl.training.batches.order import Order, Share
 from resnet_dsl.training.classes import class_counts, class_weights
@@ -107,6 +109,17 @@ class Job:
         plan: Plan = world.share(self.plan)
         return replace(self, plan=replace(suited(plan, self.layout), device=world.device(plan.device)))
 
+    def require_trainable(self, world: World) -> None:
+        """Refuse what torch would refuse inside a step. Raises SpecError (exit 2)."""
+        slices = self.recipe.accumulate * world.size
+        rows = max(1, self.recipe.batch // slices)
+        if self.request.sync_batchnorm:
+            rows *= world.size
+        fix = f"use {setting('train.batch', str(2 * slices))} or more"
+        require_values(self.graph, rows, fix, frozen=self.frozen)
+        if self.recipe.resolution is not None:
+            require_sizes(self.spec_text, self.graph, self.recipe.resolution, rows, fix)
+
     def beginning(self) -> torch.nn.Module:
         """The network before its first step, what is to be frozen frozen."""
         model = build(self.graph, seed=self.recipe.seed)
@@ -188,6 +201,7 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
         require_tensorboard()
     begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights), request.stated, data.scale)
     job = Job(without_recipe(spec), write(recipe), graph, recipe, request, plan, data, begun, pins)
+    job.require_trainable(world)
     if begun is not None:
         watcher.say(begun.said)
     if frozen := job.frozen:

@@ -157,6 +157,7 @@ def resume(path: Path, request: Request, *, watcher: Watcher, world: World | Non
             watcher.say(f"{path} has ended already")
         else:
             job = _stored(Run.open(path), request, watcher, world).agreed(world)
+            job.require_trainable(world)
             if longer:
                 wanted = job.with_recipe(job.recipe.model_copy(update=length))
                 batches, evaluation = wanted.prepare(world)
@@ -252,7 +253,7 @@ def _execute(
             if state["renewed"]:
                 loop.renew()
             watcher.say(f"resuming {folder.path} at step {loop.step:,} of {loop.total:,}")
-        _announce(job, folder, batches, evaluation, watcher)
+        _announce(job, folder, batches, evaluation, watcher, world)
         test = _train_and_test(job, loop, evaluation, stop, folder)
     if test is None:
         raise Interrupted(folder.path, loop.step, loop.total, stop.why)
@@ -278,7 +279,7 @@ def _writer(
     return FolderWriter(job, folder, metrics, model, batches.normalisation, loggers, world)
 
 
-def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: EvaluationSet, watcher: Watcher) -> None:
+def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: EvaluationSet, watcher: Watcher, world: World) -> None:
     what = f"one batch of {len(evaluation.part):,}" if evaluation.on == "batch" else f"{len(batches.train):,}"
     watcher.say(f"training {job.graph.name} on {job.data.name} ({what} images, from {job.data.origin}) into {folder.path}")
     watcher.say(f"device plan: {job.plan}")
@@ -290,6 +291,11 @@ def _announce(job: Job, folder: RunFolder, batches: Batches, evaluation: Evaluat
         )
     if unequal := announcement(job.recipe, job.class_counts(batches.train), job.data.classes):
         watcher.say(unequal)
+    if world.size > 1:
+        rows = job.recipe.batch // (world.size * job.recipe.accumulate)
+        watcher.say(
+            f"{world.size} processes train, each on {rows:,} of the {job.recipe.batch // job.recipe.accumulate:,} images that are seen at once"
+        )
     if not job.data.exact:
         why = "an item is not the same each time it is read" if isinstance(job.data.train, Items) else "shards are read as they come"
         watcher.say(f"note: {why}: a resumed or repeated run sees other batches, and ends with other weights")
@@ -323,6 +329,24 @@ def _train_and_test(job: Job, loop: Loop, evaluation: EvaluationSet, stop: StopW
         return score(loop.model, test, evaluation.normalisation, job.plan, stop, flip=job.recipe.test_flip, world=loop.world)
 
 
+def _epoch_of(step: int, loop: Loop) -> float:
+    """Passes over the data after a step."""
+    return round(step / loop.batches.per_epoch, 4)
+
+
+def _said(loop: Loop) -> Iterator[str]:
+    """What a run did that its figures do not show."""
+    if loop.early is not None and loop.stopped_early and loop.step < loop.total:
+        rule = f"{loop.early.waited} evaluations in a row without a better {loop.early.metric}"
+        yield f"stopped early at epoch {_epoch_of(loop.step, loop):g} of {_epoch_of(loop.total, loop):g}: {rule}"
+    if loop.best is not None and loop.best.scores is not None:
+        found, metric = loop.best.scores, loop.best.metric
+        worth = f"{metric} {getattr(found, metric):.4f}" if metric == "loss" else f"{metric} {getattr(found, metric):.2%}"
+        yield f"the weights of epoch {_epoch_of(loop.best.step, loop):g} are kept, the best by {metric} ({loop.evaluation.on} {worth})"
+    elif loop.early is not None and loop.early.scores is not None and loop.early.step < loop.step:
+        yield f"the weights of the end are kept; epoch {_epoch_of(loop.early.step, loop):g} had the best {loop.early.metric} (`best: {loop.early.metric}` keeps it)"
+
+
 def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> Results:
     assert loop.last_train is not None
     best = loop.best
@@ -336,6 +360,8 @@ def _results(job: Job, loop: Loop, test: Scores, folder: RunFolder) -> Results:
         epochs=round(loop.step / loop.batches.per_epoch, 4),
         stopped_early=loop.stopped_early or None,
         best_step=None if best is None else best.step,
+        best_epoch=None if best is None else _epoch_of(best.step, loop),
+        said=tuple(_said(loop)) or None,
         overfit_batch=job.request.overfit_batch or None,
         train_loss=loop.last_train[0],
         train_accuracy=loop.last_train[1],

@@ -94,10 +94,12 @@ def bench(
     if not seconds >= 0:
         raise refuse("usage", f"{Argument('seconds')} cannot be {seconds!r}", "give 0 or more", at=Argument("seconds"))
     graph = graph_of(network, overrides)
+    from resnet_dsl.analysis.onevalue import require_values
     from resnet_dsl.training.device.plan import pins_of
     from resnet_dsl.training.device.threads import unless_asked
     from resnet_dsl.using.bench import bench
 
+    require_values(graph, batch, f"use {Argument('batch', 2)} or more")
     chosen = unless_asked(pins_of(device, precision, compile, plan), graph, batch, math.inf)
     with chosen.computing():
         return bench(graph, chosen, batch, seconds, fold_bn=fold_bn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from resnet_dsl.records.request import Place, Request
 from resnet_dsl.records.results import results_table
 from resnet_dsl.table import Answer, Column, Layout, Table
 from resnet_dsl.verbs.targets import load
-from resnet_dsl.verbs.training import carry_out
+from resnet_dsl.verbs.together import Training, train_together
 
 _NO_PREDICTIONS = either("predictions=False", speak(str(Argument("no_predictions", True)), COMMAND_LINE))
 
@@ -109,12 +110,17 @@ class Demonstration(Answer):
 
 
 def demonstrate(epochs: int = 15, *, quiet: bool = False) -> Demonstration:
-    """Train a 56-layer residual network and its plain twin on 8x8 digits, one after the other, with the same recipe and seed.
+    """Train a 56-layer residual network and its plain twin on 8x8 digits, side by side on a thread each, with the same recipe and seed.
 
     Raises as `train`.
     """
-    request = Request(data="digits", recipe="digits", epochs=epochs, quiet=quiet)
-    runs = [carry_out(name, request, command=["resnet-dsl", "demo"]) for name in (RESIDUAL, PLAIN)]
+    from resnet_dsl.training.loop.progress import watcher
+    from resnet_dsl.training.loop.stop import StopWish
+
+    request = Request(data="digits", recipe="digits", epochs=epochs, plan="threads=1")
+    trainings = [Training(name, request, ("resnet-dsl", "demo")) for name in (RESIDUAL, PLAIN)]
+    with StopWish() as stop:
+        runs = train_together(trainings, watcher(sys.stderr, quiet), stop)
     picture = runs[0].path / "networks.svg"
     draw([compile(load(name)) for name in (RESIDUAL, PLAIN)]).save(picture)
     return Demonstration(Runs(tuple(runs)), picture)

@@ -117,19 +117,19 @@ def runs(*folders: Place, metric: Metric | None = None, warn: Callable[[str], No
     return found.compared(metric or "accuracy") if metric is not None or all(map(RunFolder.is_run, given)) else found
 
 
-def carry_out(network: Trainable, request: Request, *, command: Sequence[str]) -> Run:
-    """What `train` does. `command` is what the run's folder keeps of how it was started."""
+def carry_out(network: Trainable, request: Request, *, command: Sequence[str], watcher: Watcher | None = None) -> Run:
+    """What `train` does. `command` is what the run's folder keeps of how it was started; `watcher` left out: standard error is told."""
     resumed = _run_to_resume(network, request) if request.resume else None
     if resumed is not None:
         request.require_resumable()
     request.require_whole()
 
-    from resnet_dsl.training.loop.progress import watcher
+    from resnet_dsl.training.loop import progress
     from resnet_dsl.training.ranks.world import joined
     from resnet_dsl.training.session import begin, resume
 
     with joined(request.device or "auto") as world:
-        watch = watcher(sys.stderr, request.quiet or not world.main)
+        watch = watcher or progress.watcher(sys.stderr, request.quiet or not world.main)
         _require_several(world, request)
         if resumed is not None:
             return resume(resumed, request, watcher=watch, world=world)

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import ModuleType
 
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.lab.study.engine import Event, Listener, Stop, Task, TaskResult
+from resnet_dsl.workers import hired, how_it_ended
 
 _POLL = 0.2
 """Seconds between two looks at whether to stop."""
 
 _ATTEMPTS = 2
-
-_HELD = (signal.SIGINT, signal.SIGHUP)
-"""What a terminal sends to all of its processes: this one decides for its workers, and sends them SIGTERM."""
 
 
 @dataclass(slots=True)
@@ -79,19 +70,7 @@ class LocalEngine:
     def _hired(self, workers: list[_Worker]) -> _Worker | None:
         if len(workers) >= self.jobs:
             return None
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs,))
-        # Begun by the first spawn otherwise, which then unblocks SIGINT, and that worker is stopped twice: by the terminal and by this process.
-        resource_tracker.ensure_running()
-        # Blocked signals stay blocked in what is started; here they are only late.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-        try:
-            with _no_main():
-                process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+        process, ours = hired(_work)
         workers.append(_Worker(process, ours))
         return workers[-1]
 
@@ -101,29 +80,13 @@ class LocalEngine:
         try:
             said = worker.connection.recv()
         except (EOFError, OSError):
-            worker.process.join()
-            code = worker.process.exitcode or 0
-            return f"its process was killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
+            return how_it_ended(worker.process)
         if isinstance(said, TaskResult):
             worker.task = None
             return said
         if isinstance(said, tuple):
             tell(Event("step", worker.task, *said))
         return None
-
-
-@contextlib.contextmanager
-def _no_main() -> Iterator[None]:
-    """Processes started inside `with` do not run the main module: a worker needs nothing of it.
-
-    A script that calls `rd.study` outside of `if __name__ == "__main__"` would begin the study again in every worker.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _dismiss(workers: Sequence[_Worker]) -> None:
@@ -144,8 +107,6 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 
 def _work(connection: Connection) -> None:
     """A worker: tasks come, results go, until nobody is there any more."""
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     from resnet_dsl.lab.runs.running import run_task
     from resnet_dsl.records.errors import Interrupted
 
@@ -173,11 +134,3 @@ def _work(connection: Connection) -> None:
             except Exception as e:  # noqa: BLE001 - a bug in one run is no reason to lose the others
                 result = TaskResult(task, error=f"a bug in resnet-dsl: {type(e).__name__}: {e}", exit_code=70)
             connection.send(result)
-
-
-def _end_with_the_parent() -> None:
-    """Save and end where the process that hands out tasks is gone."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)

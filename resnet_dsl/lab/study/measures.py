@@ -77,11 +77,11 @@ def of_log(rows: Sequence[LogRow], *, tail: int, level: float | None, batch: int
     end = logged[-1].step
     spans = [now.step - before for now, before in zip(logged, [0, *(r.step for r in logged)], strict=False)]
     last = [(r, n) for r, n in zip(logged, spans, strict=True) if r.step > end - tail]
-    reached = next((r.step for r in logged if level is not None and _held(r.loss) <= level), end)
+    reached = next((r.step for r in logged if level is not None and _held(r.train_loss) <= level), end)
     found: dict[str, float | None] = {
-        "train_error": 100 * (1 - _mean([(_held(r.accuracy), n) for r, n in last])),
-        "loss": _mean([(_held(r.loss), n) for r, n in last]),
-        "auc": _mean([(_held(r.loss), n) for r, n in zip(logged, spans, strict=True)]),
+        "train_error": 100 * (1 - _mean([(_held(r.train_accuracy), n) for r, n in last])),
+        "loss": _mean([(_held(r.train_loss), n) for r, n in last]),
+        "auc": _mean([(_held(r.train_loss), n) for r, n in zip(logged, spans, strict=True)]),
         "seconds": _held(logged[-1].seconds),
         "step_ms": 1000 * batch / max(1e-9, _held(logged[-1].images_per_s)),
     }
@@ -90,7 +90,7 @@ def of_log(rows: Sequence[LogRow], *, tail: int, level: float | None, batch: int
 
 def curve(rows: Sequence[LogRow]) -> list[tuple[int, float]]:
     """Training error in percent over steps, thinned evenly; its last point is the log's."""
-    logged = [(r.step, round(100 * (1 - _held(r.accuracy)), 3)) for r in rows if r.event == "train"]
+    logged = [(r.step, round(100 * (1 - _held(r.train_accuracy)), 3)) for r in rows if r.event == "train"]
     every = -(-len(logged) // CURVE)
     return [p for i, p in enumerate(reversed(logged)) if i % every == 0][::-1] if logged else []
 

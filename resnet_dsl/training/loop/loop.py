@@ -101,6 +101,8 @@ class Loop:
         self.world = world
         self.stop = stop
         self.total = total_steps(self.recipe, batches.per_epoch)
+        # A run that is shorter than the interval is logged as well, with ten rows.
+        self._log_every = self.recipe.log_every if self.total >= self.recipe.log_every else max(1, self.total // 10)
         self.stepper = Stepper(network, self.recipe, self.plan, world)
         self.pace = Pace.beginning(self.recipe, depth)
         self.best = Record(self.recipe.best) if self.recipe.best is not None else None
@@ -201,24 +203,28 @@ class Loop:
         for sums in (self._since_log, self._since_evaluation):
             sums.add(found)
         self.step += 1
-        log_due = self.step % self.recipe.log_every == 0
         # Reading the flag waits for the device, which costs nothing on the CPU and a queue's worth of work elsewhere.
-        if log_due or self.plan.device == "cpu":
+        if self._log_due or self.plan.device == "cpu":
             self._refuse_bad()
         took = time.monotonic() - began
         self._busy += took
         self._rate = (self.step - self._began_step) * self.recipe.batch / max(1e-9, self._busy)
-        if log_due:
-            mean_loss, accuracy = self._shown = self._since_log.take(self.world)
-            self.pace = self.pace.trained(self.recipe, 1 - accuracy)
-            self.writer.log(
-                LogRow(
-                    event="train", step=self.step, epoch=self._epoch(), lr=lr, loss=mean_loss, accuracy=accuracy,
-                    images_per_s=round(self._rate, 1), seconds=round(self.elapsed(), 3),
-                )
-            )  # fmt: skip
+        if self._log_due:
+            self._log_training(lr)
         self._choose_threads(took - feed.seconds)
         self._show(lr)
+
+    def _log_training(self, lr: float) -> None:
+        """A row on the batches since the last one."""
+        loss, accuracy = self._shown = self._since_log.take(self.world)
+        if self.step % self.recipe.log_every == 0:
+            self.pace = self.pace.trained(self.recipe, 1 - accuracy)
+        self.writer.log(
+            LogRow(
+                event="train", step=self.step, epoch=self._epoch(), lr=lr, train_loss=loss, train_accuracy=accuracy,
+                images_per_s=round(self._rate, 1), seconds=round(self.elapsed(), 3),
+            )
+        )  # fmt: skip
 
     def _choose_threads(self, seconds: float) -> None:
         """Those of the next step: what the plan says, or what a new trial says where the last steps were slow. One took so many seconds."""
@@ -264,8 +270,15 @@ class Loop:
                 train_loss=train_loss, train_accuracy=train_accuracy, seconds=round(self.elapsed(), 3),
             )
         )  # fmt: skip
+        if self.stopped_early and not self._log_due:
+            self._log_training(self._lr(self.step - 1))
         self._show(self._lr(self.step - 1))
         return True
+
+    @property
+    def _log_due(self) -> bool:
+        """Does training log a row after this step?"""
+        return self.step % self._log_every == 0 or self.step == self.total
 
     def _save(self) -> None:
         self._refuse_bad()

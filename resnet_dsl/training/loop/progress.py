@@ -20,7 +20,9 @@ PLAIN_INTERVAL = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Where a run is. `score` is the last evaluation's top-1 share on `scored_on`; None before the first."""
+    """Where a run is. `score` is the last evaluation's top-1 share on `scored_on`; None before the first. `name` tells runs apart that are
+    shown together.
+    """
 
     step: int
     total: int
@@ -33,9 +35,10 @@ class Snapshot:
     seconds_left: float
     score: float | None
     scored_on: str
+    name: str = ""
 
     def __str__(self) -> str:
-        parts = [f"epoch {self.epoch}/{self.epochs}", f"step {self.step:,}/{self.total:,}"]
+        parts = [*([self.name] if self.name else []), f"epoch {self.epoch}/{self.epochs}", f"step {self.step:,}/{self.total:,}"]
         if self.loss is not None and self.accuracy is not None:
             parts += [f"loss {self.loss:.4f}", f"train {self.accuracy:.2%}"]
         if self.score is not None:
@@ -74,7 +77,8 @@ class Lines:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream: IO[str] | None = stream
-        self._last = time.monotonic()
+        self._began = time.monotonic()
+        self._last: dict[str, float] = {}
 
     def say(self, text: str) -> None:
         """One line."""
@@ -87,8 +91,8 @@ class Lines:
 
     def show(self, now: Snapshot) -> None:
         """A line, if it is time for one."""
-        if now.step == now.total or time.monotonic() - self._last >= PLAIN_INTERVAL:
-            self._last = time.monotonic()
+        if now.step == now.total or time.monotonic() - self._last.get(now.name, self._began) >= PLAIN_INTERVAL:
+            self._last[now.name] = time.monotonic()
             self.say(str(now))
 
     def close(self) -> None:
@@ -96,12 +100,13 @@ class Lines:
 
 
 class Bar:
-    """One live line with a bar, on a terminal."""
+    """One live line with a bar for each run, on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
         self._shown = 0.0
+        self._rows: dict[str, Snapshot] = {}
 
     def say(self, text: str) -> None:
         """A line above the bar."""
@@ -112,11 +117,13 @@ class Bar:
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
+        self._rows[now.name] = now
         if now.step == now.total or time.monotonic() - self._shown >= 0.1:
             self._shown = time.monotonic()
-            row = Table.grid(padding=(0, 2))
-            row.add_row(ProgressBar(total=now.total, completed=now.step, width=24), str(now))
-            self._live.update(row, refresh=True)
+            rows = Table.grid(padding=(0, 2))
+            for shown in self._rows.values():
+                rows.add_row(ProgressBar(total=shown.total, completed=shown.step, width=24), str(shown))
+            self._live.update(rows, refresh=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
