@@ -22,6 +22,9 @@ def command(
         Literal["accuracy", "loss", "lr"] | None,
         typer.Option(metavar="accuracy|loss|lr", help="What the curves show; default: accuracy.", show_default=False),
     ] = None,
+    group: Annotated[
+        bool, typer.Option("--group", help="One row for runs that differ by their seed alone: mean, deviation and number.")
+    ] = False,
     out: Annotated[str | None, svg_option("Draw the curves into an SVG.")] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
@@ -29,9 +32,15 @@ def command(
     """List runs: how far and how good they are, and where their recipes differ. Nothing is written into them.
 
     Runs given by name (runs A B) are compared: best first, with their curves by epoch.
+    `--group` gives one row for runs that differ by their seed alone.
     """
     check_svg(out, "curves are drawn")
     found = rd.runs(*(folders or ()), metric=metric or ("accuracy" if out else None), warn=lambda text: note(f"warning: {text}"))
+    if group:
+        if out is not None or metric is not None:
+            raise refuse("usage", "groups have no curves", "leave out --group, or --metric and --out", at="--group")
+        answer(found.grouped(), format, quiet=quiet)
+        return
     if out is not None:
         drawn = found.svg(metric or "accuracy")
         if drawn is None:

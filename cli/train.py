@@ -13,6 +13,7 @@ from resnet_dsl.cli.options import FormatOption, QuietOption, complete_spec
 from resnet_dsl.cli.output import answer, note
 from resnet_dsl.diagnostics import COMMAND_LINE, refuse, speak
 from resnet_dsl.table import Answer
+from resnet_dsl.verbs.seeds import carry_out_seeds
 from resnet_dsl.verbs.training import FLAGS, KINDS, Interrupted, Request, carry_out, rate_search, rehearsal, reports
 
 RESUMABLE = 75
@@ -32,6 +33,14 @@ def _beside_the_table(
         bool, typer.Option("--dry-run", help="Check everything, time a few steps, say what the run would take; write nothing.")
     ] = False,
     find_lr: Annotated[bool, typer.Option("--find-lr", help="Search the learning rate instead of training; write nothing.")] = False,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|A,B,C",
+            help="Train with N seeds, or with these, into one folder of runs; say mean and deviation.",
+            show_default=False,
+        ),
+    ] = None,
     format: FormatOption = "table",
     quiet: QuietOption = False,
 ) -> None:
@@ -43,25 +52,31 @@ def command(**given: Any) -> None:
 
     Ctrl-C saves and prints the command that resumes the run. Any key of the recipe can be set: --set train.label_smoothing=0.1.
     """
-    spec, format, dry_run, find_lr = (given.pop(name) for name in ("spec", "format", "dry_run", "find_lr"))
+    spec, format, dry_run, find_lr, seeds = (given.pop(name) for name in ("spec", "format", "dry_run", "find_lr", "seeds"))
     if sum((given["resume"], dry_run, find_lr)) > 1:
         raise refuse("usage", "--resume, --dry-run and --find-lr exclude each other", "keep one of them", at="--dry-run")
-    if spec is None and given["resume"]:
+    if seeds is not None and (dry_run or find_lr):
+        raise refuse("usage", "one seed is enough for --dry-run and --find-lr", "leave out --seeds", at="--seeds")
+    if spec is None and given["resume"] and seeds is None:
         spec, given["out"] = given["out"], None
     if spec is None:
         raise refuse("usage", "which network?", "write train SPEC, or train --resume RUN", at="SPEC")
     request = Request(**{name: value for name, value in given.items() if value is not None})
     try:
-        found = rehearsal(spec, request) if dry_run else rate_search(spec, request) if find_lr else _trained(spec, request)
+        found = rehearsal(spec, request) if dry_run else rate_search(spec, request) if find_lr else _trained(spec, request, seeds)
     except Interrupted as e:
-        note(f"{e}\nresume with: resnet-dsl train --resume {shlex.quote(str(e.folder))}")
+        again = f"{spec} --seeds {seeds} --out {shlex.quote(str(e.folder))} and the other options" if seeds else shlex.quote(str(e.folder))
+        note(f"{e}\nresume with: resnet-dsl train --resume {again}")
         raise typer.Exit(RESUMABLE) from None
     if reports():
         answer(found, format, quiet=request.quiet)
 
 
-def _trained(spec: str, request: Request) -> Answer:
-    run = carry_out(spec, request, command=["resnet-dsl", *map(shlex.quote, sys.argv[1:])])
+def _trained(spec: str, request: Request, seeds: str | None) -> Answer:
+    command = ["resnet-dsl", *map(shlex.quote, sys.argv[1:])]
+    if seeds is not None:
+        return carry_out_seeds(spec, seeds, request, command=command)
+    run = carry_out(spec, request, command=command)
     assert run.results is not None  # it has ended
     return run.results
 
@@ -72,6 +87,7 @@ def _signature() -> inspect.Signature:
     beside = dict(inspect.signature(_beside_the_table, eval_str=True).parameters)
     for name in FLAGS:
         places += [] if name in beside else [_option(name)]
+        places += [beside["seeds"]] if name == "seed" else []
         places += [beside[n] for n in ("dry_run", "find_lr") if name == "max_time"]
     parameters = [beside["spec"], *places, beside["format"], beside["quiet"]]
     return inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters])

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from resnet_dsl.verbs.modules import bench, build
     from resnet_dsl.verbs.networks import compare, compile, diff, draw, emit, fit, inspect, lint
     from resnet_dsl.verbs.paths import paths
+    from resnet_dsl.verbs.seeds import train_seeds
     from resnet_dsl.verbs.targets import load
     from resnet_dsl.verbs.trained import open
-    from resnet_dsl.verbs.training import find_lr, rehearse, run, runs, train
+    from resnet_dsl.verbs.training import Interrupted, find_lr, rehearse, run, runs, train
     from resnet_dsl.verbs.using import evaluate, export, predict, transfer, verify
 
 __all__ = [
+    "Interrupted",
     "SpecError",
     "__version__",
     "bench",
@@ -57,11 +59,13 @@ __all__ = [
     "runs",
     "study",
     "train",
+    "train_seeds",
     "transfer",
     "verify",
 ]
 
 _HOMES = {
+    "Interrupted": "resnet_dsl.records.errors",
     "SpecError": "resnet_dsl.diagnostics",
     "bench": "resnet_dsl.verbs.modules",
     "build": "resnet_dsl.verbs.modules",
@@ -90,6 +94,7 @@ _HOMES = {
     "runs": "resnet_dsl.verbs.training",
     "study": "resnet_dsl.verbs.lab",
     "train": "resnet_dsl.verbs.training",
+    "train_seeds": "resnet_dsl.verbs.seeds",
     "transfer": "resnet_dsl.verbs.using",
     "verify": "resnet_dsl.verbs.using",
 }

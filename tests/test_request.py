@@ -36,7 +36,7 @@ def value(name: str) -> Any:
 def test_options_are_the_table() -> None:
     row = next(row for row in COMMANDS if row.name == "train")
     options = {p.name: p for p in Commands.build(row).params}
-    assert set(options) - set(FLAGS) == {"spec", "dry_run", "find_lr", "format", "help"} & set(options)
+    assert set(options) - set(FLAGS) == {"spec", "seeds", "dry_run", "find_lr", "format", "help"} & set(options)
     assert set(FLAGS) <= set(options)
     for name, flag in FLAGS.items():
         assert options[name].opts[0] == f"--{flag.option or name.replace('_', '-')}"

@@ -10,12 +10,13 @@ from conftest import tiny
 
 import resnet_dsl as rd
 from resnet_dsl.records.log import LogRow, read_rows
+from resnet_dsl.records.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> rd.Run:
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A rate of nothing: no evaluation is better than the first, and the third says so for the second time."""
     folder = tmp_path_factory.mktemp("stopped")
     spec = folder / "net.yaml"
@@ -26,7 +27,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> rd.Run:
     return rd.train(spec, data="digits", out=folder / "run", limit_train=384, quiet=True)
 
 
-def test_a_run_that_is_stopped_early_says_so(stopped: rd.Run) -> None:
+def test_a_run_that_is_stopped_early_says_so(stopped: Run) -> None:
     assert stopped.results is not None
     first = stopped.evaluations[0]
     assert stopped.results.said == (
@@ -37,7 +38,7 @@ def test_a_run_that_is_stopped_early_says_so(stopped: rd.Run) -> None:
     assert all(line in stopped.results.to_text() for line in stopped.results.said)
 
 
-def test_its_log_ends_with_the_last_batches(stopped: rd.Run) -> None:
+def test_its_log_ends_with_the_last_batches(stopped: Run) -> None:
     assert [(r.event, r.step) for r in stopped.rows if r.event == "train"][-1] == ("train", stopped.step)
 
 

@@ -12,6 +12,7 @@ from resnet_dsl.diagnostics import SpecError, call, refuse
 from resnet_dsl.pictures.drawing.lines import LIGHT, Inks, Series, chart
 from resnet_dsl.records.folder import RunFolder
 from resnet_dsl.records.run import Run, find
+from resnet_dsl.records.seeds import SeedGroups, grouped
 from resnet_dsl.records.summary import TITLES, WIDTH, Curve, Metric, curves_table, differences, differences_table, runs_table
 from resnet_dsl.table import Answer, Layout, Table
 
@@ -35,6 +36,10 @@ class Runs(Answer):
     def compared(self, metric: Metric = "accuracy") -> Runs:
         """The same by their curves of `metric`: the best accuracy first."""
         return Runs(tuple(sorted(self.runs, key=lambda r: -(r.overview.best or -1.0))), metric)
+
+    def grouped(self) -> SeedGroups:
+        """Runs that differ by their seed alone, together: mean and deviation of each group, the best first."""
+        return grouped(self.runs)
 
     @property
     def names(self) -> list[str]:

@@ -76,7 +76,7 @@ def train(network: Trainable, request: Request, /) -> Run:
     the options of `resnet-dsl train`, in docs/training.md: `rd.train("resnet20-digits", epochs=15, lr=0.1)`. With
     `resume=True` the run in a folder is resumed: `rd.train("runs/first", resume=True)`. Under torchrun every process gives the run.
     Raises SpecError: exit 2 where network, recipe and data do not fit, 3 for data, device and disk, 1 where the loss is not finite;
-    `records.errors.Interrupted` where a signal came or the time was up, with the state saved.
+    `Interrupted` where a signal came or the time was up, with the state saved.
     """
     given = [f"{f.name}={value!r}" for f in fields(request) if (value := getattr(request, f.name)) != f.default]
     name = network.name if isinstance(network, Spec) else os.fspath(network)
