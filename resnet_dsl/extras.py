@@ -9,7 +9,7 @@ from typing import Literal
 
 from resnet_dsl.diagnostics import Argument, Location, refuse
 
-Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "graphviz", "ray", "onnx", "onnxruntime"]
+Extra = Literal["torch", "images", "wds", "tensorboard", "pdf", "graphviz", "ray", "onnx", "onnxruntime", "wandb"]
 
 EXTRAS: Mapping[Extra, Mapping[str, str]] = {
     "torch": {"torch": "torch", "numpy": "numpy", "safetensors": "safetensors"},
@@ -19,6 +19,7 @@ EXTRAS: Mapping[Extra, Mapping[str, str]] = {
     "pdf": {"reportlab": "reportlab"},
     "graphviz": {"graphviz": "graphviz"},
     "ray": {"ray": "ray"},
+    "wandb": {"wandb": "wandb"},
     "onnx": {"onnx": "onnx", "onnxscript": "onnxscript"},
     "onnxruntime": {"onnxruntime": "onnxruntime"},
 }

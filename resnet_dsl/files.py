@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 import zlib
 from collections.abc import Callable
@@ -73,10 +74,19 @@ def write_output(path: str | os.PathLike[str], content: str | bytes, *, at: Argu
         message = f"{path} already exists"
         raise refuse("file-exists", message, "choose another name, or delete it first", at=at or Argument("out")) from None
     except OSError as e:
-        message = f"cannot be written: {e.strerror}" if at is None else f"cannot write {path}: {e.strerror}"
-        help = "check the folder, the disk and the permissions"
+        why, help = _reason(target.parent, e)
+        message = f"cannot be written: {why}" if at is None else f"cannot write {path}: {why}"
         raise refuse("output", message, help, at=str(path) if at is None else at, exit_code=3) from None
     return Path(path)
+
+
+def _reason(folder: Path, e: OSError) -> tuple[str, str]:
+    """Why nothing could be written into a folder, and what helps."""
+    if isinstance(e, FileNotFoundError) and not folder.exists():
+        return f"there is no folder {folder}", f"make it first: mkdir -p {shlex.quote(str(folder))}"
+    if isinstance(e, NotADirectoryError):
+        return f"{folder} is no folder", "name a file in a folder"
+    return e.strerror or str(e), "check the folder, the disk and the permissions"
 
 
 def _mode(path: Path) -> int | None:

@@ -7,13 +7,19 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+from conftest import tiny
 
+import resnet_dsl as rd
 from resnet_dsl.diagnostics import SpecError
 from resnet_dsl.records.folder import METRICS, Metrics
 from resnet_dsl.records.log import LogRow, read_rows
+from resnet_dsl.records.record import RunRecord
 from resnet_dsl.training.loop import loggers as logs
 from resnet_dsl.training.loop.loggers import CsvLog, GuardedLogger, Logger, makers, open_loggers
 
@@ -142,6 +148,8 @@ def test_reading_rows(content: str | bytes | None, expected: int | str, tmp_path
 
 PLUGIN = """
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 class Notes:
     def __init__(self, folder, rows):
@@ -207,7 +215,7 @@ def test_a_logger_that_fails_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize(
     ("name", "code", "message"),
-    [("note", 2, "did you mean 'notes'?"), ("wandb", 2, "logger is one of: "), ("gone", 3, "cannot be loaded: AttributeError")],
+    [("note", 2, "did you mean 'notes'?"), ("weights", 2, "logger is one of: "), ("gone", 3, "cannot be loaded: AttributeError")],
 )
 def test_loggers_that_cannot_be_had(name: str, code: int, message: str) -> None:
     with pytest.raises(SpecError, match=message.replace("?", r"\?")) as e:
@@ -216,5 +224,86 @@ def test_loggers_that_cannot_be_had(name: str, code: int, message: str) -> None:
 
 
 def test_no_package_offers_any() -> None:
-    with pytest.raises(SpecError, match=r"install a package with the entry point resnet_dsl\.loggers"):
+    with pytest.raises(SpecError, match=r"logger is one of: wandb; others come in packages with the entry point resnet_dsl\.loggers"):
+        makers(["mine"])
+
+
+class Mine:
+    """A logger from Python, which has nothing to close."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, object]] = []
+
+    def log(self, row: dict[str, object]) -> None:
+        self.rows.append(row)
+
+
+def net(tmp_path: Path) -> Path:
+    path = tmp_path / "net.yaml"
+    path.write_text(tiny("steps: 4, batch: 64, lr: 0.1, augment: {flip: false}"))
+    return path
+
+
+def test_an_object_from_python_is_given_each_row(tmp_path: Path) -> None:
+    mine, other = Mine(), Mine()
+    run = rd.train(net(tmp_path), data="digits", limit_train=256, out=tmp_path / "run", quiet=True, logger=mine)
+    assert mine.rows == [row.to_dict() for row in run.rows]
+    assert run.record.logger == ()
+    rd.train(run.path, resume=True, steps=6, quiet=True, logger=[other])
+    # The checkpoint of the end holds the log up to it.
+    assert [row["step"] for row in other.rows][-1] == 6
+    for wrong in (3, object(), [mine, print]):
+        with pytest.raises(SpecError, match="has no method `log`") as e:
+            rd.train(net(tmp_path), data="digits", logger=wrong)
+        assert e.value.exit_code == 2
+
+
+class FakeRun:
+    """What of wandb's run is used. `step` is the next one that it takes."""
+
+    def __init__(self, seen: int) -> None:
+        self.step, self.logged, self.finished = seen, [], False
+
+    def log(self, figures: dict[str, float], step: int) -> None:
+        self.logged.append((step, figures))
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of the log, under the names that TensorBoard has, and the same run of wandb after a stop."""
+    module: Any = ModuleType("wandb")
+    module.__spec__ = ModuleSpec("wandb", None)
+    calls: list[tuple[dict[str, Any], FakeRun]] = []
+
+    def init(**asked: Any) -> FakeRun:
+        calls.append((asked, FakeRun(0 if not calls else 5)))
+        return calls[-1][1]
+
+    module.init = init
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.setenv("WANDB_PROJECT", "digits")
+    run = rd.train(net(tmp_path), data="digits", limit_train=256, out=tmp_path / "run", quiet=True, logger="wandb")
+    (asked, found) = calls[0]
+    assert (asked["project"], asked["name"], asked["resume"]) == ("digits", "run", "allow")
+    assert asked["config"]["lr"] == 0.1
+    assert found.finished
+    assert [(step, figures) for step, figures in found.logged] == [
+        (r.step, {f"{r.event}/{k}": v for k, v in r.to_dict().items() if k not in ("event", "step")}) for r in run.rows
+    ]
+    rd.train(run.path, resume=True, steps=6, quiet=True)
+    again, after = calls[1]
+    assert again["id"] == asked["id"]
+    assert {step for step, _ in after.logged} == {5, 6}
+
+
+def test_wandb_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(SpecError, match=r"the logger wandb needs the package wandb, which is not installed") as e:
         makers(["wandb"])
+    assert (e.value.exit_code, e.value.diagnostics[0].help) == (3, "pip install 'resnet-dsl[wandb]'")
+
+
+def test_old_records_name_their_loggers(tmp_path: Path) -> None:
+    assert RunRecord.parse(b'{"data": "digits", "loggers": ["notes"]}', tmp_path).logger == ("notes",)

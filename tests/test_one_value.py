@@ -62,7 +62,7 @@ OR = ", or a norm that looks at each image alone: --set norm=layer"
     ],
 )
 def test_one_image_at_a_time(tmp_path: Path, asked: dict[str, Any], least: int) -> None:
-    expected = ("norm-one-value", "layer4.0.bn1", BATCH, f"use --set train.batch={least} or more{OR}", 2)
+    expected = ("norm-one-value", "layer4.0.bn1", BATCH, f"use --batch {least} or more{OR}", 2)
     path, out = spec(tmp_path), tmp_path / "run"
     assert refusal(lambda: rd.train(path, data="digits", out=out, steps=2, **asked)) == expected
     assert not out.exists()
@@ -123,7 +123,7 @@ def test_each_process_needs_two_images(tmp_path: Path, ranks: int) -> None:
     if ranks < 4:
         job.require_trainable(world)
     else:
-        assert refusal(lambda: job.require_trainable(world))[3].startswith("use --set train.batch=8 or more")
+        assert refusal(lambda: job.require_trainable(world))[3].startswith("use --batch 8 or more")
 
 
 NETWORKS = {

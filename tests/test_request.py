@@ -21,7 +21,7 @@ from resnet_dsl.records.request import FLAGS, LASTING, Request
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"
 OTHER: dict[str, Any] = {
-    "precision": "fp32", "parallel": "fsdp", "head": "new", "first_conv": "sum", "normalisation": "imagenet", "mean": "0.5", "std": "0.5", "overrides": ["lr=1"], "freeze": "layer1", "loggers": "notes", "max_time": "10m",
+    "precision": "fp32", "parallel": "fsdp", "head": "new", "first_conv": "sum", "normalisation": "imagenet", "mean": "0.5", "std": "0.5", "overrides": ["lr=1"], "freeze": "layer1", "logger": "notes", "max_time": "10m",
     "lr": 0.1, "test_share": 0.25,
 }  # fmt: skip
 """Values of fields that are no switch and no number."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field, model_validator
 
@@ -55,6 +56,17 @@ class LogRow(StoredDocument):
     def line(self) -> bytes:
         """The row as a line of metrics.jsonl."""
         return json.dumps(self.to_dict(), allow_nan=False).encode() + b"\n"
+
+
+Figures = Mapping[str, str | int | float | None]
+"""A row as metrics.jsonl has it, for loggers of other packages: `event` (train, test, validation), `step`, `epoch` and figures."""
+
+
+class ForeignLogger(Protocol):
+    """A logger that is not ours: an object from Python, or one that an installed package made."""
+
+    def log(self, row: Figures, /) -> object:
+        """One more row."""
 
 
 def read_rows(folder: Path) -> tuple[LogRow, ...]:

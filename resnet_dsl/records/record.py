@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 from resnet_dsl.records.document import StoredDocument, Text, Texts, Whole
 from resnet_dsl.records.leftout import LeftOut
@@ -80,7 +80,7 @@ class RunRecord(StoredDocument):
     checkpoint_activations: bool = False
     sync_batchnorm: bool = False
     freeze: Texts = ()
-    loggers: Texts = ()
+    logger: Annotated[Texts, Field(validation_alias=AliasChoices("logger", "loggers"))] = ()
     data_dir: Text | None = None
     origin: Text = ""
     data_sha256: Text | None = None

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from resnet_dsl.datasets.naming import DATA, METAVAR, Given, taken
 from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, quote, refuse, speak
+from resnet_dsl.records.log import ForeignLogger
 from resnet_dsl.records.record import RunRecord, Wrapper
 from resnet_dsl.records.stated import Stated, read_options
 
@@ -159,9 +160,13 @@ class Request:
         ),
     ] = ()
     tensorboard: Annotated[bool, Flag("Log for TensorBoard as well, into the run's folder.", lasting=True)] = False
-    loggers: Annotated[
-        Sequence[str],
-        Flag("Log to a logger of another package (repeatable).", option="logger", metavar="NAME", lasting=True),
+    logger: Annotated[
+        Sequence[str | ForeignLogger],
+        Flag(
+            f"Log to wandb, or to a logger of another package (repeatable){either('; or to an object with `log(row)`', '')}.",
+            metavar="NAME",
+            lasting=True,
+        ),
     ] = ()
     parallel: Annotated[
         Wrapper | None,
@@ -185,10 +190,7 @@ class Request:
             value = getattr(self, name)
             choices = get_args(KINDS[name]) if get_origin(KINDS[name]) is Literal else ()
             if KINDS[name] is list:
-                given = (
-                    [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else [value] if isinstance(value, str) else value
-                )
-                object.__setattr__(self, name, tuple(given))
+                object.__setattr__(self, name, _listed(value))
             elif name in ("mean", "std") and value is not None and not isinstance(value, str):
                 object.__setattr__(self, name, ",".join(map(str, value)))
             elif name == "weights" and value is not None:
@@ -217,6 +219,11 @@ class Request:
         return [*self.overrides, *(f"train.{key}={value}" for key, value in given if value is not None)]
 
     @property
+    def named_loggers(self) -> tuple[str, ...]:
+        """Loggers by their names. Objects are of one process: they are in no record, and may be given when a run is resumed."""
+        return tuple(logger for logger in self.logger if isinstance(logger, str))
+
+    @property
     def home(self) -> Path | None:
         """The folder `out`."""
         return None if self.out is None else Path(self.out)
@@ -241,6 +248,7 @@ class Request:
         """What run.json holds of it, and what must be asked for again when the run is begun once more."""
         kept = {name: getattr(self, name) for name in RunRecord.model_fields if name in FLAGS and FLAGS[name].lasting}
         kept["data"] = None if self.data is None else str(self.data)
+        kept["logger"] = self.named_loggers
         values = {name: FLAGS[name].otherwise if value is None else value for name, value in kept.items()}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -258,7 +266,8 @@ class Request:
 
     def require_resumable(self) -> None:
         """Refuse, with `resume`, what would change the run. Raises SpecError (exit 2)."""
-        changed = [f.name for f in fields(self) if not FLAGS[f.name].resumable and getattr(self, f.name) != f.default]
+        own = replace(self, logger=self.named_loggers)
+        changed = [f.name for f in fields(self) if not FLAGS[f.name].resumable and getattr(own, f.name) != f.default]
         if changed:
             may = ", ".join(str(Argument(name)) for name in ("data", "data_dir", "device", "workers", "max_time"))
             raise refuse(
@@ -268,6 +277,13 @@ class Request:
                 f"or begin a new run without {Argument('resume', True)}",
                 at=Argument("resume", True),
             )
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    """What Python may give for a field that holds several: one, several, or a mapping of keys to values."""
+    if isinstance(value, Mapping):
+        return tuple(f"{k}={v}" for k, v in value.items())
+    return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
 
 
 def _kind(hint: Any) -> Any:

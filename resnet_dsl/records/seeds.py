@@ -13,7 +13,7 @@ from resnet_dsl.records.request import LASTING
 from resnet_dsl.records.run import Run
 from resnet_dsl.table import Answer, Column, Layout, Table, count, share
 
-_OWN = frozenset(("loggers", "tensorboard"))
+_OWN = frozenset(("logger", "tensorboard"))
 """What a run was asked for that changes none of its figures."""
 
 

@@ -12,7 +12,7 @@ from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.onevalue import require_values
 from resnet_dsl.datasets.catalog import fitting_name
 from resnet_dsl.datasets.naming import named
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, refuse, setting, speak
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, refuse, speak
 from resnet_dsl.graph import Graph, compile
 from resnet_dsl.language import Spec
 from resnet_dsl.language.augment import Augment
@@ -115,7 +115,7 @@ class Job:
         rows = max(1, self.recipe.batch // slices)
         if self.request.sync_batchnorm:
             rows *= world.size
-        fix = f"use {setting('train.batch', str(2 * slices))} or more"
+        fix = f"use {Argument('batch', 2 * slices)} or more"
         require_values(self.graph, rows, fix, frozen=self.frozen)
         if self.recipe.resolution is not None:
             require_sizes(self.spec_text, self.graph, self.recipe.resolution, rows, fix)
@@ -196,7 +196,7 @@ def make(spec: Spec, recipe: Recipe, request: Request, watcher: Watcher, world: 
         watcher.say(line)
     if request.data_home is not None:
         request = replace(request, data_dir=request.data_home.resolve())
-    makers(request.loggers)
+    makers(request.logger)
     if request.tensorboard:
         require_tensorboard()
     begun = None if request.weights is None else start(graph, recipe.seed, data.classes, Path(request.weights), request.stated, data.scale)

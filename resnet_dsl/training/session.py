@@ -175,7 +175,8 @@ def _stored(run: Run, asked: Request, watcher: Watcher, world: World) -> Job:
     """The job that a run's folder holds. Raises SpecError."""
     path, held, before, graph, recipe = run.path, run.record, Plan.of(run.plan), run.graph, run.recipe
     device = asked.device or before.device
-    request = Request.of(held, data=asked.data, data_dir=asked.data_dir, device=device, workers=asked.workers)
+    loggers = (*held.logger, *(one for one in asked.logger if not isinstance(one, str)))
+    request = Request.of(held, data=asked.data, data_dir=asked.data_dir, device=device, workers=asked.workers, logger=loggers)
     plan = resumed_plan(before, world.device(device))
     given = recorded(held.data) if asked.data is None else asked.data
     data = open_dataset(
@@ -273,7 +274,7 @@ def _writer(
         metrics = Metrics(folder.path / METRICS, state["metrics"] if state else 0)
         closing.callback(metrics.close)
         asked = job.request
-        loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.loggers), say=watcher.say)
+        loggers = open_loggers(folder.path, tensorboard=asked.tensorboard, others=makers(asked.logger), say=watcher.say)
         for logger in reversed(loggers):
             closing.callback(logger.close)
     return FolderWriter(job, folder, metrics, model, batches.normalisation, loggers, world)

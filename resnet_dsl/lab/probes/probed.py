@@ -228,7 +228,7 @@ def _job(path: Path, asked: ProbeRequest) -> Job:
         data=recorded(held.data) if asked.data is None else asked.data,
         weights=path / INITIAL if held.weights else None,
         tensorboard=False,
-        loggers=(),
+        logger=(),
     )
     return make(run.spec, recipe, request, Silent())
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from resnet_dsl.diagnostics import refuse, setting
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.language.recipe import Recipe
 from resnet_dsl.training.batches.augment import Draws, alternate, draw
 from resnet_dsl.training.batches.mixing import require_halves
@@ -103,7 +103,7 @@ def require_batch(images: int, recipe: Recipe, share: Share) -> None:
         raise refuse(
             "data-batch",
             f"batch {recipe.batch:,} is larger than the training set of {images:,} images",
-            f"use {setting('train.batch', str(images))} or less",
+            f"use {Argument('batch', images)} or less",
             at="recipe",
         )
     slices = share.ranks * recipe.accumulate
@@ -111,7 +111,7 @@ def require_batch(images: int, recipe: Recipe, share: Share) -> None:
         raise refuse(
             "batch-split",
             f"batch {recipe.batch:,} cannot be divided by {share.ranks:,} processes times accumulate: {recipe.accumulate:,}",
-            f"use {setting('train.batch', str(max(1, round(recipe.batch / slices)) * slices))}",
+            f"use {Argument('batch', max(1, round(recipe.batch / slices)) * slices)}",
             at="recipe",
         )
     require_halves(recipe.augment, recipe.batch, slices)

@@ -9,38 +9,28 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from resnet_dsl.diagnostics import Argument, did_you_mean, quote, refuse
+from resnet_dsl.extras import require
 from resnet_dsl.files import write_atomic
-from resnet_dsl.records.log import LogRow, read_rows
+from resnet_dsl.records.log import Figures, ForeignLogger, LogRow, read_rows
 
 GROUP = "resnet_dsl.loggers"
 """The entry points under which packages offer loggers: a name, and a `Maker`."""
 
 CSV = "metrics.csv"
 
+WANDB = "wandb"
+"""The name of the one logger of another package that we bring."""
+
 
 class Logger(Protocol):
     """Is given each row of the log."""
 
     def log(self, row: LogRow) -> None:
-        """One more row."""
-
-    def close(self) -> None:
-        """The process ends; the run may go on in another."""
-
-
-Figures = Mapping[str, str | int | float | None]
-"""A row as metrics.jsonl has it, for loggers of other packages: `event` (train, test, validation), `step`, `epoch` and figures."""
-
-
-class ForeignLogger(Protocol):
-    """A logger of another package."""
-
-    def log(self, row: Figures, /) -> None:
         """One more row."""
 
     def close(self) -> None:
@@ -88,7 +78,7 @@ def table(rows: Iterable[LogRow]) -> str:
 
 
 class GuardedLogger:
-    """A logger of another package. When it fails it is not called again, and the run continues: `say` is told once."""
+    """A logger that is not ours. When it fails it is not called again, and the run continues: `say` is told once."""
 
     def __init__(self, name: str, make: Maker, folder: Path, rows: Sequence[LogRow], say: Callable[[str], None]) -> None:
         self._name, self._say = name, say
@@ -101,11 +91,11 @@ class GuardedLogger:
             self._try(lambda: logger.log(row.to_dict()))
 
     def close(self) -> None:
-        """Close it, if it still listens."""
-        if (logger := self._logger) is not None:
-            self._try(logger.close)
+        """Close it, if it still listens and has something to close."""
+        if (close := getattr(self._logger, "close", None)) is not None:
+            self._try(close)
 
-    def _try(self, call: Callable[[], None]) -> None:
+    def _try(self, call: Callable[[], object]) -> None:
         try:
             call()
         except Exception as e:  # noqa: BLE001 - code that is not ours must not end a run
@@ -113,25 +103,52 @@ class GuardedLogger:
             self._say(f"warning: the logger {self._name} failed and is left out: {type(e).__name__}: {str(e)[:120]}")
 
 
-def makers(names: Sequence[str]) -> dict[str, Maker]:
-    """The loggers that installed packages offer under these names. Raises SpecError: exit 2 for an unknown one, 3 where it cannot be loaded."""
-    offered = {e.name: e for e in entry_points(group=GROUP)}
+def makers(asked: Sequence[str | ForeignLogger]) -> dict[str, Maker]:
+    """What makes the loggers that are asked for: wandb, those that installed packages offer, and objects, which are made already.
+
+    Raises SpecError: exit 2 for an unknown name and for what is no logger, 3 where one cannot be loaded.
+    """
+    offered: dict[str, EntryPoint] = {e.name: e for e in entry_points(group=GROUP)}
     found: dict[str, Maker] = {}
-    for name in names:
-        if name not in offered:
-            help = did_you_mean(name, offered, what="a logger") if offered else f"install a package with the entry point {GROUP}"
-            raise refuse("unknown-name", f"{quote(name)} is not an installed logger", help, at=Argument("loggers", option="logger"))
-        try:
-            found[name] = offered[name].load()
-        except Exception as e:  # noqa: BLE001 - nor must it end in a traceback
-            raise refuse(
-                "environment",
-                f"the logger {name} cannot be loaded: {type(e).__name__}: {str(e)[:120]}",
-                "fix or remove its package",
-                at=Argument("loggers", option="logger"),
-                exit_code=3,
-            ) from None
+    for number, one in enumerate(asked, 1):
+        if not isinstance(one, str):
+            found[f"{type(one).__name__} {number}"] = _given(one)
+        elif one in offered:
+            found[one] = _loaded(offered[one])
+        elif one == WANDB:
+            found[one] = _wandb()
+        else:
+            help = f"{did_you_mean(one, (*offered, WANDB), what='a logger')}; others come in packages with the entry point {GROUP}"
+            raise refuse("unknown-name", f"{quote(one)} is not an installed logger", help, at=Argument("logger"))
     return found
+
+
+def _given(logger: ForeignLogger) -> Maker:
+    if not callable(getattr(logger, "log", None)):
+        message = f"{quote(type(logger).__name__)} has no method `log`, to which each row is given as a dict"
+        raise refuse("usage", message, "give an object with log(row), or the name of a logger", at=Argument("logger"))
+    return lambda folder, rows: logger
+
+
+def _loaded(offer: EntryPoint) -> Maker:
+    try:
+        maker: Maker = offer.load()
+    except Exception as e:  # noqa: BLE001 - code that is not ours must not end in a traceback
+        raise refuse(
+            "environment",
+            f"the logger {offer.name} cannot be loaded: {type(e).__name__}: {str(e)[:120]}",
+            "fix or remove its package",
+            at=Argument("logger"),
+            exit_code=3,
+        ) from None
+    return maker
+
+
+def _wandb() -> Maker:
+    require("wandb", "the logger wandb needs the package", at=Argument("logger"))
+    from resnet_dsl.training.loop.wandb_log import WandbLog
+
+    return WandbLog
 
 
 def open_loggers(folder: Path, *, tensorboard: bool, others: Mapping[str, Maker], say: Callable[[str], None]) -> list[Logger]:

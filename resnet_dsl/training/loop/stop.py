@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
+import sys
 import threading
 import time
 from types import FrameType, TracebackType
@@ -13,7 +15,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class StopWish:
     """Calling it says whether a signal has come inside `with`, or `limit` seconds have gone by since it was made.
 
-    The second signal ends the process.
+    The second signal ends the process. Where a person works in it (a notebook, a prompt of Python), a second SIGINT raises KeyboardInterrupt
+    instead, so that nothing else of theirs is lost.
     """
 
     def __init__(self, limit: float | None = None) -> None:
@@ -48,4 +51,8 @@ class StopWish:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._come = True
         for s in self._before:
-            signal.signal(s, signal.SIG_DFL)
+            signal.signal(s, signal.default_int_handler if s == signal.SIGINT and _interactive() else signal.SIG_DFL)
+
+
+def _interactive() -> bool:
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
