@@ -20,7 +20,7 @@ REFUSED = [
     (["resnet20-digits", "--recipe", "quik"], 2, "did you mean 'quick'"),
     (["resnet20-digits", "--epochs", "0"], 2, "must be at least 1"),
     (["resnet20-digits", "--epochs", "1", "--steps", "2"], 2, "exclude each other"),
-    (["resnet20-digits", "--batch", "2000"], 2, "train.batch=1437"),
+    (["resnet20-digits", "--batch", "2000"], 2, "--batch 1437"),
     (["resnet20-digits", "--recipe", "he2015-cifar"], 2, "5,000 images for validation leave none"),
     (["resnet20-digits", "--device", "tpu"], 2, "tpu is not a device"),
     (["resnet20-digits", "--device", "cuda:99"], 3, "cuda"),
