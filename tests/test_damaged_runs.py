@@ -72,8 +72,8 @@ ROW = [
     ("epoch", "NaN", "`epoch` must be a finite number, not nan"),
     ("epoch", "1e308", "`epoch` must be at most 1e+15, not 1e+308"),
     ("epoch", HUGE, "`epoch` must be a number"),
-    ("accuracy", '"high"', "`train_accuracy` must be a number, not 'high'"),
-    ("accuracy", "[1]", "`train_accuracy` must be a number, not a list"),
+    ("train_accuracy", '"high"', "`train_accuracy` must be a number, not 'high'"),
+    ("train_accuracy", "[1]", "`train_accuracy` must be a number, not a list"),
     ("loss", "-1e400", "`loss` must be a finite number, not -inf"),
     ("seconds", "{}", "`seconds` must be a number, not an object"),
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from resnet_dsl.diagnostics import refuse, setting
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.language.augment import Augment
 from resnet_dsl.training.batches.seeds import derive
 
@@ -85,6 +85,6 @@ def require_halves(how: Augment, batch: int, slices: int) -> None:
         raise refuse(
             "batch-split",
             f"mixup and cutmix pair the images of a batch, and {batch:,} images in {slices:,} parts are {batch // slices:,} each, an odd number",
-            f"use {setting('train.batch', str(2 * slices * max(1, round(batch / (2 * slices)))))}",
+            f"use {Argument('batch', 2 * slices * max(1, round(batch / (2 * slices))))}",
             at="recipe",
         )
