@@ -55,6 +55,9 @@ def command(
     if outputs and (symbolic or resolved):
         raise refuse("usage", "formulas and the resolved spec are of the whole network", "leave out --outputs", at="--outputs")
     loaded = networks.load_for(spec, overrides or (), input)
+    if symbolic:
+        answer(networks.formulas(loaded), format, quiet=quiet)
+        return
     found = rd.inspect(
         loaded, by=by, columns=() if columns is None else columns, counted=COUNTED if count is None else count, memory=memory, batch=batch,
         precision=precision, optimizer=optimizer, checkpoint=checkpoint, max_memory=max_memory, outputs=outputs or (),
@@ -63,8 +66,6 @@ def command(
         show(networks.resolved(loaded, speech=COMMAND_LINE))
     elif ir:
         show(found.graph.text())
-    elif symbolic:
-        answer(networks.formulas(loaded), format, quiet=quiet)
     elif explain_count:
         answer(networks.counters(found.graph), format, quiet=quiet)
     else:

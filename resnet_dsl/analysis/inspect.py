@@ -13,10 +13,14 @@ from resnet_dsl.analysis.figures import FIGURES, MEMORY, OF_BATCH
 from resnet_dsl.analysis.memory import Optimizer, Precision, Saving
 from resnet_dsl.analysis.quantities import size as bytes_of
 from resnet_dsl.analysis.report import Breakdown, Part, figures_of
+from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text, short, size
 
 By = Literal["net", "stage", "block", "op"]
+
+MAX_OPERATIONS = 100_000
+"""Rows of a table of operations: 22 MB of text, and 350 MB of memory."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -167,6 +171,11 @@ def inspect(
     so many bytes, and bytes are counted for that batch. Where any of these is given, or `memory` is, the table shows memory.
     Raises SpecError for a size that is none.
     """
+    if by == "op" and graph.operations > MAX_OPERATIONS:
+        message = f"{graph.name} has {graph.operations:,} operations, over the limit of {MAX_OPERATIONS:,} for a table of them"
+        raise refuse(
+            "limit", message, f"write {Argument('by', 'block')}, which has one row for each run of equal blocks", at=Argument("by")
+        )
     limit = bytes_of(max_memory, "max_memory") if max_memory is not None else None
     if not columns and (memory or batch or precision or optimizer or checkpoint or limit is not None):
         columns = (*(("shape",) if by != "net" else ("params",)), *MEMORY)

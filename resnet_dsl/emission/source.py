@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from resnet_dsl.analysis.features import features
+from resnet_dsl.diagnostics import refuse
 from resnet_dsl.emission.initial import initial_text
 from resnet_dsl.emission.writing import call, camel, checked_name, checked_path, class_text, import_lines
 from resnet_dsl.graph.graph import SCOPE_INPUT, Graph, Node, Output, Program
@@ -23,6 +24,9 @@ from resnet_dsl.ops.table import OPS
 from resnet_dsl.ops.torch_text import HELPERS
 from resnet_dsl.table import shape_text
 from resnet_dsl.version import __version__
+
+MAX_CLASSES = 20_000
+"""Of one module: the text is made, and read by Python, in some seconds."""
 
 _INLINE_LEVELS = 3
 """Containers written inside one another; a deeper one is a class of its own, as readers and Python's parser prefer."""
@@ -37,8 +41,11 @@ def emit(graph: Graph) -> str:
 
     The network's class is called `class_name(graph)`; made without arguments, its weights are initialised as the spec
     says. The names, the order and the shapes in its state_dict follow the graph's nodes.
-    Equal graphs give equal text.
+    Equal graphs give equal text. Raises SpecError for a network with more than `MAX_CLASSES` distinct scopes.
     """
+    if len(graph.programs) > MAX_CLASSES:
+        message = f"{checked_name(graph.name)} has {len(graph.programs):,} blocks and parts that differ, over the limit of {MAX_CLASSES:,} classes"
+        raise refuse("limit", message, "use fewer blocks that differ: a number that reads `position` makes each its own class", at="SPEC")
     return _Emitter(graph).source()
 
 

@@ -111,10 +111,10 @@ class Templates:
 
     def keep(self, readings: Sequence[SlotReading], template: Template) -> None:
         """Remember what an expansion read and gave, for the blocks that follow."""
+        self.vary = self.vary or any(reading.reads & {"index", "position"} for reading in readings)
         if self._count == MAX_TEMPLATES:
             return
         self._count += 1
-        self.vary = self.vary or any(reading.reads & {"index", "position"} for reading in readings)
         here = self._start
         for reading in readings:
             here.reading = here.reading or reading

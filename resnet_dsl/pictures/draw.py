@@ -239,10 +239,10 @@ def draw(
         )
     if style == "full":
         by, style = "op", "folded"
-    folds = [(by == "op" or style == "paper") and not all and _operations(g) > FOLD_ABOVE for g in graphs]
+    folds = [(by == "op" or style == "paper") and not all and g.operations > FOLD_ABOVE for g in graphs]
     if by == "op" and all:
         # What is not folded can be counted, and refused, before it is built.
-        _keep_limit(sum(map(_operations, graphs)), f"draw it {Argument('by', 'stage')}")
+        _keep_limit(sum(g.operations for g in graphs), f"draw it {Argument('by', 'stage')}")
     costs = [Costs(g) for g in graphs]
     columns = [_column(c, "block" if by == "op" and fold else by, style, fold) for c, fold in zip(costs, folds, strict=True)]
     _keep_limit(
@@ -252,7 +252,7 @@ def draw(
     way: Direction = direction or ("LR" if style == "overview" else "TB")
     scene = arrange(columns, way, smooth=style == "paper")
     left_out = tuple(
-        f"{inline(g.name)} has {_operations(g):,} operations: blocks that are alike are drawn once; {Argument('all', True)} draws each"
+        f"{inline(g.name)} has {g.operations:,} operations: blocks that are alike are drawn once; {Argument('all', True)} draws each"
         for g, fold in zip(graphs, folds, strict=True)
         if fold
     )
@@ -290,14 +290,6 @@ def _column(costs: Costs, by: By, style: Style, fold: bool) -> NetworkColumn:
 def _keep_limit(count: int, help: str) -> None:
     if count > MAX_BOXES:
         raise refuse("picture-size", f"the picture would have {count:,} boxes, over the limit of {MAX_BOXES:,}", help, at="draw")
-
-
-def _operations(graph: Graph) -> int:
-    """The operations of a network, from its distinct scopes."""
-    held: dict[int, int] = {}
-    for program in graph.programs:
-        held[id(program)] = sum(n.times * (held[id(n.program)] if n.program is not None else 1) for n in program.nodes)
-    return held[id(graph.root)]
 
 
 def _clipped(text: str) -> str:
