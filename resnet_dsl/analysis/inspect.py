@@ -13,6 +13,7 @@ from resnet_dsl.analysis.figures import FIGURES, MEMORY, OF_BATCH
 from resnet_dsl.analysis.memory import Optimizer, Precision, Saving
 from resnet_dsl.analysis.quantities import size as bytes_of
 from resnet_dsl.analysis.report import Breakdown, Part, figures_of
+from resnet_dsl.analysis.structure import operations
 from resnet_dsl.diagnostics import Argument, refuse
 from resnet_dsl.graph.graph import Graph
 from resnet_dsl.table import Answer, Column, Layout, Table, count, shape_text, short, size
@@ -171,8 +172,8 @@ def inspect(
     so many bytes, and bytes are counted for that batch. Where any of these is given, or `memory` is, the table shows memory.
     Raises SpecError for a size that is none.
     """
-    if by == "op" and graph.operations > MAX_OPERATIONS:
-        message = f"{graph.name} has {graph.operations:,} operations, over the limit of {MAX_OPERATIONS:,} for a table of them"
+    if by == "op" and (held := operations(graph)) > MAX_OPERATIONS:
+        message = f"{graph.name} has {held:,} operations, over the limit of {MAX_OPERATIONS:,} for a table of them"
         raise refuse(
             "limit", message, f"write {Argument('by', 'block')}, which has one row for each run of equal blocks", at=Argument("by")
         )

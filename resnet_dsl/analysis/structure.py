@@ -1,4 +1,4 @@
-"""What a graph's structure shows: which block convolution carries the stride, and what the network ends in."""
+"""What a graph's structure shows: its operations, which block convolution carries the stride, and what the network ends in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from math import prod
 from resnet_dsl.graph.graph import Graph, Node, Program, join
 from resnet_dsl.ops.exactness import GATE, SQUASHED
 from resnet_dsl.ops.table import OPS
+
+
+def operations(graph: Graph) -> int:
+    """How many operations a network has, those of equal blocks counted each time."""
+    held: dict[Program, int] = {}
+    for program in graph.patterns:
+        held[program] = sum(n.times * (held[n.program.pattern] if n.program is not None else 1) for n in program.nodes)
+    return held[graph.root.pattern]
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,14 +282,6 @@ class Graph:
         """Elements of trainable parameters."""
         return self.root.params
 
-    @cached_property
-    def operations(self) -> int:
-        """How many operations it has, those of equal blocks counted each time."""
-        held: dict[Program, int] = {}
-        for program in self.patterns:
-            held[program] = sum(n.times * (held[n.program.pattern] if n.program is not None else 1) for n in program.nodes)
-        return held[self.root.pattern]
-
     @property
     def input(self) -> Shape:
         """The shape of one input: (channels, height, width) or (features,)."""

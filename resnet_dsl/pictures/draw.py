@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from resnet_dsl.analysis.changes import Changes
 from resnet_dsl.analysis.cost import Costs
 from resnet_dsl.analysis.diff import diff
+from resnet_dsl.analysis.structure import operations
 from resnet_dsl.diagnostics import Argument, clean, did_you_mean, inline, quote, refuse, speak
 from resnet_dsl.extras import require
 from resnet_dsl.files import write_output
@@ -239,10 +240,10 @@ def draw(
         )
     if style == "full":
         by, style = "op", "folded"
-    folds = [(by == "op" or style == "paper") and not all and g.operations > FOLD_ABOVE for g in graphs]
+    folds = [(by == "op" or style == "paper") and not all and operations(g) > FOLD_ABOVE for g in graphs]
     if by == "op" and all:
         # What is not folded can be counted, and refused, before it is built.
-        _keep_limit(sum(g.operations for g in graphs), f"draw it {Argument('by', 'stage')}")
+        _keep_limit(sum(operations(g) for g in graphs), f"draw it {Argument('by', 'stage')}")
     costs = [Costs(g) for g in graphs]
     columns = [_column(c, "block" if by == "op" and fold else by, style, fold) for c, fold in zip(costs, folds, strict=True)]
     _keep_limit(
@@ -252,7 +253,7 @@ def draw(
     way: Direction = direction or ("LR" if style == "overview" else "TB")
     scene = arrange(columns, way, smooth=style == "paper")
     left_out = tuple(
-        f"{inline(g.name)} has {g.operations:,} operations: blocks that are alike are drawn once; {Argument('all', True)} draws each"
+        f"{inline(g.name)} has {operations(g):,} operations: blocks that are alike are drawn once; {Argument('all', True)} draws each"
         for g, fold in zip(graphs, folds, strict=True)
         if fold
     )

@@ -194,8 +194,12 @@ def _check_together(says: StudyForm, tree: MappingTree, found: Collector) -> Non
             found.report("missing-key", f"{quote(key)} missing: a study needs it", f"add `{key}: ...`", at=tree.at)
     arms = tree["arms"]
     assert isinstance(arms, MappingTree)
+    folders: dict[str, str] = {}
     for name, arm in arms.items():
         _check_arm(name, arm, arms.keys_at[name], found)
+        if (other := folders.setdefault(name.casefold(), name)) != name:
+            message = f"arms {quote(other)} and {quote(name)} differ in upper and lower case alone: on some disks their folders are one"
+            found.report("bad-name", message, "give one of them another name", at=arms.keys_at[name])
     for where in (tree, tree.get("quick"), tree.get("long")):
         if isinstance(where, MappingTree):
             _check_budget(where, found)
@@ -231,8 +235,11 @@ def _check_budget(where: MappingTree, found: Collector) -> None:
         _report(found, "recipe", f"must be a recipe's name or keys of one, not {describe(recipe)}", "write {batch: 64}", at=recipe)
     _check_decided_elsewhere(recipe, found)
     rates = where.get("learning_rates")
-    if isinstance(rates, SequenceTree) and len({plain(r) for r in rates}) < len(rates):
-        _report(found, "learning_rates", "lists a rate twice", "keep each once", at=rates)
+    seen: set[object] = set()
+    for rate in rates if isinstance(rates, SequenceTree) else ():
+        if plain(rate) in seen:
+            _report(found, "learning_rates", f"lists {plain(rate)} twice", "keep each once", at=rate)
+        seen.add(plain(rate))
 
 
 def _check_decided_elsewhere(recipe: Tree | None, found: Collector) -> None:
