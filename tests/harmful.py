@@ -79,6 +79,8 @@ def longs(*numbers: int) -> str:
     return "(" + "".join(f"L{n}L\n" for n in numbers) + "t"
 
 
+MODULE = b"cx\nM\n)R}(U\x0b_parameters}U\x08_buffers}U\x08_modules}"
+
 BOMBS: dict[str, tuple[bytes, str]] = {
     "keys of nested tuples": (b"\x80\x02}" + b"Nq\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"K\x01s.", "holds no tensors by name"),
     "lists that double": (b"\x80\x02]q\x00" + b"(h\x00h\x00lq\x00" * 5000 + b".", "holds no tensors by name"),
@@ -88,6 +90,10 @@ BOMBS: dict[str, tuple[bytes, str]] = {
     "marks": (b"\x80\x02" + b"(" * 200_000 + b".", "is no sound pickle"),
     "steps": (b"\x80\x02" + b"N0" * 1_000_000 + b"}.", "takes more than 1,500,000 steps to unpickle, which no file of weights needs"),
     "a list again and again": (b"\x80\x02](" + b"N" * 10_000 + b"eq\x00" + b"h\x000" * 10 + b"cx\nxDict\n(h\x00tR0" * 40_000 + b"}.", "steps to unpickle"),
+    "modules that double": (
+        b"\x80\x02" + MODULE + b"ubq\x00" + (MODULE + b"(U\x01ah\x00U\x01bh\x00uubq\x00") * 50 + b".", "holds a module of more than 20,000 parts"
+    ),
+    "a module within itself": (b"\x80\x02" + MODULE.replace(b"R}", b"Rq\x01}") + b"U\x01ah\x01sub.", "holds a module of more than 20,000 parts"),
     "a memo of large indices": (b"\x80\x02N" + b"".join(b"r" + (2**32 - 1 - i).to_bytes(4, "little") for i in range(1000)) + b".", "no tensors"),
     "a long text": (b"\x80\x02\x8d" + (1 << 40).to_bytes(8, "little") + b"a.", "is cut short"),
     "a long number": (b"\x80\x02\x8b" + (1 << 20).to_bytes(4, "little") + b"\xff" * (1 << 20) + b".", "holds no tensors by name"),

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from resnet_dsl.checkpoints.pickles import Entries, Made
 from resnet_dsl.checkpoints.rebuilt import FileView, array_of
-from resnet_dsl.checkpoints.tensor import FileTensor
+from resnet_dsl.checkpoints.tensor import FileTensor, Unsound
 
 _OTHERS = re.compile(r"(?i)^_?(optim|lr_?sched|sched|grad_?scal|scaler|amp\b|rng|callbacks|loops)")
 """Keys of what a training program keeps for itself."""
 
 _DEPTH, _LIST = 6, 16
-_MODULES = 60
+_MODULES, _PATH = 20_000, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,24 @@ def at(root: object, key: str) -> object:
 
 
 def _module(value: object) -> dict[str, FileTensor] | None:
-    """The state_dict of a module that was saved whole, from its parameters, buffers and inner modules; None for anything else."""
+    """The state_dict of a module that was saved whole, from its parameters, buffers and inner modules; None for anything else.
+
+    Raises Unsound where it has too many: one module in two places has two names, and one within itself has no end.
+    """
+    if not _parts(value):
+        return None
     found: dict[str, FileTensor] = {}
-    return found if _parts(value) and _gather(value, "", found, _MODULES) and found else None
+    waiting, left = [("", value)], _MODULES
+    while waiting:
+        prefix, at = waiting.pop()
+        left -= 1
+        if left < 0 or len(prefix) > _PATH:
+            help = "save its state_dict: torch.save(model.state_dict(), 'weights.pth')"
+            raise Unsound(f"holds a module of more than {_MODULES:,} parts, or one within itself", help)
+        found.update((prefix + name, t) for name, t in _own(_parts(at)).items())
+        inner = entries_of(_parts(at).get("_modules"))
+        waiting += [(f"{prefix}{name}.", m) for name, m in reversed([*inner.items()]) if _parts(m)]
+    return found or None
 
 
 def _parts(value: object) -> Mapping[str, object]:
@@ -106,20 +121,11 @@ def _parts(value: object) -> Mapping[str, object]:
     return parts if {"_parameters", "_buffers", "_modules"} <= parts.keys() else {}
 
 
-def _gather(value: object, prefix: str, found: dict[str, FileTensor], depth: int) -> bool:
-    parts = _parts(value)
+def _own(parts: Mapping[str, object]) -> dict[str, FileTensor]:
+    """The parameters and buffers of a module itself, those that its state_dict has."""
     unsaved = parts.get("_non_persistent_buffers_set")
     if isinstance(unsaved, Made) and unsaved.args:
         unsaved = unsaved.args[0]
     names = [n for n in unsaved if isinstance(n, str)] if isinstance(unsaved, list) else []
-    for kind in ("_parameters", "_buffers"):
-        for name, held in entries_of(parts.get(kind)).items():
-            if name not in names and (t := tensor_of(held)) is not None:
-                found[prefix + name] = t
-    inner = entries_of(parts.get("_modules"))
-    # A module may hold itself, and two of them twice: names end all the same.
-    return (
-        depth > 0
-        and len(found) < 100_000
-        and all(_gather(m, f"{prefix}{name}.", found, depth - 1) for name, m in inner.items() if _parts(m))
-    )
+    held = [*entries_of(parts.get("_parameters")).items(), *entries_of(parts.get("_buffers")).items()]
+    return {name: t for name, value in held if name not in names and (t := tensor_of(value)) is not None}
