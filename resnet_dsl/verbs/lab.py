@@ -71,8 +71,7 @@ def probe(
     Raises SpecError: exit 2 where the request does not fit, 3 for data, files and device, 1 where a training's loss is not finite.
     """
     row = find(name)
-    if weights is None and (lone := "key" if key is not None else "prefix" if prefix is not None else None) is not None:
-        raise refuse("usage", f"{Argument(lone)} is for given weights", f"add {Argument('weights', 'FILE')}", at=Argument(lone))
+    _require_weights(weights, key=key, prefix=prefix)
     changes = tuple(f"{k}={v}" for k, v in overrides.items()) if isinstance(overrides, Mapping) else tuple(overrides)
     if row.of == "specs":
         given = {
@@ -85,10 +84,7 @@ def probe(
             "key": key,
             "prefix": prefix,
         }
-        for unused in (k for k, v in given.items() if v is not None and v != ()):
-            raise refuse(
-                "usage", f"the probe {name} makes its own data and trains itself", f"leave out {Argument(unused)}", at=Argument(unused)
-            )
+        _refuse_all(name, given)
         own = row.settings(options if seed is None else {**options, "seed": seed})
         from resnet_dsl.lab.probes.measuring import measure_specs
 
@@ -106,6 +102,20 @@ def probe(
         _moments(steps), device, (lambda text: None) if quiet else _tell, key, prefix,
     )  # fmt: skip
     return measure(row, request, own)
+
+
+def _refuse_all(probe: str, given: Mapping[str, object]) -> None:
+    """Refuse arguments that a probe of specs does not take."""
+    for unused in (k for k, v in given.items() if v is not None and v != ()):
+        raise refuse(
+            "usage", f"the probe {probe} makes its own data and trains itself", f"leave out {Argument(unused)}", at=Argument(unused)
+        )
+
+
+def _require_weights(weights: object, **about: object) -> None:
+    """Refuse what is said of weights where none are given."""
+    for lone in (name for name, value in about.items() if value is not None and weights is None):
+        raise refuse("usage", f"{Argument(lone)} is for given weights", f"add {Argument('weights', 'FILE')}", at=Argument(lone))
 
 
 def study(
