@@ -247,7 +247,7 @@ def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
         with open_picture(path):
             pass
 
-    refused(opened_alone, "it is a device, pipe or socket, not a regular file")
+    refused(opened_alone, "error[data-unreadable]: is a device, pipe or socket, not a regular file")
 
 
 def test_names_that_a_terminal_would_obey_are_spelled_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import struct
@@ -40,6 +41,8 @@ def blame(path: Path | str) -> Iterator[None]:
     except PermissionError:
         raise refuse("data-unreadable", "may not be read", "change its permissions: chmod +r", at=path, exit_code=3) from None
     except OSError as e:
+        if e.errno == errno.EINVAL and (e.strerror or "").endswith("not a regular file"):
+            raise refuse("data-unreadable", (e.strerror or "").removeprefix("it "), "give a file", at=path, exit_code=3) from None
         raise refuse(
             "data-unreadable",
             f"cannot be read or written: {e.strerror or str(e)[:120]}",
