@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import resnet_dsl as rd
-from resnet_dsl.cli.options import KeyOption, QuietOption
+from resnet_dsl.cli.options import KeyOption, PrefixOption, QuietOption
 from resnet_dsl.cli.output import note, write, wrote
 from resnet_dsl.diagnostics import COMMAND_LINE, inline
 
@@ -27,6 +27,10 @@ def command(
         typer.Option(metavar="CxHxW", help="The input, which weights do not say: 3x128x128, or 784 for features.", show_default=False),
     ] = None,
     key: KeyOption = None,
+    prefix: PrefixOption = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Give a backbone, which has no head, one of N classes.", show_default=False)
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Write the spec of a weights file's network, from the names and shapes of its tensors.
@@ -34,7 +38,7 @@ def command(
     The spec is compiled, and its tensors are compared with the file's: all names, all shapes. Where no spec agrees, nothing is written,
     and an existing file is never overwritten.
     """
-    found = rd.recover(file, input=input, key=key, name=Path(file if out == "-" else out).stem)
+    found = rd.recover(file, input=input, key=key, prefix=prefix, classes=classes, name=Path(file if out == "-" else out).stem)
     write(out, found.text, ".yaml", ".yml", overwrite=False)
     note(f"{file}: {found.words}; {found.params:,} params", quiet=quiet)
     if found.likeness:

@@ -359,3 +359,37 @@ def test_training_keeps_what_pixels_meant(state: State, capsys: pytest.CaptureFi
     assert main(["train", *spec, "--prefix", "x.", "--out", "none"]) == 2
     assert "--prefix is for given weights" in capsys.readouterr().err
     assert not Path("none").exists()
+
+
+# --- the spec of a backbone ----------------------------------------------------------------------------------
+
+
+def test_the_spec_of_a_backbone_and_of_a_head_in_a_sequence(state: State) -> None:
+    whole = {k: tuple(v.shape) for k, v in rd.build("resnet50", ("classes=10",)).state_dict().items()}
+    backbone = {k: v for k, v in whole.items() if not k.startswith("fc")}
+    with pytest.raises(SpecError, match="it has no head") as e:
+        rd.recover(backbone)
+    assert "classes=10" in str(e.value)
+    assert rd.recover(backbone, classes=7).text == "extends: resnet50\nclasses: 7\n"
+    with pytest.raises(SpecError, match="it has a head, a layer of 'fc'"):
+        rd.recover(whole, classes=7)
+    basic = {k: tuple(v.shape) for k, v in rd.build("resnet20", ("shortcut=B", "params.n=2")).state_dict().items()}
+    expected = rd.recover(basic, name="net").text
+    for change in (
+        lambda k: k.replace("fc.", "fc.1."), lambda k: k.replace("fc.", "classifier.3."), lambda k: f"net.{k.replace('fc.', 'head.0.')}",
+    ):  # fmt: skip
+        assert rd.recover({change(k): v for k, v in basic.items()}, name="net").text == expected
+    assert rd.recover({k: v for k, v in basic.items() if not k.startswith("fc")}, name="net", classes=10).text == expected
+
+
+def test_the_spec_of_one_network_among_others(state: State) -> None:
+    shapes = {k: tuple(v.shape) for k, v in rd.build("resnet20").state_dict().items()}
+    beside = under("net.", shapes) | {"criterion.weight": (10,)}
+    assert rd.recover(beside).text == "extends: resnet20\n"
+    assert ("names", "under 'net.'") in [(r.what, r.written) for r in rd.recover(beside).remarks]
+    two = under("module.encoder_q.", shapes) | under("module.encoder_k.", shapes) | {"module.queue": (8, 4)}
+    with pytest.raises(SpecError, match=r"a network under each of 'module.encoder_q.', 'module.encoder_k.'"):
+        rd.recover(two)
+    assert rd.recover(two, prefix="module.encoder_k.").text == "extends: resnet20\n"
+    with pytest.raises(SpecError, match="no name in it begins with 'encoder_z'"):
+        rd.recover(two, prefix="encoder_z")

@@ -160,7 +160,17 @@ def test_specs_answer_to_the_names_of_other_libraries(alias: str, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "other", ["regnetx_004", "cifar10_resnet20", "preactresnet18", "legacy_seresnet50", "resnet50.yaml_in1k.tv", "resnet50."]
+    "other",
+    [
+        "regnetx_004",
+        "cifar10_resnet20",
+        "preactresnet18",
+        "legacy_seresnet50",
+        "seresnet18",
+        "seresnet34",
+        "resnet50.yaml_in1k.tv",
+        "resnet50.",
+    ],
 )
 def test_a_network_that_differs_has_no_alias(other: str) -> None:
     assert shipped_name(other) is None

@@ -6,17 +6,20 @@ that agrees is taken; where none does, the nearest one says what does not fit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
-from resnet_dsl.diagnostics import OVERRIDES, Argument, Source, SpecError, Speech, quote, refuse, speak
+from resnet_dsl.diagnostics import OVERRIDES, Argument, Source, SpecError, Speech, did_you_mean, quote, refuse, speak
 from resnet_dsl.graph import Graph
 from resnet_dsl.graph.graph import Shape
 from resnet_dsl.graph.tensors import Tensors, tensors
 from resnet_dsl.language.source import MAX_DEPTH, read_value
 from resnet_dsl.language.tree import plain
 from resnet_dsl.recovery.foreign import Renamed, renamings
+from resnet_dsl.recovery.heads import linear_layers, with_heads
 from resnet_dsl.recovery.layers import Anatomy, Unread, anatomy, shape_words
 from resnet_dsl.recovery.readings import Reading, readings
 from resnet_dsl.recovery.stored import Stored
@@ -98,13 +101,61 @@ class _Near:
     first: str
 
 
-def recover(stored: Stored, *, at: str, name: str, input: Shape | None = None) -> Recovered:
+def recover(
+    stored: Stored, *, at: str, name: str, input: Shape | None = None, classes: int | None = None, prefix: str | None = None
+) -> Recovered:
     """The spec of the network that a file is of: the one in its metadata, or one read from its names and shapes.
 
     `at` is what errors name, `name` what the network is called. `input` is (channels, height, width) or (features,); without
-    it a usual size is written. Raises SpecError (exit code 2) that says what does not fit.
+    it a usual size is written. `classes` gives a head to a backbone, which has none; of a file of several networks, `prefix` says which. Raises SpecError (exit code 2) that says what does not fit.
     """
-    return _read(stored.tensors, at, name, input) if stored.spec is None else _own(stored, stored.spec, at, name, input)
+    if stored.spec is not None and classes is None and prefix is None:
+        return _own(stored, stored.spec, at, name, input)
+    try:
+        return _read(_under(stored.tensors, prefix, at), at, name, input, classes)
+    except SpecError as e:
+        found = (
+            None if prefix is not None or e.diagnostics[0].code != "weights-unknown" else _inside(stored.tensors, at, name, input, classes)
+        )
+        if found is None:
+            raise
+        return found
+
+
+def _inside(stored: Mapping[str, Shape], at: str, name: str, input: Shape | None, classes: int | None) -> Recovered | None:
+    """The network under the one prefix of a file that has one, beside other tensors; None where there is none.
+
+    Raises SpecError (exit 2) where there are several.
+    """
+    counts = Counter(before for tensor in stored for before in accumulate(f"{part}." for part in tensor.split(".")[:-1]))
+    found: dict[str, Recovered] = {}
+    for before, count in counts.most_common():
+        if 3 * count < len(stored):
+            break
+        if count < len(stored) and not before.startswith(tuple(found)):
+            try:
+                found[before] = _read(_under(stored, before, at), at, name, input, classes)
+            except SpecError:
+                continue
+    if len(found) > 1:
+        help = f"say which: {Argument('prefix', next(iter(found)))}"
+        raise refuse("weights-prefix", f"holds a network under each of {', '.join(map(quote, found))}", help, at=at)
+    for before, read in found.items():
+        beside = Remark("names", f"under {quote(before)}", f"{len(stored) - counts[before]:,} other tensors in the file are left out")
+        return replace(read, remarks=(beside, *read.remarks))
+    return None
+
+
+def _under(stored: Mapping[str, Shape], prefix: str | None, at: str) -> Mapping[str, Shape]:
+    """The tensors whose names begin with a prefix, without it."""
+    if not prefix:
+        return stored
+    before = f"{prefix.rstrip('.')}."
+    found = {name.removeprefix(before): shape for name, shape in stored.items() if name.startswith(before)}
+    if not found:
+        known = list(dict.fromkeys(f"{name.partition('.')[0]}." for name in stored if "." in name))
+        raise refuse("weights-prefix", f"no name in it begins with {quote(prefix)}", did_you_mean(prefix, known, what="a prefix"), at=at)
+    return found
 
 
 def _own(stored: Stored, spec: str, at: str, name: str, input: Shape | None) -> Recovered:
@@ -126,11 +177,15 @@ def _own(stored: Stored, spec: str, at: str, name: str, input: Shape | None) -> 
     return Recovered(spec, graph, graph.description or graph.name, (), holding(stored))
 
 
-def _read(stored: Mapping[str, Shape], at: str, name: str, input: Shape | None) -> Recovered:
+def _read(stored: Mapping[str, Shape], at: str, name: str, input: Shape | None, classes: int | None) -> Recovered:
     if any(name.count(".") >= MAX_DEPTH for name in stored):
         raise refuse("weights-unknown", f"{_UNREAD}: a name in it has more than {MAX_DEPTH} parts", _HELP, at=at)
     refused: SpecError | None = None
-    for renamed in renamings(_complete(stored)):
+    tries = [renamed for plain in renamings(_complete(stored)) for renamed in with_heads(plain, classes)]
+    if not tries:
+        problem = f"it has a head, a layer of {quote(linear_layers(dict(stored))[-1])}"
+        raise refuse("usage", problem, f"leave out {Argument('classes')}", at=Argument("classes"))
+    for renamed in tries:
         try:
             return _recover(renamed, at, name, input)
         except Unread as e:
@@ -142,6 +197,8 @@ def _read(stored: Mapping[str, Shape], at: str, name: str, input: Shape | None) 
         # Of names as they are and names as another library's, the latter say better what is not understood.
         refused = refused if refused is not None and renamed.table is None else why
     assert refused is not None
+    if classes is None and not linear_layers(dict(stored)) and "stem and head" in refused.diagnostics[0].message:
+        raise refuse("weights-unknown", f"{_UNREAD}: it has no head", f"give it one: {Argument('classes', 10)}, say", at=at)
     raise refused
 
 

@@ -110,12 +110,15 @@ def recover(
     input: str | Sequence[int] | None = None,
     name: str | None = None,
     key: str | None = None,
+    classes: int | None = None,
+    prefix: str | None = None,
 ) -> Recovered:
     """The spec of the network that weights are of, from the names and shapes of their tensors.
 
     `weights` is a state_dict, a mapping of names to shapes, or a file: .safetensors, .pth, or .json with names and shapes.
     `input` is what weights do not say, (channels, height, width) or (features,), also as text: "3x128x128".
     `name` is what the network is called; `key` is where in the file the tensors are, where it holds several state_dicts.
+    `classes` gives a head to a backbone, which has none; `prefix` says which of several networks in a file is meant.
     The spec was compiled, and all its tensors agree. No torch is needed.
     Raises SpecError (exit 2) that says what does not fit; exit 3 for a file that cannot be read.
     """
@@ -127,9 +130,9 @@ def recover(
     if isinstance(weights, Mapping):
         shapes = {key: value if isinstance(value, Sequence) else value.shape for key, value in weights.items()}
         stored = Stored({key: tuple(map(int, shape)) for key, shape in shapes.items()})
-        return recover(stored, at="the state_dict", name=name or "net", input=shape)
+        return recover(stored, at="the state_dict", name=name or "net", input=shape, classes=classes, prefix=prefix)
     file = os.fspath(weights)
-    return recover(_stored(file, key), at=file, name=name or Path(file).stem, input=shape)
+    return recover(_stored(file, key), at=file, name=name or Path(file).stem, input=shape, classes=classes, prefix=prefix)
 
 
 def _stored(file: str, key: str | None) -> Stored:
