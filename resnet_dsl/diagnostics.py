@@ -227,6 +227,10 @@ class Collector:
         """Keep a mistake; the arguments are those of `refuse`."""
         self.add(mistake(code, message, help, at=at, labels=labels))
 
+    def near(self, word: str, known: Iterable[str], *, what: str) -> str:
+        """`did_you_mean` for the first mistakes, as many as are shown; for later ones the known names alone, which costs no search."""
+        return did_you_mean(word, known, what=what) if len(self.found) < MAX_SHOWN else _one_of(list(known), what)
+
     def led_by(self, causes: Collector) -> None:
         """Put other findings first; what was found at one of their places follows from them, and is dropped."""
         places = {key[1:] for key in causes.found}
@@ -341,12 +345,15 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     for n in names:
         if _squeezed(n) == squeezed and n != word:
             return n
+    every = names
+    # A ratio of 0.6 needs such lengths: with thousands of names, many are left out before they are compared.
+    names = [n for n in names if 7 * min(len(n), len(word)) >= 3 * max(len(n), len(word))]
     close = difflib.get_close_matches(word[:64], names, 1, 0.75)
     if close:
         return close[0]
     for w in (word, word.lower()):
         for n in SYNONYMS.get(w, ()):
-            if n in names:
+            if n in every:
                 return n
     looks = "".join(c for c in unicodedata.normalize("NFKD", word[:64]) if c.isascii())
     close = difflib.get_close_matches(looks.lower(), names, 1, 0.6)
@@ -356,10 +363,13 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str], *, what: str) -> str:
     """The help line for an unknown name: a suggestion where one is near, else the known names."""
     names = list(known)
-    what = what.removeprefix("a ").removeprefix("an ")
     near = suggest(word, names)
-    if near is not None:
-        return f"did you mean '{near}'?"
+    return f"did you mean '{near}'?" if near is not None else _one_of(names, what)
+
+
+def _one_of(names: list[str], what: str) -> str:
+    """The help line that lists the known names."""
+    what = what.removeprefix("a ").removeprefix("an ")
     if not names:
         return f"there is no {what} here; leave it out"
     listed = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")

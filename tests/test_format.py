@@ -64,6 +64,30 @@ def test_line_ends_and_the_byte_order_mark(tmp_path: Path) -> None:
     assert main(["fmt", "--check", str(path)]) == 0
 
 
+@pytest.mark.parametrize(("data", "said"), [
+    (b"name: x\r\nclasses: 2\r\n", "# a.yaml: line ends are CRLF in 2 of 3 lines, and LF in the normal form\n"),
+    (b"name: x\r\nclasses: 2\n", "line ends are CRLF in 1 of 3 lines"),
+    (b"\xef\xbb\xbfname: x\nclasses: 2\n", "# a.yaml: a byte order mark stands in front, which the normal form has not\n"),
+    (b"name: x\nclasses: 2", "# a.yaml: the last line does not end in a line break\n"),
+    (b"name: x  \nclasses: 2\n", "# a.yaml: blanks stand at the end of 1 line\n"),
+    (b"name: x\nclasses: 2\n\n\n", "-\n-\n"),
+    (b"\n\nname: x\nclasses: 2\n", "-\n-\n"),
+    (b"name: x\t\nclasses: 2\n", "blanks stand at the end of 1 line"),
+    (b"name:   x\nclasses: 2\n", "-name:   x\n+name: x\n"),
+])  # fmt: skip
+def test_what_fails_the_check_shows_in_the_diff(
+    data: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_bytes(data)
+    assert main(["fmt", "--check", "-q", "a.yaml"]) == 1
+    assert main(["fmt", "--diff", "a.yaml"]) == 0
+    assert said in capsys.readouterr().out
+    Path("a.yaml").write_bytes(b"name: x\nclasses: 2\n")
+    assert main(["fmt", "--diff", "a.yaml"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 # --- texts that nobody would write: what is said stays, every comment stays, and twice is once -------------------
 
 SCALARS = [

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 import resnet_dsl as rd
+from resnet_dsl import diagnostics
 from resnet_dsl.cli.app import main
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, clean, inline, quote, quote_path, render
+from resnet_dsl.language import binding, document
 from resnet_dsl.language.habits import number_meant, shape_meant
 from resnet_dsl.language.recipes import recipe_named
 from resnet_dsl.language.source import decode
@@ -205,9 +208,48 @@ def test_a_spec_is_no_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         recipe_named("net.yaml")
 
 
+def test_pictures_of_networks_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.yaml", "b.yaml"):
+        Path(name).write_text("name: tiny\nextends: resnet20-digits\n")
+    assert [g.name for g in rd.draw("a.yaml", "b.yaml").graphs] == ["a.yaml", "b.yaml"]
+    assert [g.name for g in rd.draw("a.yaml", "resnet20").graphs] == ["tiny", "resnet20"]
+    shown = [g.name for g in rd.draw(rd.load("resnet20"), rd.load("resnet20", ["shortcut=B"])).graphs]
+    assert shown == ["resnet20 shortcut=A", "resnet20 shortcut=B"]
+    assert all(name in str(rd.compare("a.yaml", "b.yaml")) for name in ("a.yaml", "b.yaml"))
+
+
 def test_markdown_around_a_spec(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("```yaml\nclasses: 10\n```\n")
     (d,) = rd.check(path).diagnostics
     assert (d.message.startswith("``` is Markdown"), d.help) == (True, "delete the lines with ```")
     assert os.fspath(path) in str(rd.check(path))
+
+
+SMALL = (
+    "input: {channels: 3, height: 32, width: 32}\nclasses: 10\nstem: cifar\nblock: basic\nshortcut: A\nstages:\n  - {depth: 3, width: 16}\n"
+)
+
+
+@pytest.mark.parametrize("more", [
+    "".join(f"unknown_key_{i}: {i}\n" for i in range(1_500)),
+    "params:\n" + "".join(f"  p{i}: unknown_{i} + 1\n" for i in range(1_500)),
+])  # fmt: skip
+def test_near_names_are_searched_for_the_first_mistakes_only(more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    near = diagnostics.suggest
+
+    def counted(word: str, known: Iterable[str]) -> str | None:
+        searched.append(word)
+        return near(word, known)
+
+    for module in (diagnostics, document, binding):
+        monkeypatch.setattr(module, "suggest", counted)
+    path = tmp_path / "s.yaml"
+    path.write_text(SMALL + more)
+    found = rd.check(path)
+    assert len(found.diagnostics) == 1_500
+    assert len(searched) < 500
+    (spec,) = found.to_dict()["specs"]
+    assert (len(spec["diagnostics"]), spec["more"]) == (1_000, 500)

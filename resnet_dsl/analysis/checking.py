@@ -14,6 +14,9 @@ from resnet_dsl.graph import compile
 from resnet_dsl.language import Spec
 from resnet_dsl.table import Answer, Column, Layout, Table, count, short
 
+MAX_LISTED = 1_000
+"""Mistakes of one spec in a document for programs; `more` counts the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedSpec:
@@ -45,8 +48,9 @@ class CheckedSpec:
         cost = (
             None if self.cost is None or self.exercise else {"params": self.cost.params, "macs": self.cost.macs, "depth": self.cost.depth}
         )
-        found = [d.to_dict(speech) for d in self.diagnostics]
-        return {"spec": self.name, "ok": self.error is None, "cost": cost, "diagnostics": found}
+        found = [d.to_dict(speech) for d in self.diagnostics[:MAX_LISTED]]
+        more = {"more": len(self.diagnostics) - MAX_LISTED} if len(self.diagnostics) > MAX_LISTED else {}
+        return {"spec": self.name, "ok": self.error is None, "cost": cost, "diagnostics": found, **more}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
-from resnet_dsl.diagnostics import Collector, Diagnostic, Location, mistake, quote, suggest
+from resnet_dsl.diagnostics import MAX_SHOWN, Collector, Diagnostic, Location, mistake, quote, suggest
 from resnet_dsl.language.document import at_value, null_value, unknown_key
 from resnet_dsl.language.spec import Reference, Slot, Step, constant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
@@ -72,8 +73,8 @@ def bind(reader: ArgumentReader, given: MappingTree, signature: Mapping[str, Arg
     """Arguments sorted by form, with the defaults that are known without an input."""
     for key, value in given.items():
         if key not in signature:
-            reader.problems.add(unknown_argument(key, value, signature, quote(name)))
-    meant = {suggest(k, signature) for k in given if k not in signature}
+            reader.problems.add(unknown_argument(key, value, signature, quote(name), search=len(reader.problems.found) < MAX_SHOWN))
+    meant = {suggest(k, signature) for k in islice((k for k in given if k not in signature), MAX_SHOWN)}
     for key, arg in signature.items():
         if arg.required and key not in given and key not in meant and not given.damaged:
             wanted = "a list of steps" if arg.form in ("steps", "paths") else "a value"
@@ -89,14 +90,14 @@ def bind(reader: ArgumentReader, given: MappingTree, signature: Mapping[str, Arg
     return bound.step()
 
 
-def unknown_argument(key: str, value: Tree, known: Mapping[str, object], noun: str) -> Diagnostic:
-    """What is said of an argument that `noun` does not take."""
+def unknown_argument(key: str, value: Tree, known: Mapping[str, object], noun: str, *, search: bool = True) -> Diagnostic:
+    """What is said of an argument that `noun` does not take; the near one is searched for where asked to."""
     at = value.key_at or value.at
     if isinstance(value, Scalar) and value.is_empty and ":" in key:
         return unknown_key(key, value, known, noun)
     takes = f"{noun} takes no arguments" if not known else f"{noun} takes no such argument"
     extra = [*known, "as", "when"] if noun.startswith("'") else list(known)
-    near = suggest(key, extra)
+    near = suggest(key, extra) if search else None
     help = (
         f"did you mean '{near}'?"
         if near

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet_dsl.diagnostics import OVERRIDES, Diagnostic, Location, did_you_mean, mistake, quote, setting, suggest
+from resnet_dsl.diagnostics import MAX_SHOWN, OVERRIDES, Diagnostic, Location, did_you_mean, mistake, quote, setting, suggest
 from resnet_dsl.language.forms import BlockForm, ExpectForm, Form, ImageInput, InitForm, PolicyForm, SequenceForm, SpecForm, StageForm
 from resnet_dsl.language.habits import joined, shape_meant
 from resnet_dsl.language.tree import MappingTree, Scalar, SequenceTree, Tree, describe
@@ -40,7 +41,8 @@ def check_form(tree: MappingTree) -> list[Diagnostic]:
         SpecForm.model_validate(tree)
     except ValidationError as failed:
         errors = failed.errors(include_url=False)
-    found = [_translate(tree, e) for e in errors if e["type"] != "missing"]
+    wrong = [e for e in errors if e["type"] != "missing"]
+    found = [_translate(tree, e, search=i < MAX_SHOWN) for i, e in enumerate(wrong)]
     missing: dict[tuple[str, ...], tuple[MappingTree, list[str]]] = {}
     for e in errors:
         if e["type"] == "missing":
@@ -66,7 +68,7 @@ def corrected(tree: MappingTree, path: tuple[str, ...] = ()) -> MappingTree:
     entries: dict[str, tuple[str, Location, Tree]] = {}
     for key, at, value in tree.entries():
         near: str | None = None
-        if known is not None and key not in known:
+        if known is not None and key not in known and len(entries) < _LOOKED_AT:
             if isinstance(value, Scalar) and value.is_empty and (pair := joined(key)) is not None:
                 near, value = pair[0], Scalar(pair[2], True, value.at, value.key_at, value.flow)
             else:
@@ -148,11 +150,16 @@ def _form(path: tuple[str, ...]) -> type[Form]:
     return FORMS.get(pattern(path), SpecForm)
 
 
-def _translate(tree: MappingTree, e: ErrorDetails) -> Diagnostic:
+def _translate(tree: MappingTree, e: ErrorDetails, *, search: bool) -> Diagnostic:
+    """One of pydantic's errors in plain words; for an unknown key the near one is searched for where asked to."""
     value: Tree = e["input"]
     path = _path(tree, e["loc"])
     if e["type"] == "extra_forbidden":
-        return unknown_key(path[-1], value, _form(path[:-1]).model_fields, _KEY_NOUNS.get(pattern(path[:-1]), "a key here"), path[:-1])
+        known, noun = _form(path[:-1]).model_fields, _KEY_NOUNS.get(pattern(path[:-1]), "a key here")
+        if not search:
+            at = value.key_at or value.at
+            return mistake("unknown-key", f"unknown key {quote(path[-1])}: it is not {noun}", f"the keys are {', '.join(known)}", at=at)
+        return unknown_key(path[-1], value, known, noun, path[:-1])
     return wrong_value(path[-1] if path else "", value, e, _MAPPING_HELP.get(pattern(path), "write {key: value}"))
 
 
@@ -202,6 +209,8 @@ _WORDS = frozenset({"block", "shortcut", "merge", "name", "norm", "act", "stem",
                     "extends", "description", "paths", "stages", "as", "init"})  # fmt: skip
 
 
+_LOOKED_AT = 100
+"""Keys of one mapping that may be misspelt ones; a mapping of more is none that somebody typed."""
 _BLOCKS = frozenset({"basic", "bottleneck", "preact_basic", "preact_bottleneck"})
 
 
@@ -219,7 +228,8 @@ def _meant(tree: MappingTree, known: Mapping[str, object]) -> set[str | None]:
     """The known keys that unknown ones stand for, and `depth` where `block` is a number."""
     block = tree.get("block")
     number = {"depth"} if "depth" in known and isinstance(block, Scalar) and block.kind == "int" else set()
-    return number | {pair[0] if (pair := joined(k)) else key_meant(k, v, known) for k, v in tree.items() if k not in known}
+    unknown = islice(((k, v) for k, v in tree.items() if k not in known), _LOOKED_AT)
+    return number | {pair[0] if (pair := joined(k)) else key_meant(k, v, known) for k, v in unknown}
 
 
 def at_value(value: Tree) -> Location:

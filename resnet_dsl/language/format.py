@@ -33,12 +33,16 @@ _STRING = "tag:yaml.org,2002:str"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Formatted:
-    """A spec's text in its normal form, and how it was written. `name` is its file's, or what messages call it."""
+    """A spec's text in its normal form, and how it was written. `name` is its file's, or what messages call it.
+
+    `unseen` says what differs that lines do not show: line ends, a byte order mark, blanks at the end of a line or of the file.
+    """
 
     name: str
     before: str
     text: str
     changed: bool
+    unseen: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -50,10 +54,10 @@ class Formatted:
         return f"<pre>{html.escape(self.text)}</pre>"
 
     def diff(self) -> str:
-        """What changed, as a unified diff; empty where nothing did."""
+        """What changed, as a unified diff, and after it what lines do not show; empty where nothing did."""
         name = inline(self.name)
         lines = difflib.unified_diff(self.before.splitlines(), self.text.splitlines(), name, name, lineterm="")
-        return "".join(f"{line}\n" for line in lines)
+        return "".join(f"{line}\n" for line in (*lines, *(f"# {name}: {said}" for said in self.unseen)))
 
     def write(self) -> None:
         """Write the text to the file, whole or not at all, with the permissions that it had."""
@@ -68,8 +72,22 @@ def format_file(name: str) -> Formatted:
     source = read_stdin() if name == "-" else read_file(name)
     text = format_document(source)
     # As bytes: a source has lost the byte order mark.
-    changed = source.text != text if name == "-" else Path(name).read_bytes() != text.encode()
-    return Formatted(name, source.text, text, changed)
+    written = source.text if name == "-" else Path(name).read_bytes().decode()
+    return Formatted(name, source.text, text, written != text, _unseen(written, text))
+
+
+def _unseen(written: str, text: str) -> tuple[str, ...]:
+    """What differs between a text and its normal form, and is not to be seen in its lines."""
+    lines = written.split("\n")
+    ends = sum(line.endswith("\r") for line in lines)
+    blank = sum(line.rstrip("\r") != line.rstrip() for line in lines)
+    found = (
+        ("a byte order mark stands in front, which the normal form has not", written.startswith("\ufeff")),
+        (f"line ends are CRLF in {ends:,} of {len(lines):,} lines, and LF in the normal form", ends > 0),
+        (f"blanks stand at the end of {blank:,} line{'s' if blank != 1 else ''}", blank > 0),
+        ("the last line does not end in a line break", not written.endswith("\n")),
+    )
+    return tuple(said for said, holds in found if holds) if written != text else ()
 
 
 def format_document(source: Source) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from resnet_dsl.diagnostics import Location, did_you_mean, quote
+from resnet_dsl.diagnostics import MAX_SHOWN, Location, quote
 from resnet_dsl.language.binding import bind, unknown_argument
 from resnet_dsl.language.document import at_value
 from resnet_dsl.language.kinds import ACTS, KINDS, MERGES, NORMS, STEPS
@@ -59,7 +59,8 @@ class Reader(ValueReader):
             if target.open:
                 continue
             if key not in target.args:
-                self.problems.add(unknown_argument(key, value, target.args, f"{NOUN[target.family]} {target.name}"))
+                noun, search = f"{NOUN[target.family]} {target.name}", len(self.problems.found) < MAX_SHOWN
+                self.problems.add(unknown_argument(key, value, target.args, noun, search=search))
                 continue
             if target.args[key] is None:
                 continue
@@ -208,7 +209,7 @@ class Reader(ValueReader):
                 at=at,
             )
             return
-        self.problems.report("unknown-step", f"unknown step {quote(name)}", did_you_mean(name, known, what="a step"), at=at)
+        self.problems.report("unknown-step", f"unknown step {quote(name)}", self.problems.near(name, known, what="a step"), at=at)
 
     def _known_step(self, name: str, at: Location, tree: Tree | None, scope: NameScope) -> Step | None:
         if name in _SHORT and isinstance(tree, Scalar) and tree.kind == "text":

@@ -11,7 +11,7 @@ from resnet_dsl.language import expectations
 from resnet_dsl.language.definitions import DefinitionReader, kinds, library
 from resnet_dsl.language.document import check_form, corrected
 from resnet_dsl.language.expectations import FIGURES, Expectation, ExpectationError, ExpectedShape
-from resnet_dsl.language.expressions import Result
+from resnet_dsl.language.expressions import Kind, Result
 from resnet_dsl.language.extends import Loaded
 from resnet_dsl.language.kinds import BLOCK_NAMES, LANGUAGE_NAMES, SEQUENCE_NAMES, STAGE_LIST_NAMES
 from resnet_dsl.language.spec import Reference, SlotError, Spec, Stage, Step, Train, constant
@@ -88,12 +88,13 @@ class _Resolver(DefinitionReader):
         group = self.tree.get("params")
         values: dict[str, Result] = {}
         if isinstance(group, MappingTree):
-            scope = NameScope({}, "params (those before it)")
+            names: dict[str, Kind] = {}  # grows: a scope of its own for each parameter would cost their square
+            scope = NameScope(names, "params (those before it)")
             for key, value in group.items():
                 if self.reader.definition_name(key, group.keys_at[key], "params", LANGUAGE_NAMES, " by a name of the language (built-in)"):
                     number = self._number(key, value, NUMBER, scope, values)
                     values[key] = 1 if number is None else number
-                    scope = scope.plus({key: "number"})
+                    names[key] = "number"
         return values
 
     def _number(self, key: str, tree: Tree | None, rule: ValueRule, scope: NameScope, env: Mapping[str, Result]) -> Result | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from resnet_dsl.diagnostics import Collector, Location, did_you_mean, quote
+from resnet_dsl.diagnostics import Collector, Location, quote
 from resnet_dsl.language.document import at_value, null_value
 from resnet_dsl.language.expressions import ExpressionError, Kind, parse
 from resnet_dsl.language.forms import boolean_help
@@ -133,7 +133,7 @@ class ValueReader:
                     at=tree.at,
                 )
                 return
-            help = did_you_mean(word, [*scope.names, "true", "false"] if boolean else scope.names, what=f"a name in {scope.place}")
+            help = self.problems.near(word, [*scope.names, "true", "false"] if boolean else scope.names, what=f"a name in {scope.place}")
             elsewhere = f" (it is known elsewhere, not in {scope.place})" if word in LANGUAGE_NAMES or word == "index" else ""
             if not scope.names and not boolean:
                 help = f"write a number, or define it: params: {{{word}: ...}}"
@@ -190,7 +190,7 @@ class ValueReader:
             self.problems.report(
                 "unknown-name",
                 f"{quote(what)} is one of {', '.join(known)}, not {shown}",
-                did_you_mean(tree.text, known, what=what) if isinstance(tree, Scalar) else f"write one of {', '.join(known)}",
+                self.problems.near(tree.text, known, what=what) if isinstance(tree, Scalar) else f"write one of {', '.join(known)}",
                 at=at_value(tree),
             )
             return None
@@ -308,7 +308,7 @@ class ValueReader:
             others = [f for f, t in self.tables.items() if name in t and f != what]
             elsewhere = f" ({quote(name)} is a {NOUN[others[0]]})" if others else ""
             self.problems.report(
-                "unknown-name", f"unknown {noun} {quote(name)}{elsewhere}", did_you_mean(name, shown or known, what=noun), at=at
+                "unknown-name", f"unknown {noun} {quote(name)}{elsewhere}", self.problems.near(name, shown or known, what=noun), at=at
             )
             return None
         return name, at, args

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 from resnet_dsl.diagnostics import Argument, SpecError, Speech, refuse
@@ -195,7 +196,17 @@ def draw(
     """
     from resnet_dsl.pictures import draw as pictures
 
-    return pictures.draw([graph_of(n, overrides) for n in each(networks)], by, style, theme, direction, all=all)
+    return pictures.draw(_titled(each(networks), overrides), by, style, theme, direction, all=all)
+
+
+def _titled(networks: Sequence[Network], overrides: Settings) -> list[Graph]:
+    """Graphs whose names tell them apart: where two have one name, they are called as in `compare`."""
+    from resnet_dsl.analysis.apart import apart
+
+    graphs = [graph_of(n, overrides) for n in networks]
+    own = [g.name for g in graphs]
+    names = [g.name if own.count(g.name) == 1 else name_of(n) for g, n in zip(graphs, networks, strict=True)]
+    return [g if g.name == label else replace(g, name=label) for g, label in zip(graphs, apart(graphs, names), strict=True)]
 
 
 def lint(*networks: Spec | str | os.PathLike[str], overrides: Settings = (), allow: Iterable[str] = ()) -> Lint:
