@@ -50,8 +50,12 @@ def _require_text(start: bytes, size: int, path: str, at: Location | None) -> No
     if kind.form:
         help = f"`{either(f'rd.recover({path!r})', f'resnet-dsl import {path}')}` writes the spec of its network"
         what = "is weights" if path.endswith((".pth", ".pt", ".bin", ".ckpt", ".pkl", ".npz", ".safetensors")) else kind.what
-        raise refuse("not-a-spec", f"{name} {what}, and not a spec", help, at=at or path)
-    raise refuse("not-a-spec", f"{name} {kind.what}", kind.help.replace("FILE", os.path.basename(path)), at=at or path)
+        raise refuse("not-a-spec", f"{name} {what}, and not a spec: this is not text", help, at=at or path)
+    if size > MAX_BYTES and kind.what.startswith("begins with nothing"):
+        return  # its size says more
+    help = "a spec is a text file: give the path of a .yaml file" if kind.help.startswith("give a file of weights") else kind.help
+    message = f"{name} {kind.what}: not text that holds a spec, a mapping of keys to values"
+    raise refuse("not-a-spec", message, help.replace("FILE", os.path.basename(path)), at=at or path)
 
 
 @contextmanager

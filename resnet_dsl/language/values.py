@@ -145,7 +145,8 @@ class ValueReader:
             )
             return
         help = e.help
-        meant = number_meant(tree.text) if rule.kind == "number" else None
+        is_pair = what in ("kernel", "stride", "padding", "dilation") and _PAIR_IN_TEXT.match(tree.text)
+        meant = number_meant(tree.text) if rule.kind == "number" and not is_pair else None
         if meant is not None:
             # What is written is no expression, and what is meant is plain.
             self.problems.report(e.code, f"{quote(what)} must be {rule.wanted}, not {describe(tree)}", f"write {meant}", at=tree.at)
