@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -50,3 +52,28 @@ def require(extra: Extra, need: str, *, at: Location | Argument | Path | str = "
             at=at,
             exit_code=3,
         )
+
+
+def require_torch() -> None:
+    """Refuse what cannot be done without torch: where it is not installed, and where it cannot be imported.
+
+    Variables of the environment are read while torch is imported, and a wrong one ends that. Raises SpecError (exit 3).
+    """
+    require("torch", "this needs")
+    try:
+        importlib.import_module("torch")
+    except Exception as e:  # noqa: BLE001 - whatever a library raises at import
+        suspects = [name for name in os.environ if name.startswith(_TORCHS)]
+        named = [name for name in suspects if os.environ[name] and os.environ[name] in str(e)] or suspects
+        reason = " ".join(str(e).split())[:120]
+        raise refuse(
+            "environment",
+            f"torch cannot be imported: {type(e).__name__}{f': {reason}' if reason else ''}",
+            f"unset {' '.join(named)}" if named else "install torch again, and see whether `python -c 'import torch'` works",
+            at=named[0] if len(named) == 1 else "torch",
+            exit_code=3,
+        ) from None
+
+
+_TORCHS = ("TORCH", "PYTORCH", "CUDA", "NVIDIA", "KMP", "LD_", "TRITON", "ATEN", "HIP", "ROCM", "XLA")
+"""How the variables begin that torch and what it loads read."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from resnet_dsl.diagnostics import Argument, SpecError, refuse
+from resnet_dsl.system import OPENING, give_mode, sync_folder
 
 PARTIAL = ".partial"
 """The ending of a file that is being written; one that stays behind is from a process that was killed."""
@@ -21,7 +22,7 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
 
     Raises OSError, whose `strerror` says so where `path` is another kind of file.
     """
-    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    fd = os.open(path, flags | OPENING, 0o644)
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return fd
@@ -112,7 +113,7 @@ def _replace(
             f.write(memoryview(content)[half:])
             f.flush()
             if mode is not None:
-                os.fchmod(f.fileno(), stat.S_IMODE(mode))
+                give_mode(f.fileno(), stat.S_IMODE(mode))
             os.fsync(f.fileno())
         reached("after_tmp_write")
         if overwrite:
@@ -156,12 +157,3 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         return
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder last."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -9,14 +9,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from types import ModuleType
 from typing import Any
 
-_HELD = (signal.SIGINT, signal.SIGHUP)
-"""What a terminal sends to all of its processes: the parent decides for its workers, and sends them SIGTERM."""
+from resnet_dsl.system import ready_to_spawn, signals_held
 
 
 def hired(target: Callable[..., None], *args: Any) -> tuple[SpawnProcess, Connection]:
@@ -25,14 +23,10 @@ def hired(target: Callable[..., None], *args: Any) -> tuple[SpawnProcess, Connec
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(target, theirs, *args))
     # Begun by the first spawn otherwise, which then unblocks SIGINT, and that worker is stopped twice: by the terminal and by this process.
-    resource_tracker.ensure_running()
-    # Blocked signals stay blocked in what is started; here they are only late.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-    try:
-        with _no_main():
-            process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    ready_to_spawn()
+    # A terminal sends its signals to all of its processes: this one decides for its workers, and sends them SIGTERM.
+    with signals_held(), _no_main():
+        process.start()
     theirs.close()
     return process, ours
 

@@ -12,6 +12,7 @@ from resnet_dsl.checkpoints.numbers import first_odd
 from resnet_dsl.checkpoints.read import Checkpoint, damaged, opened, version_of
 from resnet_dsl.checkpoints.tensor import BYTES, FileTensor, Span, Unsound
 from resnet_dsl.diagnostics import quote, refuse
+from resnet_dsl.system import read_at, read_into
 
 _CHUNK = 1 << 20
 
@@ -80,14 +81,12 @@ def _raw(fd: int, t: FileTensor, path: Path) -> bytearray:
         raw = bytearray(length)
         view, at = memoryview(raw), t.at.start + start
         while view:
-            got = os.preadv(fd, [view], at)
+            got = read_into(fd, view, at)
             if got == 0:
                 raise damaged(path, Unsound("is cut short"))
             view, at = view[got:], at + got
         return raw
-    whole = (
-        t.at if isinstance(t.at, bytes) else os.pread(fd, t.at.length, t.at.start).decode("utf-8", "replace").encode("latin1", "replace")
-    )
+    whole = t.at if isinstance(t.at, bytes) else read_at(fd, t.at.length, t.at.start).decode("utf-8", "replace").encode("latin1", "replace")
     if start + length > len(whole):
         raise damaged(path, Unsound("holds an array with too few bytes"))
     return bytearray(whole[start : start + length])
@@ -110,5 +109,5 @@ def _fingerprint(fd: int, of: Checkpoint) -> str:
         digest.update(f"{name} torch.{t.dtype} {t.shape}\n".encode())
         assert isinstance(t.at, Span)
         for at in range(t.at.start, t.at.start + t.at.length, _CHUNK):
-            digest.update(os.pread(fd, min(_CHUNK, t.at.start + t.at.length - at), at))
+            digest.update(read_at(fd, min(_CHUNK, t.at.start + t.at.length - at), at))
     return digest.hexdigest()

@@ -16,6 +16,7 @@ from resnet_dsl.diagnostics import Argument, SpecError, did_you_mean, quote, ref
 from resnet_dsl.filekinds import FileKind, is_text, recognise
 from resnet_dsl.files import open_regular
 from resnet_dsl.language.stored import read_header
+from resnet_dsl.system import read_at
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64",
@@ -93,7 +94,7 @@ def damaged(path: Path | str, why: Unsound) -> SpecError:
 
 def _kind(fd: int, size: int, path: Path) -> FileKind:
     """What the file is. Raises SpecError where it is none of weights."""
-    start, end = os.pread(fd, 512, 0), os.pread(fd, 8, max(0, size - 8))
+    start, end = read_at(fd, 512, 0), read_at(fd, 8, max(0, size - 8))
     kind = recognise(start, end, size)
     if kind is not None and kind.form:
         return kind

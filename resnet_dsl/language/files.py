@@ -18,6 +18,7 @@ from typing import BinaryIO
 from resnet_dsl.diagnostics import Location, Source, SpecError, did_you_mean, either, quote_path, refuse
 from resnet_dsl.filekinds import is_text, recognise
 from resnet_dsl.language.source import MAX_BYTES, decode
+from resnet_dsl.system import OPENING
 
 PACKAGE = Path(__file__).parent.parent
 """The package on the disk: its data lies beside its code. `importlib.resources` takes longer to import than most commands."""
@@ -64,7 +65,7 @@ def open_file(path: str, at: Location | None = None) -> Iterator[tuple[BinaryIO,
     named = f"{quote_path(path)}: "
     try:
         # O_NONBLOCK: opening a pipe must not wait for a writer.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | OPENING)
     except OSError as e:
         raise _open_fault(path, named, e, at) from None
     except ValueError:

@@ -16,7 +16,6 @@ lock                     held while a process trains in it
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -25,7 +24,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from resnet_dsl.diagnostics import Argument, call, refuse
-from resnet_dsl.files import PARTIAL, discard, open_regular, sync_folder, write_atomic, write_error
+from resnet_dsl.files import PARTIAL, discard, open_regular, write_atomic, write_error
+from resnet_dsl.system import in_each_fork, lock, machine, read_at, sync_folder, write_start
 
 if TYPE_CHECKING:
     from resnet_dsl.records.document import StoredDocument
@@ -131,10 +131,10 @@ class RunFolder:
         path = self.path / LOCK
         try:
             self._lock = open_regular(path, os.O_RDWR | os.O_CREAT)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._lock)
         except OSError as e:
             if e.errno in (errno.EWOULDBLOCK, errno.EACCES) and self._lock is not None:
-                holder = os.pread(self._lock, 200, 0).decode("ascii", "replace").strip()
+                holder = read_at(self._lock, 200, 0).decode("ascii", "replace").strip()
                 os.close(self._lock)
                 raise refuse(
                     "run-locked", f"another process trains in it ({holder})", "wait for it, or stop it first", at=self.path, exit_code=3
@@ -142,10 +142,9 @@ class RunFolder:
             raise refuse(
                 "disk", f"cannot lock it: {e.strerror}", "use a folder on a local disk that may be written", at=path, exit_code=3
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        write_start(self._lock, f"process {os.getpid()} on {machine()}".encode())
         # A process that reads pictures for this one may outlive it for some seconds, and must not hold the lock then.
-        os.register_at_fork(after_in_child=self._unlock)
+        in_each_fork(self._unlock)
         for folder in (self.path, self.checkpoints):
             for leftover in folder.glob(f".*{PARTIAL}"):
                 discard(leftover)

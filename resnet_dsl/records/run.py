@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from resnet_dsl.records.log import LogRow, read_rows
 from resnet_dsl.records.record import PlanRecord, RunRecord
 from resnet_dsl.records.results import Results
 from resnet_dsl.records.summary import Curve, Metric, State, Summary, runs_table
+from resnet_dsl.system import is_locked, read_at
 from resnet_dsl.table import Answer, Layout, Table, share
 
 T = TypeVar("T")
@@ -263,10 +263,6 @@ def _holder(path: Path) -> str:
     except OSError:
         return ""
     try:
-        # Shared and at once given back: whoever trains holds it alone.
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return os.pread(lock, 200, 0).decode("ascii", "replace").strip() or "another process"
+        return (read_at(lock, 200, 0).decode("ascii", "replace").strip() or "another process") if is_locked(lock) else ""
     finally:
         os.close(lock)
-    return ""

@@ -1,5 +1,5 @@
 """Emitted source as a torch module, its weights, and what they are exported to."""
 
-from resnet_dsl.extras import require
+from resnet_dsl.extras import require_torch
 
-require("torch", "this needs")
+require_torch()

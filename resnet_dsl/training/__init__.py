@@ -1,5 +1,5 @@
 """From a recipe to a trained network: data, the loop, the run folder."""
 
-from resnet_dsl.extras import require
+from resnet_dsl.extras import require_torch
 
-require("torch", "this needs")
+require_torch()

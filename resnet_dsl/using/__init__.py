@@ -1,5 +1,5 @@
 """A trained network put to use: evaluation, prediction, export, transfer and timing."""
 
-from resnet_dsl.extras import require
+from resnet_dsl.extras import require_torch
 
-require("torch", "this needs")
+require_torch()

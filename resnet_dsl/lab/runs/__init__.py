@@ -1,5 +1,5 @@
 """The part of a study that computes: starts, preparation and the runs themselves."""
 
-from resnet_dsl.extras import require
+from resnet_dsl.extras import require_torch
 
-require("torch", "this needs")
+require_torch()

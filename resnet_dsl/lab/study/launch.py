@@ -19,6 +19,7 @@ from resnet_dsl.lab.study.planning import Choice, StudyPlan, options, plan
 from resnet_dsl.lab.study.reading import read_study
 from resnet_dsl.lab.study.result import Invocation, StudyResult
 from resnet_dsl.records.folder import RunFolder
+from resnet_dsl.system import cores
 
 EngineName = Literal["local", "ray"]
 MAX_SEEDS, MAX_JOBS = 1000, 1024
@@ -50,7 +51,7 @@ def launch(study: str, choice: Choice, how: Launch) -> StudyResult:
     if RunFolder.was_run(home):
         raise refuse("run-exists", "holds a run, not a study", f"choose another {Argument('out')}", at=home)
     # A cluster knows itself how much fits on it.
-    jobs = how.jobs or (None if how.engine == "ray" else _cores() if choice.device == "cpu" else 1)
+    jobs = how.jobs or (None if how.engine == "ray" else cores() if choice.device == "cpu" else 1)
     invocation = Invocation(command_line(study, choice), jobs, how.engine, choice.device)
     execution = Execution(_engine(how, jobs), invocation, sys.stderr, quiet=how.quiet, download=how.download)
     found = conduct(planned, home, execution)
@@ -106,8 +107,3 @@ def _engine(how: Launch, jobs: int | None) -> Engine:
     from resnet_dsl.lab.study.local import LocalEngine
 
     return LocalEngine(jobs or 1)
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnet_dsl.diagnostics import Argument, Diagnostic, SpecError, refuse
 from resnet_dsl.graph.graph import Shape
+from resnet_dsl.system import cores
 from resnet_dsl.training.batches.seeds import generator
 from resnet_dsl.training.data.numbers import Scale
 from resnet_dsl.training.data.opening import PixelForm, changes, decoding, open_picture, orientation, upright_size
@@ -121,8 +122,7 @@ class Headers:
 
 def default_workers() -> int:
     """A process for each core that this one may use, one left to the training itself; 0 where there is one core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, cores - 1)
+    return min(16, cores() - 1)
 
 
 def stream(pictures: Pictures, view: View, requests: Iterable[PictureRequest], pin: bool = False) -> Generator[torch.Tensor]:

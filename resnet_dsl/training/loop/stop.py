@@ -9,7 +9,7 @@ import threading
 import time
 from types import FrameType, TracebackType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from resnet_dsl.system import STOPPING
 
 
 class StopWish:
@@ -40,7 +40,7 @@ class StopWish:
     def __enter__(self) -> StopWish:
         """Take over the signals, except those that are ignored (nohup). Python gives none outside the main thread."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._note) for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
+            self._before = {s: signal.signal(s, self._note) for s in STOPPING if signal.getsignal(s) != signal.SIG_IGN}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:

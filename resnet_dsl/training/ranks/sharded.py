@@ -25,7 +25,8 @@ from typing import Any
 import torch
 
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.files import PARTIAL, sync_folder, write_atomic, write_error
+from resnet_dsl.files import PARTIAL, write_atomic, write_error
+from resnet_dsl.system import sync_folder
 from resnet_dsl.training.loop import faults
 from resnet_dsl.training.loop.checkpoint import KEEP, Damaged
 from resnet_dsl.training.ranks.world import World

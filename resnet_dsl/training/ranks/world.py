@@ -198,12 +198,13 @@ def _described(environ: Mapping[str, str]) -> World:
     wanted = ["RANK", "WORLD_SIZE"]
     if environ.get("WORLD_SIZE") != "1":
         wanted += ["MASTER_ADDR", "MASTER_PORT"]
+    left = " ".join(name for name in ("WORLD_SIZE", "RANK") if name in environ)
     for name in wanted:
         if not environ.get(name):
             raise refuse(
                 "ranks-environment",
                 f"the environment describes several processes, but {name} is not set",
-                f"start it with {LAUNCH}",
+                f"unset {left}, or start it with {LAUNCH}",
                 at=name,
                 exit_code=3,
             )
@@ -211,7 +212,13 @@ def _described(environ: Mapping[str, str]) -> World:
     for name, default in (("RANK", ""), ("WORLD_SIZE", ""), ("LOCAL_RANK", environ["RANK"]), ("TORCHELASTIC_MAX_RESTARTS", "0")):
         text = environ.get(name, default)
         if not text.isdecimal():
-            raise refuse("ranks-environment", f"{name} is {text!r}, which is not a number", f"start it with {LAUNCH}", at=name, exit_code=3)
+            raise refuse(
+                "ranks-environment",
+                f"{name} is {text!r}, which is not a number",
+                f"unset {name}, or start it with {LAUNCH}",
+                at=name,
+                exit_code=3,
+            )
         numbers[name] = int(text)
     world = World(*numbers.values())
     if world.rank >= world.size:
