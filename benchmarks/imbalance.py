@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 import resnet_dsl as rd
@@ -65,12 +66,12 @@ def write_pictures(folder: Path) -> list[int]:
     return counts
 
 
-def grating(angle: int, wave: float, chance: np.random.Generator) -> np.ndarray:
+def grating(angle: int, wave: float, chance: np.random.Generator) -> npt.NDArray[np.uint8]:
     """A picture (16, 16) uint8: a sine of a random phase, and noise."""
     y, x = np.mgrid[:16, :16]
     along = x * np.cos(angle * np.pi / 4) + y * np.sin(angle * np.pi / 4)
     values = np.sin(2 * np.pi * (along / wave + chance.random())) + chance.normal(0, NOISE, (16, 16))
-    return (128 + 40 * values).clip(0, 255).astype(np.uint8)
+    return np.asarray((128 + 40 * values).clip(0, 255), np.uint8)
 
 
 def trained(folder: Path, way: str, seed: int) -> tuple[float, float, float, float]:
@@ -81,9 +82,9 @@ def trained(folder: Path, way: str, seed: int) -> tuple[float, float, float, flo
         out=folder / f"{way}-{seed}", quiet=True,
     )  # fmt: skip
     found = rd.evaluate(run.path)
-    counts = run.record.class_counts
+    counts = run.record.class_counts or ()
     rare = sorted(range(len(CLASSES)), key=lambda c: counts[c])[:4]
-    return found.top1, found.balanced_accuracy, found.macro_f1, statistics.mean(found.classes[c].recall for c in rare)
+    return found.top1, found.balanced_accuracy, found.macro_f1, statistics.mean(found.classes[c].recall or 0.0 for c in rare)
 
 
 def row(scores: list[float] | tuple[float, ...]) -> str:

@@ -206,7 +206,7 @@ REFUSED: dict[str, tuple[tuple[Spec, Spec], str]] = {
     "width": ((SHALLOW, of_depths(3, 3, given=({"width": 12}, STAGES[1]))), "conv1 is 3x3 conv, 8 in A, 3x3 conv, 12 in B|only"),
     "stem": ((SHALLOW, DEEP | {"stem": ["cifar", {"maxpool": {"kernel": 2}}]}), "maxpool (2x2 max pool, /2) is in B alone|only"),
     "shortcut": ((SHALLOW, DEEP | {"shortcut": "A"}), "layer2.0.downsample.0 is 1x1 conv, 16, /2 in A, subsample /2 in B|only"),
-    "eps": ((SHALLOW, DEEP | {"norm": {"batch": {"eps": 0.1}}}), "bn1 (BN) has eps 1e-05 in A, 0.1 in B|only"),
+    "eps": ((SHALLOW, DEEP | {"norm": {"batch": {"eps": 0.1}}}), "bn1 is BN in A, BN, eps 0.1 in B|only"),
     "se": (
         (SHALLOW, DEEP | {"block": {"basic": {"se": 4}}}),
         "layer1.0.se.avgpool (global avg pool) in B stands where layer1.0.add (+) stands in A|only",
@@ -214,7 +214,7 @@ REFUSED: dict[str, tuple[tuple[Spec, Spec], str]] = {
     "before": ((SHALLOW, of_depths(3, 4, given=[{**s, "before": ["norm"]} for s in STAGES])), "layer1.bn1 (BN) is in B alone|only"),
     "constant": (
         (SHALLOW | skipinit(False), DEEP | skipinit(False, 0.5)),
-        "layer1.0.scale (scale per scalar) has init 0.0 in A, 0.5 in B|only",
+        "layer1.0.scale is times 0 per scalar in A, times 0.5 per scalar in B|only",
     ),
     "plain-bottleneck": (
         both(block="bottleneck", shortcut="none"),
@@ -230,7 +230,7 @@ REFUSED: dict[str, tuple[tuple[Spec, Spec], str]] = {
     ),
     "plain-group-norm": (
         both(shortcut="none", norm={"group": {"groups": 4}}),
-        "layer1.1 cannot begin as the identity, for its bn2 (GN): it measures what it reads, and so never gives it back|never",
+        "layer1.1 cannot begin as the identity, for its bn2 (GN, 4 groups): it measures what it reads, and so never gives it back|never",
     ),
     "plain-se": (
         both(shortcut="none", block={"basic": {"se": 4}}),
@@ -238,7 +238,7 @@ REFUSED: dict[str, tuple[tuple[Spec, Spec], str]] = {
     ),
     "plain-eps": (
         both(shortcut="none", norm={"batch": {"eps": 1}}),
-        "layer1.1 cannot begin as the identity, for its bn2 (BN): no variance and eps 1 add up to 1|never",
+        "layer1.1 cannot begin as the identity, for its bn2 (BN, eps 1): no variance and eps 1 add up to 1|never",
     ),
     "residual-gelu": (
         both(act="gelu"),

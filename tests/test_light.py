@@ -44,8 +44,6 @@ def test_what_needs_no_torch_works_without_any_extra(tmp_path: Path) -> None:
         f"evaluate {RUNS / 'residual-digits-001'}",
         "predict resnet20 x.png --weights x.pth",
         "export resnet20 -o a.onnx",
-        "import x.pth",
-        "weights resnet18 x.pth",
         "transfer resnet20 resnet56 --grow --weights x.pth -o a.safetensors",
         "bench resnet20",
         "demo",

@@ -180,7 +180,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "scales that are none": (lambda: rd.evaluate("run", scales=(0,)), "'0' is not a list of sides in pixels\n  help: write scales=(224, 256, 384)"),
     "crops and scales": (lambda: rd.evaluate("run", crops=10, scales=(8,)), "crops= and scales= exclude each other"),
     "a device that is none": (lambda: rd.evaluate("run", device="gpu"), "device=: error[unknown-name]: gpu is not a device"),
-    "data that is none": (lambda: rd.evaluate("run", data="mnist"), "data=: error[unknown-name]"),
+    "data that is none": (lambda: rd.evaluate("run", data="imagenet"), "data=: error[unknown-name]"),
     "data of other images": (lambda: rd.evaluate("tiny.yaml", weights="w.pth", overrides={"input.height": "9"}), "data=: error[usage]: no known data set"),
     "a precision that is none": (lambda: rd.evaluate("run", precision="fp16"), "precision= cannot be 'fp16'"),  # type: ignore[arg-type]
     "no such picture": (lambda: rd.predict("run", "nowhere.png"), "nowhere.png: error[data-missing]"),

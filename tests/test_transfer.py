@@ -116,7 +116,7 @@ def test_killed_and_resumed_it_ends_the_same(
     ("args", "code", "message"),
     [
         (["--weights", "nowhere.pth"], 3, "nowhere.pth: error[weights-missing]"),
-        (["--weights", "tiny.yaml"], 3, "tiny.yaml: error[weights-damaged]"),
+        (["--weights", "tiny.yaml"], 3, "tiny.yaml: error[not-weights]"),
         (
             ["--weights", "before", "--set", "stages.layer2.width=12"],
             2,
@@ -163,7 +163,7 @@ def test_csv_and_tensorboard_hold_the_log(home: Path, tmp_path: Path, monkeypatc
 
     read = EventAccumulator(str(run / "tensorboard"))
     read.Reload()
-    for tag, event, key in (("train/loss", "train", "loss"), ("train/lr", "train", "lr"), ("test/top1", "test", "top1")):
+    for tag, event, key in (("train/loss", "train", "train_loss"), ("train/lr", "train", "lr"), ("test/top1", "test", "top1")):
         expected = [(r["step"], pytest.approx(r[key])) for r in rows if r["event"] == event]
         assert len(expected) > 1
         assert [(e.step, e.value) for e in read.Scalars(tag)] == expected

@@ -75,15 +75,9 @@ def probe(
     changes = tuple(f"{k}={v}" for k, v in overrides.items()) if isinstance(overrides, Mapping) else tuple(overrides)
     if row.of == "specs":
         given = {
-            "steps": steps,
-            "data": data,
-            "data_dir": data_dir,
-            "images": images,
-            "recipe": recipe,
-            "weights": weights,
-            "key": key,
+            "steps": steps, "data": data, "data_dir": data_dir, "images": images, "recipe": recipe, "weights": weights, "key": key,
             "prefix": prefix,
-        }
+        }  # fmt: skip
         _refuse_all(name, given)
         own = row.settings(options if seed is None else {**options, "seed": seed})
         from resnet_dsl.lab.probes.measuring import measure_specs

@@ -58,4 +58,5 @@ class TensorBoard:
     def _add(self, row: LogRow) -> None:
         for key, value in row.to_dict().items():
             if key not in _NO_FIGURES and value is not None:
-                self._writer.add_scalar(f"{row.event}/{key}", value, row.step, walltime=self._zero + (row.seconds or 0.0))
+                name = key.removeprefix("train_") if row.event == "train" else key
+                self._writer.add_scalar(f"{row.event}/{name}", value, row.step, walltime=self._zero + (row.seconds or 0.0))
