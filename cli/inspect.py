@@ -52,8 +52,7 @@ def command(
 
     MACs are the multiply-accumulates of convolutions and linear layers for one input; FLOPs are twice that.
     """
-    if outputs and (symbolic or resolved):
-        raise refuse("usage", "formulas and the resolved spec are of the whole network", "leave out --outputs", at="--outputs")
+    _require_use(symbolic, resolved, outputs, columns=columns, count=count, memory=memory, max_memory=max_memory, explain_count=explain_count)
     loaded = networks.load_for(spec, overrides or (), input)
     if symbolic:
         answer(networks.formulas(loaded), format, quiet=quiet)
@@ -71,3 +70,12 @@ def command(
     else:
         answer(found, format, quiet=quiet)
         note(found.room, quiet=not found.room or format in ("table", "json"))
+
+
+def _require_use(symbolic: bool, resolved: bool, outputs: str | None, **others: str | bool | None) -> None:
+    """Refuse what would change nothing of formulas or of the resolved spec."""
+    if outputs and (symbolic or resolved):
+        raise refuse("usage", "formulas and the resolved spec are of the whole network", "leave out --outputs", at="--outputs")
+    idle = next((f"--{name.replace('_', '-')}" for name, given in others.items() if given), None)
+    if symbolic and idle:
+        raise refuse("usage", f"--symbolic prints formulas, which {idle} does not change", f"leave out {idle}, or --symbolic", at=idle)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import pickle
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.files import discard, write_atomic
+from resnet_dsl.files import discard, open_regular, write_atomic
 from resnet_dsl.training.loop import faults
 
 FORMAT = 2
@@ -77,7 +78,8 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _load(path: Path, device: torch.device) -> dict[str, Any] | Damaged:
     try:
-        content = path.read_bytes()
+        with os.fdopen(open_regular(path), "rb") as file:
+            content = file.read()
     except OSError as e:
         return Damaged(path, f"cannot be read ({e.strerror})")
     end = content.find(b"\n", 0, _HEADER_LIMIT)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from typing import Any
 import torch
 
 from resnet_dsl.diagnostics import refuse
-from resnet_dsl.files import PARTIAL, write_atomic, write_error
+from resnet_dsl.files import PARTIAL, open_regular, write_atomic, write_error
 from resnet_dsl.system import sync_folder
 from resnet_dsl.training.loop import faults
 from resnet_dsl.training.loop.checkpoint import KEEP, Damaged
@@ -142,7 +143,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _sum(path: Path) -> list[Any]:
     """Bytes and SHA-256 of a file."""
-    with path.open("rb") as f:
+    with os.fdopen(open_regular(path), "rb") as f:
         digest = hashlib.file_digest(f, "sha256").hexdigest()
         return [f.tell(), digest]
 
