@@ -52,7 +52,9 @@ def command(
 
     MACs are the multiply-accumulates of convolutions and linear layers for one input; FLOPs are twice that.
     """
-    _require_use(symbolic, resolved, outputs, columns=columns, count=count, memory=memory, max_memory=max_memory, explain_count=explain_count)
+    _require_use(
+        symbolic, resolved, outputs, columns=columns, count=count, memory=memory, max_memory=max_memory, explain_count=explain_count
+    )
     loaded = networks.load_for(spec, overrides or (), input)
     if symbolic:
         answer(networks.formulas(loaded), format, quiet=quiet)

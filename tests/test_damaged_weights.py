@@ -172,4 +172,4 @@ def test_a_picture_that_is_a_pipe(whole: bytes, capsys: pytest.CaptureFixture[st
     Path("net.safetensors").write_bytes(whole)
     os.mkfifo("pipe.png")
     assert main(["predict", "net.safetensors", "pipe.png"]) == 1
-    assert "it is a device, pipe or socket, not a regular file" in capsys.readouterr().err
+    assert "is a device, pipe or socket, not a regular file" in capsys.readouterr().err

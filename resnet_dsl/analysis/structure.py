@@ -74,7 +74,7 @@ class LastActivation:
     @property
     def is_softmax(self) -> bool:
         """Is it the softmax that the loss applies by itself?"""
-        return self.node.op == "softmax" and self.node["groups"] == 1
+        return OPS[self.node.op].shares and self.node["groups"] == 1
 
     @property
     def message(self) -> str:

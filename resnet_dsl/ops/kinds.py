@@ -189,6 +189,7 @@ KINDS: Mapping[str, Op] = {
         module=torch_text.softmax,
         helper="GroupSoftmax",
         work=effects.softmax,
+        shares=True,
         saved=effects.keeps_output,
         wide=True,
         exact=exactness.GATE,

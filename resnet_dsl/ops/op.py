@@ -68,6 +68,8 @@ class Op:
     """When it gives back exactly what it reads, or exactly zero."""
     wide: bool = False
     """Computes in fp32 where the rest computes in half precision (torch's autocast on a GPU)."""
+    shares: bool = False
+    """What comes out are shares that add up to 1 (in each of its groups), as the loss makes of a network's outputs."""
     pads: bool = False
     """Adds channels of zeros."""
     sums: bool = False
