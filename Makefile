@@ -10,11 +10,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test pytest lint light release hostile bench findings clean
+.PHONY: help install demo test pytest lint light release hostile fuzz bench findings clean
 
 help:
 	@grep -E '^# ' Makefile | cut -c3-
-	@echo "also: install, pytest, lint, hostile, bench, findings, clean"
+	@echo "also: install, pytest, lint, hostile, fuzz, bench, findings, clean"
 
 # Stamps: made again where what they depend on has changed, so that a second run starts at once.
 .venv/made:
@@ -79,6 +79,10 @@ hostile: .venv/installed
 	@test -n "$(HOSTILE_SUITE)" || { echo "set HOSTILE_SUITE to the folder of the suite: the one with run.py"; exit 2; }
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	    $(BIN)/python "$(HOSTILE_SUITE)/run.py" --cmd '$(CURDIR)/$(BIN)/resnet-dsl check {}' $(STRICT) --jobs 2 --special "$$scratch"
+
+# Damaged files through the commands that need no torch: FUZZ_SECONDS=600 by default. Failures are kept in build/fuzz.
+fuzz: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/start.py
