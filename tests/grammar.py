@@ -6,6 +6,7 @@ Every width is a multiple of 4 and the maps stay larger than one pixel, so that 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,9 +34,11 @@ WHENS = ("index > 0", "in == width", "not image or depth > 1", "position + 1 < t
 
 
 @st.composite
-def kept(draw: Draw, depth: int = 2, block: bool = True, few: int = 3) -> list[Tree]:
-    """Steps that keep the shape of a map; `block` says that the names of a block may stand in expressions."""
-    return [draw(_step(depth, block)) for _ in range(draw(st.integers(0, few)))]
+def kept(draw: Draw, depth: int = 2, block: bool = True, few: int = 3, channels: str = "in") -> list[Tree]:
+    """Steps that keep the shape of a map of `channels`; `block` says that the names of a block may stand in expressions."""
+    steps = json.dumps([draw(_step(depth, block)) for _ in range(draw(st.integers(0, few)))])
+    found: list[Tree] = json.loads(steps.replace('"in"', f'"{channels}"').replace('"in // 4"', f'"{channels} // 4"'))
+    return found
 
 
 @st.composite
@@ -118,13 +121,13 @@ def blocks(draw: Draw) -> Tree:
             }
         },
         {"norm": {"when": "norm_last"}},
-        *draw(kept(1)),
+        *draw(kept(1, channels="mid")),
         {"conv": {"out": "out", "kernel": 3, "dilation": "dilation"}},
-        *draw(kept(1, few=1)),
+        *draw(kept(1, few=1, channels="out")),
     ]
     for key in ("before", "after"):
         if draw(st.booleans()):
-            block[key] = draw(kept(1))
+            block[key] = draw(kept(1, channels="in" if key == "before" else "out"))
     return block
 
 
@@ -210,7 +213,7 @@ def maps(draw: Draw) -> Tree:
     spec["stem"] = draw(st.sampled_from(("cifar", {"cifar": {"width": 8}}, {"deep": {"mid": 4, "pool": False}},
                                          [{"conv": {"out": "first_width", "kernel": [3, 5], "stride": [1, 2]}}, "norm", "act"])))  # fmt: skip
     if isinstance(spec["stem"], list):
-        spec["stem"] = [*spec["stem"], *draw(kept(1, block=False))]
+        spec["stem"] = [*spec["stem"], *draw(kept(1, block=False, channels="first_width"))]
     spec |= {"norm": draw(st.sampled_from(NORMS)), "act": draw(st.sampled_from(ACTS)), "block": draw(block_of())}
     spec["shortcut"] = draw(st.sampled_from(("B", "C", "D", "mine", {"mine": {"k": "1 + 2 * (index % 2)"}}, "none")))
     spec["stages"] = draw(stages())
