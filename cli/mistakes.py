@@ -15,6 +15,7 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "--device cpu": ("cpu", "no-cuda", "no-gpu"),
     "--weights FILE": ("pretrained", "checkpoint", "ckpt", "load", "load-from", "init-from", "model"),
     "--resume": ("continue", "restart"),
+    "--precision fp16": ("fp16", "half", "float16"),
     "--precision bf16": ("half", "fp16", "amp", "mixed-precision", "bf16", "autocast", "float16"),
     "--batch N": ("batch-size", "bs", "batchsize", "b"),
     "--lr X": ("learning-rate", "learningrate", "rate"),
@@ -119,7 +120,7 @@ def _no_option(name: str, args: Sequence[str], options: Mapping[str, Any]) -> tu
         return problem, f"write -{given}, with two dashes"
     word, value = given.lstrip("-").lower().replace("_", "-"), _after(given, args)
     for option, words in OTHERS.items():
-        if word in words and (has := option.split()[0]) in options:
+        if word in words and (has := option.split()[0]) in options and _takes(options[has], option.split()[1:]):
             return (
                 problem,
                 f"write {f'--format {word}' if has == '--format' and word in ('json', 'csv', 'markdown', 'latex') else _filled(option, value)}",
@@ -130,6 +131,13 @@ def _no_option(name: str, args: Sequence[str], options: Mapping[str, Any]) -> tu
         return problem, f"a key of the spec is set by --set: write --set {key}={value or 'VALUE'}"
     near = next(iter(difflib.get_close_matches(f"--{word}", [o for o in options if o != "--help"], 1, 0.75)), None)
     return problem, None if near is None else f"did you mean {near}?"
+
+
+def _takes(param: Any, values: Sequence[str]) -> bool:
+    """Is a value one that the option can have? Placeholders are."""
+    known = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+    known = next((a for a in get_args(known) if get_origin(a) is Literal), known)
+    return get_origin(known) is not Literal or all(v in get_args(known) for v in values)
 
 
 def _filled(option: str, value: str | None) -> str:
@@ -216,6 +224,8 @@ def _extra(extra: Sequence[str], args: Sequence[str], options: Mapping[str, Any]
     first, at = extra[0], next((i for i, a in enumerate(args) if a == extra[0]), 0)
     if "--out" in options and first.lower().endswith(WRITTEN):
         return f"write -o {first}"
+    if "--weights" in options and first.lower().endswith((".pth", ".pt", ".bin", ".ckpt", ".safetensors")):
+        return f"write --weights {first}"
     before = args[at - 1] if at else ""
     if before.endswith(",") and at >= 2 and args[at - 2].startswith("--"):
         return f"write the list without spaces: {args[at - 2]} {before}{','.join(a.strip(',') for a in extra)}"

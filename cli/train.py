@@ -63,7 +63,13 @@ def command(**given: Any) -> None:
         raise refuse("usage", "which network?", "write train SPEC, or train --resume RUN", at="SPEC")
     request = Request(**{name: value for name, value in given.items() if value is not None})
     try:
-        found = rehearsal(spec, request) if dry_run else rate_search(spec, request) if find_lr else _trained(spec, request, seeds)
+        found = (
+            rehearsal(spec, request, COMMAND_LINE)
+            if dry_run
+            else rate_search(spec, request, COMMAND_LINE)
+            if find_lr
+            else _trained(spec, request, seeds)
+        )
     except Interrupted as e:
         again = f"{spec} --seeds {seeds} --out {shlex.quote(str(e.folder))} and the other options" if seeds else shlex.quote(str(e.folder))
         note(f"{e}\nresume with: resnet-dsl train --resume {again}")

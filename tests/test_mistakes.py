@@ -100,3 +100,21 @@ def test_the_file_that_was_meant(line: str, tmp_path: Path, monkeypatch: pytest.
     Path("lr.yaml").write_text("extends: resnet20-digits\nlr: 0.2\n", encoding="utf-8")
     assert main(line.split()) == 2
     assert capsys.readouterr().err.endswith(f"\n  help: {FILES[line]}\n")
+
+
+def test_news_speak_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a run says of its data, in words that can be typed: no mark of ours, nothing of Python's."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for name, many in (("a", 40), ("b", 4)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(many):
+            Image.new("L", (8, 8), i).save(tmp_path / "pictures" / name / f"{i}.png")
+    words = "train resnet20-digits --set params.n=1 --set classes=2 --data pictures --steps 1 --batch 8 --out run"
+    assert main(words.split()) == 0
+    said = capsys.readouterr().err
+    assert "--set train.class_weights=balanced trains for that" in said
+    assert "overrides=" not in said and not any("\ufdd0" <= c <= "\ufdef" for c in said)
+
+

@@ -30,6 +30,10 @@ _SHAPE = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}x[1-9][0-9]{0,8})?\Z")
 _POWERS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
+_DASHED = re.compile(r"([0-9.]+[kMG]?)\s*(?:-|\u2013|\u2212|to)\s*([0-9.]+[kMG])\Z")
+"""A range as people write it: 200k-300k. Without a unit at its end it is a difference."""
+
+
 class ExpectationError(Exception):
     """A bound, a range or a shape that cannot be read: what is wrong, and what to write."""
 
@@ -75,7 +79,11 @@ class ExpectedShape:
 
 def is_requirement(text: str) -> bool:
     """Is a text meant as a bound or a range, not as a number or an expression?"""
-    return ".." in text or bool(re.match(r"\s*(?:[<>=\u2264\u2265~\u2248]|at (?:least|most)\b)", text))
+    return (
+        ".." in text
+        or _DASHED.match(text.strip()) is not None
+        or bool(re.match(r"\s*(?:[<>=\u2264\u2265~\u2248]|at (?:least|most)\b)", text))
+    )
 
 
 def bounds(text: str) -> tuple[int | None, int | None]:
@@ -92,6 +100,8 @@ def bounds(text: str) -> tuple[int | None, int | None]:
         if low is not None and high is not None and low > high:
             raise ExpectationError(f"is the range {words}, which is empty", f"write {found[3]}{found[4]}..{found[1]}{found[2]}")
         return low, high
+    if (dashed := _DASHED.match(words)) is not None:
+        raise ExpectationError(f"is no range: {words}", f"write {dashed[1]}..{dashed[2]}")
     numbers = re.findall(_NUMBER, words)
     limit_text = "".join(numbers[0]) if numbers else "300k"
     if re.match(r"(=<|\u2264|at most)", words):

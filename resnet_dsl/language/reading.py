@@ -205,7 +205,9 @@ class Reader(ValueReader):
             self.problems.report(
                 "unknown-step",
                 f"unknown step {quote(name)}: it is an activation's name",
-                f"write `- act: {name}`, or `- act` for the spec's own",
+                "delete it where it is the last step: the loss applies softmax itself; elsewhere write `- act: softmax`"
+                if name == "softmax"
+                else f"write `- act: {name}`, or `- act` for the spec's own",
                 at=at,
             )
             return

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from resnet_dsl.diagnostics import COMMAND_LINE, Argument, either, refuse, speak, suggest
+from resnet_dsl.diagnostics import COMMAND_LINE, Argument, Speech, either, refuse, speak, suggest
 from resnet_dsl.language import Spec, changed
 from resnet_dsl.language.recipes import recipe_of
 from resnet_dsl.pictures.runs import Runs, find_runs
@@ -129,7 +129,9 @@ def carry_out(network: Trainable, request: Request, *, command: Sequence[str], w
     from resnet_dsl.training.session import begin, resume
 
     with joined(request.device or "auto") as world:
-        watch = watcher or progress.watcher(sys.stderr, request.quiet or not world.main)
+        # How a run was started says how its user writes.
+        speech: Speech = "python" if command and command[0].startswith("rd.") else COMMAND_LINE
+        watch = watcher or progress.watcher(sys.stderr, request.quiet or not world.main, speech)
         _require_several(world, request)
         if resumed is not None:
             return resume(resumed, request, watcher=watch, world=world)
@@ -137,24 +139,24 @@ def carry_out(network: Trainable, request: Request, *, command: Sequence[str], w
         return begin(spec, recipe_of(spec, request.recipe), request, command=command, watcher=watch, world=world)
 
 
-def rehearsal(network: Trainable, request: Request) -> Rehearsal:
-    """What `rehearse` does."""
+def rehearsal(network: Trainable, request: Request, speech: Speech = "python") -> Rehearsal:
+    """What `rehearse` does; news are written for `speech`."""
     from resnet_dsl.training.rehearse import dry_run
 
-    with _rehearsing(network, request) as (spec, recipe, watch):
+    with _rehearsing(network, request, speech) as (spec, recipe, watch):
         return dry_run(spec, recipe, request, watcher=watch)
 
 
-def rate_search(network: Trainable, request: Request) -> RateSearch:
-    """What `find_lr` does."""
+def rate_search(network: Trainable, request: Request, speech: Speech = "python") -> RateSearch:
+    """What `find_lr` does; news are written for `speech`."""
     from resnet_dsl.training import rehearse
 
-    with _rehearsing(network, request) as (spec, recipe, watch):
+    with _rehearsing(network, request, speech) as (spec, recipe, watch):
         return rehearse.find_lr(spec, recipe, request, watcher=watch)
 
 
 @contextlib.contextmanager
-def _rehearsing(network: Trainable, request: Request) -> Iterator[tuple[Spec, Recipe, Watcher]]:
+def _rehearsing(network: Trainable, request: Request, speech: Speech) -> Iterator[tuple[Spec, Recipe, Watcher]]:
     request.require_whole()
 
     from resnet_dsl.training.loop.progress import watcher
@@ -166,7 +168,7 @@ def _rehearsing(network: Trainable, request: Request) -> Iterator[tuple[Spec, Re
             raise refuse("usage", "a rehearsal is for one process", "leave torchrun out", at=at)
         _require_several(world, request)
         spec = _spec(network, request)
-        yield spec, recipe_of(spec, request.recipe), watcher(sys.stderr, request.quiet)
+        yield spec, recipe_of(spec, request.recipe), watcher(sys.stderr, request.quiet, speech)
 
 
 def _spec(network: Trainable, request: Request) -> Spec:

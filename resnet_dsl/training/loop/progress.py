@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from resnet_dsl.diagnostics import clean
+from resnet_dsl.diagnostics import Speech, clean, speak
 from resnet_dsl.table import duration
 
 PLAIN_INTERVAL = 5.0
@@ -75,8 +75,9 @@ class Silent:
 class Lines:
     """A line every few seconds, for logs. Says nothing more once nobody reads; training continues."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], speech: Speech = "python") -> None:
         self._stream: IO[str] | None = stream
+        self._speech = speech
         self._began = time.monotonic()
         self._last: dict[str, float] = {}
 
@@ -85,7 +86,7 @@ class Lines:
         if self._stream is None:
             return
         try:
-            print(clean(text), file=self._stream, flush=True)
+            print(clean(speak(text, self._speech)), file=self._stream, flush=True)
         except (BrokenPipeError, ValueError):
             self._stream = None
 
@@ -102,15 +103,16 @@ class Lines:
 class Bar:
     """One live line with a bar for each run, on a terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, speech: Speech = "python") -> None:
         self._console = console
+        self._speech = speech
         self._live: Live | None = None
         self._shown = 0.0
         self._rows: dict[str, Snapshot] = {}
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._console.print(clean(text), highlight=False, markup=False)
+        self._console.print(clean(speak(text, self._speech)), highlight=False, markup=False)
 
     def show(self, now: Snapshot) -> None:
         """Redraw, at most ten times a second."""
@@ -132,9 +134,9 @@ class Bar:
             self._live = None
 
 
-def watcher(stream: IO[str], quiet: bool) -> Watcher:
-    """The right one for a stream."""
+def watcher(stream: IO[str], quiet: bool, speech: Speech = "python") -> Watcher:
+    """The right one for a stream; arguments in what it says are written for `speech`."""
     if quiet:
         return Silent()
     console = Console(file=stream)
-    return Bar(console) if console.is_terminal and not console.is_dumb_terminal else Lines(stream)
+    return Bar(console, speech) if console.is_terminal and not console.is_dumb_terminal else Lines(stream, speech)
