@@ -116,5 +116,3 @@ def test_news_speak_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     said = capsys.readouterr().err
     assert "--set train.class_weights=balanced trains for that" in said
     assert "overrides=" not in said and not any("\ufdd0" <= c <= "\ufdef" for c in said)
-
-

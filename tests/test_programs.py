@@ -207,6 +207,8 @@ def test_verify_finds_what_differs(run: Path, tmp_path: Path) -> None:
         ("export a.onnx -o x.pt2", "a.onnx: error[usage]: 'a.onnx' is an exported program: it computes, and its weights stay inside\n  help: an export needs the run, or a .safetensors file\n"),
         ("evaluate a.onnx --device cuda", "--device: error[usage]: 'a.onnx' is an exported program: it runs on the CPU, as it was exported\n  help: leave out --device\n"),
         ("evaluate a.pt2 --precision bf16", "--precision: error[usage]: 'a.pt2' is an exported program: it runs on the CPU, as it was exported\n  help: leave out --precision\n"),
+        ("evaluate a.onnx --weights x.pth", "--weights: error[usage]: 'a.onnx' has its own weights\n  help: leave out --weights\n"),
+        ("predict a.pt2 x.png --weights x.pth", "--weights: error[usage]: 'a.pt2' has its own weights\n  help: leave out --weights\n"),
         ("export RUN --any-size -o x.safetensors", "--any-size: error[usage]: .safetensors files hold weights, which fit any size\n  help: leave out --any-size, or write an .onnx or .pt2 file\n"),
     ],
 )  # fmt: skip

@@ -78,7 +78,7 @@ def find_trained(target: str | os.PathLike[str], weights: str | os.PathLike[str]
     Raises SpecError: exit 2 where there are none, or two; 3 for a folder that holds no run.
     """
     found = find(target)
-    if weights is not None and found.kind == "run":
+    if weights is not None and found.kind in ("run", "program"):
         raise refuse("usage", f"{quote_path(found.name)} has its own weights", f"leave out {Argument('weights')}", at=Argument("weights"))
     if weights is None and found.kind == "spec":
         found.refuse_folder()

@@ -355,7 +355,7 @@ def open(target: Name, weights: Name | None = None, overrides: Settings = (), **
     """
     found = find(target)
     found.refuse_folder()
-    if found.kind == "run":
+    if found.kind in ("run", "program"):
         if weights is not None:
             find_trained(target, weights)
         if overrides:
