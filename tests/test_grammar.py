@@ -10,9 +10,11 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 import torch
 from grammar import Tree, specs
 from hypothesis import HealthCheck, given, settings
+from networks import compiled, small
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -24,7 +26,7 @@ from resnet_dsl.graph.verify import verify
 from resnet_dsl.language import load
 from resnet_dsl.language.format import format_document
 from resnet_dsl.language.resolved import resolved
-from resnet_dsl.pictures.draw import draw
+from resnet_dsl.pictures.draw import STYLES, Style, draw
 from resnet_dsl.verbs.modules import build
 from resnet_dsl.verbs.networks import diff
 
@@ -92,3 +94,9 @@ def test_every_legal_spec(files: dict[str, Tree]) -> None:
         for style in ("folded", "overview"):
             assert draw(graph, style=style).dot.startswith("digraph")
         assert diff(graph, graph).same
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_stage_that_begins_with_empty_paths_is_drawn(style: Style) -> None:
+    empty = {"branches": {"paths": [[]], "merge": "add"}}
+    assert draw(compiled(small(stages=[{"depth": 2, "width": 8, "before": [empty]}])), style=style).dot.startswith("digraph")

@@ -177,7 +177,8 @@ class _Builder:
         lines = layers(group, self.costs)
         if any(s.is_layer for s in group):
             name = node.path if self.by == "block" and node.role != "shortcut" else _name(last.node, scope)
-            named = lines[0].text.startswith(name)
+            # A scope of empty paths has no line of its own.
+            named = bool(lines) and lines[0].text.startswith(name)
             lines = [strong(lines[0].text if named else name, last.shape), *lines[named:], *([soft(cost)] if cost else [])]
         else:
             lines = [Line(x.text) for x in lines]
