@@ -129,6 +129,7 @@ def test_a_file_is_asked_what_its_run_is(name: str, run: Path, tmp_path: Path, c
     found, wanted = rd.evaluate(file), rd.evaluate(str(run), precision="fp32")
     assert found.top1 == pytest.approx(wanted.top1, abs=0.003 if folded else 0)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-2 if folded else 1e-5)
+    assert found.precision == ("fp16" if folded else "fp32")
     assert [c.name for c in found.classes] == [c.name for c in wanted.classes]
     from PIL import Image
 
@@ -278,3 +279,19 @@ def test_texts_are_what_other_readers_find(run: Path) -> None:
     held = {p.key: p.value for p in onnx.load(run.parent / "a.onnx").metadata_props}
     assert read_texts(str(run.parent / "a.onnx")) == held
     assert read_texts(str(run.parent / "a.pt2")) == held
+
+
+def test_evaluate_says_what_it_scores(run: Path, tmp_path: Path) -> None:
+    """A file does not know which images its run held out, and bare weights not which mean they were trained with."""
+    from resnet_dsl.training.data.load import open_dataset
+
+    digits = open_dataset("digits", (1, 8, 8))
+    np.savez(tmp_path / "all.npz", X=np.asarray(digits.train.pixels)[:60], y=np.asarray(digits.train.labels)[:60])
+    scored = "all has no test part: all its 60 images are scored"
+    seen = "; if the network was trained on some of them, evaluate its run, which knows what it held out"
+    assert scored + seen in rd.evaluate(run.parent / "a.onnx", data=str(tmp_path / "all.npz")).notes
+    assert scored in rd.evaluate(run, data=str(tmp_path / "all.npz")).notes
+    torch.save(rd.open(run).module().state_dict(), tmp_path / "bare.pth")
+    (note,) = rd.evaluate(run / "spec.yaml", weights=tmp_path / "bare.pth", data="digits").notes
+    assert note == f"{tmp_path}/bare.pth does not say its mean and deviation: those of the training images of digits are used"
+    assert rd.evaluate(run).notes == ()

@@ -81,8 +81,9 @@ def images_of(
                          classes=trained.graph.classes)  # fmt: skip
     own = own or (record is not None and record.data_sha256 == found.sha256)
     if not own and part != "validation" and (everything := whole(found)) is not None:
-        # Nothing of it was trained on, so nothing is held out.
-        return replace(found, notes=()), everything
+        # A run says what it held out; a file cannot, and its network may have seen these images.
+        seen = "" if record is not None else "; if the network was trained on some of them, evaluate its run, which knows what it held out"
+        return replace(found, notes=(f"{found.name} has no test part: all its {len(everything):,} images are scored{seen}",)), everything
     return found, _part(found, trained if own else None, part)
 
 
@@ -129,7 +130,9 @@ def assess_images(
 
     Raises SpecError (exit 2 or 3).
     """
-    normalisation = trained.artifact.normalisation or measure(data.train, "channel")
+    own = trained.artifact.normalisation
+    normalisation = own or measure(data.train, "channel")
+    measured = f"{trained.file} does not say its mean and deviation: those of the training images of {data.name} are used"
     require_fit(data, trained.graph.input, trained.graph.classes, trained.graph.name)
     require_scale(trained, data.scale, data.origin)
     seen_of_each = (views.crops if views.crops > 1 else len(views.scales) or 1) * (2 if trained.recipe.test_flip else 1)
@@ -152,9 +155,9 @@ def assess_images(
     counts = confusion.counts.view(trained.graph.classes, -1).tolist()
     return Assessment(
         name=trained.graph.name, data=data.name, part=part, loss=scores.loss,
-        top1=scores.top1, top5=scores.top5, images=scores.images, device=plan.device, precision=plan.precision,
+        top1=scores.top1, top5=scores.top5, images=scores.images, device=plan.device, precision=trained.computed_in(plan),
         classes=by_class(counts, data.classes), confusion=tuple(map(tuple, counts)), crops=views.crops, scales=views.scales,
-        notes=data.lines,
+        notes=(*([] if own is not None else [measured]), *data.lines),
     )  # fmt: skip
 
 

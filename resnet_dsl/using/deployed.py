@@ -14,6 +14,7 @@ from resnet_dsl.records.metadata import WeightsMetadata
 from resnet_dsl.runtime.normalisation import Normalisation
 from resnet_dsl.runtime.programs import Deployed, read_program
 from resnet_dsl.runtime.weights import Artifact
+from resnet_dsl.training.device.plan import Plan
 from resnet_dsl.using.trained import LoadedNetwork
 
 
@@ -25,8 +26,12 @@ class DeployedNetwork(LoadedNetwork):
 
     @property
     def precision(self) -> str:
-        """A program computes as it was exported."""
+        """What surrounds the program computes in float32."""
         return "fp32"
+
+    def computed_in(self, plan: Plan) -> str:
+        """A program computes as it was exported."""
+        return "fp16" if self.program.program.half else "fp32"
 
     def module(self) -> torch.nn.Module:
         """The program as a module."""

@@ -61,6 +61,10 @@ class LoadedNetwork:
         plan = None if self.record is None else self.record.plan
         return "auto" if plan is None else plan.precision
 
+    def computed_in(self, plan: Plan) -> str:
+        """The precision of what is computed by a plan."""
+        return plan.precision
+
     def module(self) -> torch.nn.Module:
         """The module with its weights, on the CPU. Raises SpecError (exit 2) where they are another network's."""
         model = build(self.graph)

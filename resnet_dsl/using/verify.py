@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from resnet_dsl.diagnostics import SpecError, refuse
-from resnet_dsl.graph import compile
 from resnet_dsl.language import load
 from resnet_dsl.language.stored import ENDING, FORMAT, metadata_of
 from resnet_dsl.records.exported import Verified
@@ -64,7 +63,6 @@ def _said(trained: LoadedNetwork, file: Path) -> Iterator[str]:
         yield f"{file} holds no spec, class names or normalisation of ours, so its outputs alone were compared"
         return
     own = trained.artifact
-    compile(load(str(file)))
     if own.classes is not None and held.classes is not None and held.classes != own.classes:
         raise _differs(file, "it has other names of classes than the network")
     normalisation = None if own.metadata is None else own.metadata.normalisation
