@@ -10,7 +10,7 @@ Shapes carry no batch: (channels, height, width) of a map, (features,) of a vect
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -295,34 +295,12 @@ class Graph:
     @cached_property
     def programs(self) -> tuple[Program, ...]:
         """The distinct scopes, children before those that call them, the network last."""
-        seen: dict[int, Program] = {}
-
-        def visit(p: Program) -> None:
-            if id(p) in seen:
-                return
-            for n in p.nodes:
-                if n.program is not None:
-                    visit(n.program)
-            seen[id(p)] = p
-
-        visit(self.root)
-        return tuple(seen.values())
+        return _distinct(self.root, lambda program: program)
 
     @cached_property
     def patterns(self) -> tuple[Program, ...]:
         """The patterns of the distinct scopes, in the order of `programs`: all that has to be looked at to count costs and shapes."""
-        seen: dict[int, Program] = {}
-
-        def visit(p: Program) -> None:
-            if id(p) in seen:
-                return
-            for n in p.nodes:
-                if n.program is not None:
-                    visit(n.program.pattern)
-            seen[id(p)] = p
-
-        visit(self.root.pattern)
-        return tuple(seen.values())
+        return _distinct(self.root, lambda program: program.pattern)
 
     @cached_property
     def pattern(self) -> Graph:
@@ -396,3 +374,19 @@ def _flatten(program: Program, scope: str, entry: str, in_shortcut: bool) -> Gen
         given[n.path] = out
         shapes[n.path] = n.shape
     return given[program.output]
+
+
+def _distinct(root: Program, seen_as: Callable[[Program], Program]) -> tuple[Program, ...]:
+    """What the scopes of a network are seen as, each once, children before those that call them."""
+    seen: dict[int, Program] = {}
+
+    def visit(program: Program) -> None:
+        if id(program) in seen:
+            return
+        for node in program.nodes:
+            if node.program is not None:
+                visit(seen_as(node.program))
+        seen[id(program)] = program
+
+    visit(seen_as(root))
+    return tuple(seen.values())
