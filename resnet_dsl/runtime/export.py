@@ -6,7 +6,7 @@ Spec, class names and normalisation travel in each, as text by the names of `wei
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,21 +222,26 @@ WRITERS: Mapping[str, Writer] = {".onnx": _to_onnx, ".pt2": _to_program, ".safet
 _BY = {"torch": "loaded again"}
 
 
-def compared(network: Network, program: StoredProgram, form: ExportForm, path: Path) -> str:
-    """How far a program's outputs are from the float32 module's, in words, on batches that the exporter has not seen.
+def differences(network: Network, program: StoredProgram, margins: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+    """The float32 module's outputs, a program's, and how far they are apart (nan where they cannot be compared).
 
-    Raises SpecError (exit 1) where they differ by more than `TOLERANCE`.
+    On batches that no exporter has seen, one for each number of pixels by which the sides of the pictures are larger than the spec's.
     """
-    model, who = network.module(), _BY.get(program.by, program.by)
-    sizes = [0, MARGIN] if form.any_size else [0]
-    worst = 0.0
-    for larger in sizes:
+    model = network.module()
+    for larger in margins:
         batch = network.example(3, larger=larger)
         with torch.inference_mode(), quiet():
             wanted, found = model(batch), program.run(batch)
+        yield wanted, found, difference(wanted, found)
+
+
+def compared(network: Network, program: StoredProgram, form: ExportForm, path: Path) -> str:
+    """How far a program's outputs are from the float32 module's, in words. Raises SpecError (exit 1) where they differ by more than `TOLERANCE`."""
+    who = _BY.get(program.by, program.by)
+    worst = 0.0
+    for wanted, found, off in differences(network, program, (0, MARGIN) if form.any_size else (0,)):
         if not wanted.isfinite().all():
             return f"{who}: not compared, since the network's outputs are not finite"
-        off = difference(wanted, found)
         # "not <=": nan differs too.
         if not off <= TOLERANCE[form.precision]:
             raise _different(found, off, who, form, path)

@@ -12,8 +12,8 @@ from resnet_dsl.language import load
 from resnet_dsl.language.stored import ENDING, FORMAT, metadata_of
 from resnet_dsl.records.exported import Verified
 from resnet_dsl.records.metadata import WeightsMetadata
-from resnet_dsl.runtime.export import MARGIN, TOLERANCE, Network
-from resnet_dsl.runtime.programs import StoredProgram, difference, quiet, read_program
+from resnet_dsl.runtime.export import MARGIN, TOLERANCE, Network, differences
+from resnet_dsl.runtime.programs import StoredProgram, read_program
 from resnet_dsl.table import shape_text
 from resnet_dsl.using.trained import LoadedNetwork, from_weights
 
@@ -29,23 +29,19 @@ def verify(trained: LoadedNetwork, file: Path) -> Verified:
     if not program.takes(shape):
         reads = "x".join("any" if n is None else str(n) for n in program.input)
         raise _differs(file, f"reads {reads}, and {trained.graph.name} reads {shape_text(shape)}")
-    model, worst, sizes = network.module(), 0.0, []
-    larger = tuple(n + MARGIN for n in shape[1:])
-    for more in (0, MARGIN) if shape[1:] and program.takes((shape[0], *larger)) else (0,):
-        batch = network.example(3, larger=more)
-        with torch.inference_mode(), quiet():
-            wanted, found = model(batch), program.run(batch)
+    takes_more = shape[1:] and program.takes((shape[0], *(n + MARGIN for n in shape[1:])))
+    margins = (0, MARGIN) if takes_more else (0,)
+    worst = 0.0
+    for wanted, found, off in differences(network, program, margins):
         if wanted.shape != found.shape:
-            raise _differs(
-                file, f"gives {shape_text(found.shape[1:])} numbers per image, and {trained.graph.name} {shape_text(wanted.shape[1:])}"
-            )
-        off = difference(wanted, found)
+            gives = f"gives {shape_text(found.shape[1:])} numbers per image, and {trained.graph.name} {shape_text(wanted.shape[1:])}"
+            raise _differs(file, gives)
         # "not <=": nan differs too.
         if not off <= TOLERANCE["fp16" if program.half else "fp32"]:
             raise _differs(file, f"its outputs differ from the network's by {off:.1e} of the largest")
         worst = max(worst, off)
-        sizes.append(shape_text(tuple(batch.shape[1:])))
-    return Verified(trained.graph.name, str(file), program.by, worst, tuple(sizes), tuple(_said(trained, file)))
+    sizes = tuple(shape_text((shape[0], *(n + more for n in shape[1:]))) for more in margins)
+    return Verified(trained.graph.name, str(file), program.by, worst, sizes, tuple(_said(trained, file)))
 
 
 def _weights(file: Path) -> StoredProgram:
