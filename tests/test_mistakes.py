@@ -102,6 +102,7 @@ def test_the_file_that_was_meant(line: str, tmp_path: Path, monkeypatch: pytest.
     assert capsys.readouterr().err.endswith(f"\n  help: {FILES[line]}\n")
 
 
+@pytest.mark.needs("torch")
 def test_news_speak_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What a run says of its data, in words that can be typed: no mark of ours, nothing of Python's."""
     from PIL import Image

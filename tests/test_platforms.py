@@ -85,6 +85,7 @@ for line in open("lines.txt"):
 """
 
 
+@pytest.mark.needs("torch")
 def test_every_command_without_what_only_unix_has(tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text(COMMANDS.strip() + "\n", encoding="utf-8")
     # torch is imported before: this one is built for Unix, and asks for what is hidden.
@@ -152,6 +153,7 @@ VARIABLES = {
 }  # fmt: skip
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize("line", VARIABLES)
 def test_variables_that_others_left(line: str, tmp_path: Path) -> None:
     variable, *words = line.split()

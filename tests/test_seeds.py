@@ -18,7 +18,7 @@ from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, speak
 from resnet_dsl.records.seeds import Spread
 from resnet_dsl.verbs.seeds import read_seeds
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.needs("torch"), pytest.mark.usefixtures("one_thread")]
 
 ASKED: dict[str, Any] = {"data": "digits", "limit_train": 256, "quiet": True}
 

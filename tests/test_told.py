@@ -12,7 +12,7 @@ import resnet_dsl as rd
 from resnet_dsl.records.log import LogRow, read_rows
 from resnet_dsl.records.run import Run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.needs("torch"), pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")
