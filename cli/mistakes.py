@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from resnet_dsl.diagnostics import COMMAND_LINE, SpecError, quote, refuse, render, suggest
+from resnet_dsl.pictures.draw import ENDINGS
+from resnet_dsl.verbs.language import number_meant
 
 OTHERS: Mapping[str, tuple[str, ...]] = {
     "--device cuda": ("gpu", "cuda", "gpus", "use-gpu", "ngpu"),
     "--device cpu": ("cpu", "no-cuda", "no-gpu"),
-    "--weights FILE": ("pretrained", "checkpoint", "ckpt", "load", "load-from", "init-from", "model"),
+    "--weights FILE": ("pretrained", "checkpoint", "ckpt", "load", "load-from", "init-from"),
     "--resume": ("continue", "restart"),
     "--precision fp16": ("fp16", "half", "float16"),
     "--precision bf16": ("half", "fp16", "amp", "mixed-precision", "bf16", "autocast", "float16"),
@@ -53,12 +55,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 """A command here, and the words for it elsewhere."""
 
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-PICTURES = (".svg", ".png", ".pdf", ".tex", ".dot", ".mmd", ".html", ".graphml", ".gexf", ".json")
+WRITTEN = (*ENDINGS, ".py", ".onnx", ".pt2", ".safetensors", ".csv", ".md")
 """Endings of files that a command writes; a word that ends so is a file's name."""
-
-WRITTEN = (*PICTURES, ".py", ".onnx", ".pt2", ".safetensors", ".csv", ".md")
 
 
 def usage(e: Any, args: Sequence[str]) -> str:
@@ -206,15 +204,11 @@ def _number(value: str, kind: type) -> str | bool | None:
         pass
     else:
         return True
-    if value.lower() in WORDS:
-        return str(WORDS.index(value.lower()))
-    # 1,024 is a thousand, 0,1 a tenth.
-    bare = value.replace("_", "").replace(",", "." if kind is float and value.count(",") == 1 else "").rstrip("%")
+    meant = number_meant(value) or value.replace("_", "")
     try:
-        found = float(bare)
+        found = float(meant)
     except ValueError:
-        digits = re.fullmatch(r"(\d+)\s*[a-zA-Z]+", value)
-        return digits[1] if digits else None
+        return None
     return f"{found:g}" if kind is float or found == int(found) else str(round(found))
 
 

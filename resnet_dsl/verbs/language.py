@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from resnet_dsl.diagnostics import Source, SpecError, did_you_mean, either, quote, quote_path, refuse
 from resnet_dsl.language import Spec
+from resnet_dsl.language.habits import number_meant as number_meant
 from resnet_dsl.records.target import find
 from resnet_dsl.verbs.targets import Settings, load
 
