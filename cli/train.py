@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -71,11 +72,17 @@ def command(**given: Any) -> None:
             else _trained(spec, request, seeds)
         )
     except Interrupted as e:
-        again = f"{spec} --seeds {seeds} --out {shlex.quote(str(e.folder))} and the other options" if seeds else shlex.quote(str(e.folder))
-        note(f"{e}\nresume with: resnet-dsl train --resume {again}")
+        note(f"{e}\nresume with: resnet-dsl train --resume {_again(e.folder) if seeds else shlex.quote(str(e.folder))}")
         raise typer.Exit(RESUMABLE) from None
     if reports():
         answer(found, format, quiet=request.quiet)
+
+
+def _again(folder: Path) -> str:
+    """The words of this command line that resume a series in its folder: the same, and the folder where none was named."""
+    words = [word for word in sys.argv[2:] if word != "--resume"]
+    named = any(word.split("=")[0] in ("--out", "-o") for word in words)
+    return shlex.join([*words, *([] if named else ["--out", str(folder)])])
 
 
 def _trained(spec: str, request: Request, seeds: str | None) -> Answer:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import tiny
 
@@ -110,3 +114,50 @@ def test_one_process_trains_several_seeds(spec: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SpecError, match="several seeds are for one process"):
         rd.train_seeds(spec, 2, **ASKED)
+
+
+def test_the_line_that_resumes_a_series(spec: Path, tmp_path: Path) -> None:
+    """What is printed can be typed: the same command, and the folder where none was named."""
+    words = [
+        "train",
+        str(spec),
+        "--seeds",
+        "2",
+        "--data",
+        "digits",
+        "--limit-train",
+        "256",
+        "--steps",
+        "100000",
+        "--max-time",
+        "1s",
+        "--plan",
+        "threads=1",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "resnet_dsl", *words], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 75
+    line = done.stderr.splitlines()[-1].removeprefix("resume with: resnet-dsl ")
+    assert shlex.split(line)[:2] == ["train", "--resume"] and "--out runs/" in line
+    again = [sys.executable, "-m", "resnet_dsl", *shlex.split(line)]
+    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, "error[" in done.stderr) == (75, False)
+    assert done.stderr.splitlines()[-1].endswith(line)
+
+
+def test_balanced_accuracy_over_seeds(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Shown where classes are of unequal size; a series in a folder of runs is found."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(10), [60, *[6] * 9])
+    X = rng.integers(0, 256, (len(y), 1, 8, 8), dtype=np.uint8)
+    found = rd.train_seeds(spec, 2, data={"train": (X, y), "test": (X, y)}, out="runs/uneven", quiet=True)
+    (group,) = found
+    scores = [run.results.test.balanced_accuracy for run in group.runs if run.results]
+    assert group.spread("balanced_accuracy").mean == pytest.approx(statistics.fmean(v for v in scores if v is not None))
+    assert main(["runs", "--group"]) == 0
+    said = capsys.readouterr().out
+    assert "balanced" in said.splitlines()[0] and "runs/uneven" in said

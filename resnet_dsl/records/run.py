@@ -234,7 +234,7 @@ def _curves(of: str, key: str, rows: Sequence[LogRow]) -> list[Curve]:
 
 
 def find(folder: Path) -> Iterator[Path]:
-    """The run folders in a folder, by name, and the folders in it that look like one and are not.
+    """The run folders in a folder, by name, those of a series of seeds in it, and the folders in it that look like one and are not.
 
     Raises SpecError (exit 3) where it cannot be read.
     """
@@ -244,8 +244,14 @@ def find(folder: Path) -> Iterator[Path]:
         help = f"check the path; runs are under runs/ unless {Argument('out')} named another folder"
         raise refuse("run-missing", f"no folder of runs: {e.strerror}", help, at=folder, exit_code=3) from None
     for path in inside:
-        if path.is_dir() and any((path / name).exists() for name in (SPEC, RECIPE, REQUEST, METRICS, RESULTS)):
+        if _looks_like_a_run(path):
             yield path
+        elif path.is_dir():
+            yield from (seed for seed in sorted(path.glob("seed-*")) if _looks_like_a_run(seed))
+
+
+def _looks_like_a_run(path: Path) -> bool:
+    return path.is_dir() and any((path / name).exists() for name in (SPEC, RECIPE, REQUEST, METRICS, RESULTS))
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

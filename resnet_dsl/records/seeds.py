@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from resnet_dsl.language.recipe import write
+from resnet_dsl.records.balance import unequal
 from resnet_dsl.records.request import LASTING
+from resnet_dsl.records.results import Results
 from resnet_dsl.records.run import Run
 from resnet_dsl.table import Answer, Column, Layout, Table, count, share
 
 _OWN = frozenset(("logger", "tensorboard"))
 """What a run was asked for that changes none of its figures."""
+
+
+FIGURES: Mapping[str, Callable[[Results], float | None]] = {
+    "test": lambda results: results.test.top1,
+    "balanced_accuracy": lambda results: results.test.balanced_accuracy,
+    "macro_f1": lambda results: results.test.macro_f1,
+    "train": lambda results: results.train_accuracy,
+}
+"""What is told of the runs of a group: top-1 accuracy and the scores in which classes count the same on test images, and training accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +69,15 @@ class SeedGroup:
         return tuple(run.recipe.seed for run in self.runs)
 
     def spread(self, figure: str) -> Spread:
-        """Of `test` or `train`: top-1 accuracy of the results."""
-        done = [run.results for run in self.runs if run.results is not None]
-        values = [r.test.top1 if figure == "test" else r.train_accuracy for r in done]
+        """Of one of `FIGURES`."""
+        values = [FIGURES[figure](run.results) for run in self.runs if run.results is not None]
         return Spread.of([v for v in values if v is not None])
+
+    @property
+    def unequal(self) -> bool:
+        """Are the classes of its training images of unequal size, as a run says at its start?"""
+        counts = self.runs[0].record.class_counts or ()
+        return unequal(counts, tuple(map(str, range(len(counts))))) is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -69,7 +85,7 @@ class SeedGroup:
         return {
             "group": self.name, "name": first.name, "data": first.data, "runs": [str(run.path) for run in self.runs], "seeds": list(self.seeds),
             "finished": sum(run.results is not None for run in self.runs),
-            **{figure: asdict(self.spread(figure)) for figure in ("test", "train")},
+            **{figure: asdict(self.spread(figure)) for figure in FIGURES},
         }  # fmt: skip
 
 
@@ -91,16 +107,16 @@ class SeedGroups(Answer):
     def tables(self, format: Layout = "table") -> Sequence[Table]:
         """One row for each group."""
         if format == "csv":
-            keys = ("group", "name", "data", "n", "seeds", "test_mean", "test_sd", "train_mean", "train_sd")
+            keys = ("group", "name", "data", "n", "seeds", *(f"{figure}_{part}" for figure in FIGURES for part in ("mean", "sd")))
             return [Table(tuple(Column(k, k) for k in keys), [_plain_row(g) for g in self.groups])]
+        shown = {"test": "test", **({"balanced_accuracy": "balanced"} if any(g.unequal for g in self.groups) else {}), "train": "train"}
         columns = (
             Column("group", "runs in"),
             Column("name", "network"),
             Column("data", "data"),
             Column("n", "n", count, right=True),
             Column("seeds", "seeds"),
-            Column("test", "test", right=True),
-            Column("train", "train", right=True),
+            *(Column(figure, title, right=True) for figure, title in shown.items()),
         )
         rows = [
             [
@@ -109,12 +125,12 @@ class SeedGroups(Answer):
                 o.data,
                 g.spread("test").n,
                 _numbers(g.seeds),
-                str(g.spread("test")),
-                str(g.spread("train")),
+                *(str(g.spread(figure)) for figure in shown),
             ]
             for g in self.groups
         ]
-        notes = ["mean top-1 accuracy (standard deviation in percentage points) of the n runs that are finished"]
+        balanced = "; balanced: balanced accuracy on test images, the mean recall of the classes" if "balanced_accuracy" in shown else ""
+        notes = [f"mean top-1 accuracy (standard deviation in percentage points) of the n runs that are finished{balanced}"]
         notes += [
             f"{g.name}: {len(g.runs) - g.spread('test').n} of {len(g.runs)} runs are not finished"
             for g in self.groups
@@ -150,8 +166,9 @@ def _identity(run: Run) -> tuple[object, ...]:
 
 
 def _plain_row(group: SeedGroup) -> list[object]:
-    test, train, first = group.spread("test"), group.spread("train"), group.runs[0].overview
-    return [group.name, first.name, first.data, test.n, _numbers(group.seeds), test.mean, test.sd, train.mean, train.sd]
+    first = group.runs[0].overview
+    spreads = [group.spread(figure) for figure in FIGURES]
+    return [group.name, first.name, first.data, spreads[0].n, _numbers(group.seeds), *(v for s in spreads for v in (s.mean, s.sd))]
 
 
 def _numbers(seeds: Sequence[int]) -> str:
