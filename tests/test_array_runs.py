@@ -289,3 +289,14 @@ def test_a_study_of_a_file_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     Path("lab/code.yaml").write_text(STUDY.replace("data/cells.npz", "code:make"))
     with pytest.raises(SpecError, match="code that a file names is not run"):
         rd.study("lab/code.yaml", quiet=True)
+
+
+@pytest.mark.parametrize("verb", [rd.train, rd.rehearse, rd.find_lr])
+def test_arrays_one_by_one(verb: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes a network and its data: arrays are given together, \(X, y\)"):
+        verb("resnet20-digits", np.zeros((4, 1, 8, 8), np.uint8), np.zeros(4, np.int64))
+
+
+def test_a_probe_is_given_data_by_name() -> None:
+    with pytest.raises(SpecError, match=r"give data by its name: data=\(X, y\)"):
+        rd.probe("gradients", "resnet20-digits", (np.zeros((4, 1, 8, 8), np.uint8), np.zeros(4, np.int64)))  # type: ignore[arg-type]

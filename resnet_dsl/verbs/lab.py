@@ -84,7 +84,9 @@ def probe(
 
         return measure_specs(row, networks, changes, own)
     if len(networks) != 1:
-        raise refuse("usage", f"the probe {name} looks at one network, and {len(networks)} are given", "name one network", at=name)
+        named = all(isinstance(network, str | os.PathLike | Spec) for network in networks)
+        help = "name one network" if named else "give data by its name: data=(X, y)"
+        raise refuse("usage", f"the probe {name} looks at one network, and {len(networks)} are given", help, at=name)
     if images is not None and images < LEAST_IMAGES:
         raise refuse("usage", f"must be at least {LEAST_IMAGES}, not {images}", f"the default is {row.images}", at=Argument("images"))
     own = row.settings(options)

@@ -27,14 +27,15 @@ MOST = 1000
 """Seeds of one command."""
 
 
-def train_seeds(network: Trainable, seeds: Seeds, /, **asked: Any) -> SeedGroups:
+def train_seeds(network: Trainable, seeds: Seeds, /, data: object = None, **asked: Any) -> SeedGroups:
     """Train a network with several seeds, one after another, into one folder of runs; gives them as a group with mean and deviation.
 
-    `seeds` are how many, counted from the recipe's seed on, or a list; the keywords are those of `train`. The runs lie in `out`, or in the
+    `seeds` are how many, counted from the recipe's seed on, or a list; `data` and the keywords are those of `train`. The runs lie in `out`, or in the
     next numbered folder under runs/, as seed-0, seed-1, and so on. With `resume=True`, runs of the folder that have ended stay as they are, and
     the others are resumed or begun. `max_time` is for all together. Raises as `train`; `Interrupted` where one was interrupted.
     """
     name = network.name if isinstance(network, Spec) else os.fspath(network)
+    asked |= {} if data is None else {"data": data}
     given = ", ".join([repr(name), repr(seeds), *(f"{k}={v!r}" for k, v in asked.items())])
     return carry_out_seeds(network, seeds, Request(**asked), command=[f"rd.train_seeds({given})"])
 

@@ -55,6 +55,8 @@ def _asking(request: Callable[P, Request]) -> Callable[[Callable[[Trainable, Req
                     near = suggest(name, known)
                     hint = f"did you mean {near!r}?" if near else f"`help(rd.{function.__name__})` lists them"
                     raise TypeError(f"{function.__name__}() has no argument {name!r}: {hint}")
+            if len(args) > 1:
+                raise TypeError(f"{function.__name__}() takes a network and its data: arrays are given together, (X, y)")
             return function(network, request(*args, **asked))
 
         own = inspect.signature(function)
