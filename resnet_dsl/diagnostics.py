@@ -355,6 +355,9 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
         for n in SYNONYMS.get(w, ()):
             if n in every:
                 return n
+    if word.lower() in SYNONYMS:
+        # A word of another library, of which nothing is known here: no slip of the pen.
+        return None
     looks = "".join(c for c in unicodedata.normalize("NFKD", word[:64]) if c.isascii())
     close = difflib.get_close_matches(looks.lower(), names, 1, 0.6)
     return close[0] if close else None

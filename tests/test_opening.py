@@ -70,23 +70,23 @@ def test_a_turned_picture_is_other_data(tmp_path: Path) -> None:
 
 
 KINDS = [
-    ("palette with transparency", "png", 3, [200, 100, 50], "read without its transparency"),
+    ("palette with transparency", "png", 3, [200, 100, 50], "read without transparency"),
     ("palette with transparency", "png", 4, [200, 100, 50, 255], None),
-    ("RGBA", "png", 3, [200, 100, 50], "read without its transparency"),
+    ("RGBA", "png", 3, [200, 100, 50], "read without transparency"),
     ("RGBA", "png", 4, [200, 100, 50, 128], None),
     ("RGBA", "webp", 4, [200, 100, 50, 128], None),
-    ("LA", "png", 1, [120], "read without its transparency"),
+    ("LA", "png", 1, [120], "read without transparency"),
     ("LA", "png", 2, [120, 128], None),
-    ("LA", "png", 3, [120, 120, 120], "read without its transparency"),
+    ("LA", "png", 3, [120, 120, 120], "read without transparency"),
     ("CMYK", "tif", 3, [200, 100, 50], "brought from CMYK to RGB"),
     ("CMYK", "tif", 4, [55, 155, 205, 0], None),
     ("16-bit grey", "png", 1, [255.0], None),
     ("16-bit grey", "pgm", 1, [255.0], None),
     ("16-bit grey", "tif", 3, [255.0] * 3, None),
     ("16-bit low", "png", 1, [300 / 257], None),
-    ("animated", "gif", 3, [200, 100, 50], "read by its first frame"),
-    ("animated", "webp", 3, [200, 100, 50], "read by its first frame"),
-    ("animated", "png", 3, [200, 100, 50], "read by its first frame"),
+    ("animated", "gif", 3, [200, 100, 50], "read by the first frame alone"),
+    ("animated", "webp", 3, [200, 100, 50], "read by the first frame alone"),
+    ("animated", "png", 3, [200, 100, 50], "read by the first frame alone"),
     ("RGB", "jfif", 3, [200, 100, 50], None),
     ("RGB", "bmp", 3, [200, 100, 50], None),
     ("1 bit", "png", 1, [255], None),
@@ -224,7 +224,7 @@ def test_pages_and_parts_without_end_are_not_counted(tmp_path: Path) -> None:
     pages = [Image.new("L", (4, 4), i) for i in range(5)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     with open_picture(tmp_path / "pages.tif") as picture:
-        assert changes(picture, PixelForm("L")) == ["read by its first frame"]
+        assert changes(picture, PixelForm("L")) == ["read by the first frame alone"]
         assert np.asarray(picture).max() == 0
     put(tmp_path / "x.png")
     whole = (tmp_path / "x.png").read_bytes()

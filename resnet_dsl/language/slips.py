@@ -14,6 +14,9 @@ from resnet_dsl.diagnostics import Source, quote
 
 _ENTRY = re.compile(r"^(?P<lead>\s*(?:- +)*)(?P<key>[A-Za-z_][\w.-]*) *(?P<sign>:|=|\uff1a) *(?P<value>.*?)\s*$")
 _TWO_COLONS = re.compile(r"^(?P<lead>\s*(?:- )?)(?P<key>[A-Za-z_]\w*): +(?P<name>[A-Za-z_]\w*): *(?P<rest>.*?)\s*$")
+_PAIRS = re.compile(
+    r"^\s*(?P<mark>- |[A-Za-z_]\w*: +(?=[A-Za-z_]\w*: ))?(?P<pairs>[A-Za-z_]\w*: *[^\s,:{\[\"'#][^,:]*(?:, *[A-Za-z_]\w*: *[^,:]+)+?),?\s*$"
+)
 _NO_SPACE = re.compile(r"^(?P<lead>\s*(?:- +)*)(?P<key>[A-Za-z_]\w*):(?P<value>[^\s:/].*?)\s*$")
 _DASH = re.compile(r"^(?P<lead>\s*)(?P<mark>-(?=[A-Za-z_{\[\"'])|--+(?=\s)|[*+\u2022\u00b7\u2013\u2014](?=\s|\w))\s*(?P<rest>\S.*?)\s*$")
 _CLOSERS = {"{": "}", "[": "]"}
@@ -322,9 +325,12 @@ def _levels(f: YamlStop, item: bool) -> list[int]:
 
 
 def _second_colon(f: YamlStop) -> Slip | None:
-    """A reference with its arguments, or a text with a colon."""
+    """A reference with its arguments, several pairs on a line, or a text with a colon."""
     if "mapping values are not allowed" not in f.problem:
         return None
+    if pairs := _PAIRS.match(f.text(f.line)):
+        fix = f"put braces around the pairs: {pairs['mark'] or ''}{{{_clipped(pairs['pairs'])}}}"
+        return Slip("several keys on one line are a mapping without its braces", fix, f.line, f.column)
     if found := _TWO_COLONS.match(f.here):
         key, name, rest = found["key"], found["name"], found["rest"]
         if key not in ("name", "description"):

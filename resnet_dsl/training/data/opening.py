@@ -103,9 +103,9 @@ def changes(picture: ImageFile, form: PixelForm) -> list[str]:
     """What is lost of an open picture when it is brought to a form, in words."""
     found = []
     if _has_more_frames(picture):
-        found.append("read by its first frame")
+        found.append("read by the first frame alone")
     if has_alpha(picture) and not form.alpha:
-        found.append("read without its transparency")
+        found.append("read without transparency")
     if picture.mode == "CMYK" and form.mode != "CMYK":
         found.append("brought from CMYK to RGB")
     if ";16" in str(picture.tile) and picture.mode in _COLOUR:
