@@ -129,8 +129,9 @@ class SeedGroups(Answer):
             ]
             for g in self.groups
         ]
-        balanced = "; balanced: balanced accuracy on test images, the mean recall of the classes" if "balanced_accuracy" in shown else ""
-        notes = [f"mean top-1 accuracy (standard deviation in percentage points) of the n runs that are finished{balanced}"]
+        notes = ["mean top-1 accuracy (standard deviation in percentage points) of the n runs that are finished"]
+        if "balanced_accuracy" in shown:
+            notes.append("balanced: balanced accuracy on test images, the mean recall of the classes")
         notes += [
             f"{g.name}: {len(g.runs) - g.spread('test').n} of {len(g.runs)} runs are not finished"
             for g in self.groups
